@@ -1,0 +1,140 @@
+//! The upper floor's errors, one per operation, and [`Error`] that any of them turns into.
+
+use std::fmt;
+use std::io;
+
+use switchboard_core::{
+    ArmError, ConfigError, ConnectError, FifoEmpty, LimitsError, SendError, SendRefusal, SlotError,
+    SlotsError, UnknownEncoding,
+};
+
+/// A pool could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Shards on threads of their own need an actix system around them.
+    #[error("no actix system runs on this thread; start one, or choose 0 shards")]
+    NoSystem,
+    /// More shards than can be told apart.
+    #[error("{asked} shards are more than the {most} that can be told apart")]
+    TooManyShards {
+        /// How many were asked for.
+        asked: usize,
+        /// The most that there can be.
+        most: usize,
+    },
+    /// The system gave no thread or no runtime.
+    #[error("cannot start a runtime")]
+    Runtime(#[source] io::Error),
+}
+
+/// How far opening a listener came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListenPhase {
+    /// Checking the options.
+    Options,
+    /// Finding the address of a host name.
+    Resolve,
+    /// Taking the address.
+    Bind,
+    /// Starting to listen.
+    Listen,
+}
+
+impl fmt::Display for ListenPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Options => "checking options",
+            Self::Resolve => "resolving the name",
+            Self::Bind => "binding",
+            Self::Listen => "listening",
+        })
+    }
+}
+
+/// A listener that could not be opened (XAS-24).
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {target}: {phase} failed: {source}")]
+#[non_exhaustive]
+pub struct ListenError {
+    /// The address as it was written.
+    pub target: String,
+    /// Where it failed.
+    pub phase: ListenPhase,
+    /// What failed.
+    pub source: io::Error,
+}
+
+impl ListenError {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(target: impl Into<String>, phase: ListenPhase, source: io::Error) -> Self {
+        Self {
+            target: target.into(),
+            phase,
+            source,
+        }
+    }
+
+    pub(crate) fn options(target: impl Into<String>, why: impl fmt::Display) -> Self {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, why.to_string());
+        Self::new(target, ListenPhase::Options, source)
+    }
+}
+
+/// The pool is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the pool is stopped")]
+pub struct PoolStopped;
+
+/// Any error of the crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`StartError`].
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// See [`ListenError`].
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// See [`ConnectError`].
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// See [`PoolStopped`].
+    #[error(transparent)]
+    PoolStopped(#[from] PoolStopped),
+    /// See [`ArmError`].
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+    /// See [`SendError`]; what was to be sent is not kept here.
+    #[error(transparent)]
+    Send(#[from] SendRefusal),
+    /// See [`SlotError`].
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// See [`SlotsError`].
+    #[error(transparent)]
+    Slots(#[from] SlotsError),
+    /// See [`LimitsError`].
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// See [`ConfigError`].
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// See [`UnknownEncoding`].
+    #[error(transparent)]
+    Encoding(#[from] UnknownEncoding),
+    /// See [`FifoEmpty`].
+    #[error(transparent)]
+    Fifo(#[from] FifoEmpty),
+    /// The system's own error, such as a signal that cannot be listened for.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl<P> From<SendError<P>> for Error {
+    fn from(error: SendError<P>) -> Self {
+        Self::Send(error.refusal)
+    }
+}

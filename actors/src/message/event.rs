@@ -1,0 +1,198 @@
+//! Events: what a session is told. Each carries the [`ClientId`] of its connection.
+//!
+//! The order is fixed: [`Accepted`] or [`Connected`] first and once, [`Closed`] last and once, data
+//! in the order of the stream between them. [`ConnectFailed`] comes instead of all others.
+
+use std::net::SocketAddr;
+
+use actix::Message;
+use bytes::Bytes;
+use switchboard_core::connection::Event as CoreEvent;
+use switchboard_core::{
+    ClientId, ClosedDetail, ClosedReason, ConnectError, Line, ServerId, TimeoutKind, Token,
+};
+
+use crate::client::{Answer, Client, Ticket};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Message)]
+            #[rtype(result = "()")]
+            #[non_exhaustive]
+            pub struct $name {
+                /// The connection.
+                pub client: ClientId,
+                $($(#[$field_doc])* pub $field: $type,)*
+                /// Gives the credit back when the event was handled by a shared handler.
+                pub(crate) ticket: Ticket,
+            }
+
+            impl $name {
+                /// Makes one by hand, to test a handler without a connection.
+                #[must_use]
+                pub const fn new(client: ClientId, $($field: $type),*) -> Self {
+                    Self { client, $($field,)* ticket: Ticket::none() }
+                }
+            }
+        )*
+
+        /// Any event of a connection.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum ClientEvent {
+            $(
+                #[doc = concat!("See [`", stringify!($name), "`].")]
+                $name($name),
+            )*
+        }
+
+        impl ClientEvent {
+            /// The event's name, as reports quote it.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+
+            pub(crate) fn set_ticket(&mut self, ticket: Ticket) {
+                match self {
+                    $(Self::$name(event) => event.ticket = ticket,)*
+                }
+            }
+        }
+    };
+}
+
+events! {
+    /// A peer connected to a listener. Comes first, once (XAS-30, AIO-35).
+    Accepted {
+        /// The handle of the connection.
+        handle: Client,
+        /// The listener.
+        server: Option<ServerId>,
+        /// The peer's address, where the transport has one.
+        peer_addr: Option<SocketAddr>,
+    }
+    /// An outbound connection is established. Comes first, once (XAS-35, AC-07).
+    Connected {
+        /// The handle of the connection.
+        handle: Client,
+        /// Our own address, where the transport has one.
+        local_addr: Option<SocketAddr>,
+        /// The peer's address, where the transport has one.
+        peer_addr: Option<SocketAddr>,
+    }
+    /// An outbound connection never came to be; no other event comes (XAS-34, AMB-03).
+    ConnectFailed {
+        /// What failed, and where.
+        error: Box<ConnectError>,
+    }
+    /// A line came, as armed by [`RecvLine`](crate::message::RecvLine) (XAS-36).
+    LineReceived {
+        /// The line without its ending; it still knows its ending.
+        line: Line,
+    }
+    /// Bytes came, as armed by [`RecvData`](crate::message::RecvData) or
+    /// [`RecvUntil`](crate::message::RecvUntil) (XAS-42).
+    DataReceived {
+        /// The bytes; yours to keep (XAS-44).
+        data: Bytes,
+    }
+    /// A length-prefixed message came, as armed by [`RecvMsg`](crate::message::RecvMsg) (ACO-09).
+    MessageReceived {
+        /// The message without its length; perhaps empty.
+        message: Bytes,
+    }
+    /// The system took the last byte of a send that asked for a notice. It does not say that the
+    /// peer has read it (XAS-51).
+    Sent {
+        /// The number that the sender gave.
+        token: Token,
+        /// Bytes of that send.
+        bytes: usize,
+    }
+    /// More than the high mark is queued: stop sending until [`WriteResumed`] (AIO-09).
+    WritePaused {}
+    /// No more than the low mark is queued any more (AIO-09). Strictly alternates with
+    /// [`WritePaused`].
+    WriteResumed {}
+    /// The peer finished sending, and everything it sent was delivered (AIO-37). Unless
+    /// [`keep_open`](PeerFinished::keep_open) is called, dropping this event closes the connection.
+    PeerFinished {
+        /// The pending decision.
+        answer: Answer,
+    }
+    /// A clock ran out that only reports: a receive, or an idle time.
+    Idle {
+        /// Which clock.
+        kind: TimeoutKind,
+    }
+    /// Received bytes wait to be taken by `try_recv` (AC-04). Told again as long as bytes are left.
+    Readable {}
+    /// There is room to send (AC-05). Told again as long as the interest is on.
+    Writable {}
+    /// It is over. Comes last, once, on every path (XAS-19).
+    Closed {
+        /// Who or what ended it.
+        reason: ClosedReason,
+        /// Everything that is known about it.
+        detail: Box<ClosedDetail>,
+        /// The handle, for the state that was kept in it (XAS-21).
+        handle: Client,
+    }
+}
+
+impl PeerFinished {
+    /// Keeps the connection open for sending; it ends when [`write_eof`](Client::write_eof) or
+    /// [`close`](Client::close) is called, or when nothing moves for the half-closed timeout.
+    pub fn keep_open(self) {
+        self.answer.keep_open();
+    }
+}
+
+impl ClientEvent {
+    /// The typed message for what the machine told.
+    pub(crate) fn from_core(event: CoreEvent, handle: &Client) -> Self {
+        let client = handle.id();
+        match event {
+            CoreEvent::Opened if handle.is_outbound() => Self::Connected(Connected::new(
+                client,
+                handle.clone(),
+                handle.local_addr(),
+                handle.peer_addr(),
+            )),
+            CoreEvent::Opened => Self::Accepted(Accepted::new(
+                client,
+                handle.clone(),
+                handle.server(),
+                handle.peer_addr(),
+            )),
+            CoreEvent::Line(line) => Self::LineReceived(LineReceived::new(client, line)),
+            CoreEvent::Data(data) => Self::DataReceived(DataReceived::new(client, data)),
+            CoreEvent::Message(message) => {
+                Self::MessageReceived(MessageReceived::new(client, message))
+            }
+            CoreEvent::Sent { token, bytes } => Self::Sent(Sent::new(client, token, bytes)),
+            CoreEvent::WritePaused => Self::WritePaused(WritePaused::new(client)),
+            CoreEvent::WriteResumed => Self::WriteResumed(WriteResumed::new(client)),
+            CoreEvent::PeerFinished => {
+                Self::PeerFinished(PeerFinished::new(client, Answer::of(handle)))
+            }
+            CoreEvent::Idle(kind) => Self::Idle(Idle::new(client, kind)),
+            CoreEvent::Readable => Self::Readable(Readable::new(client)),
+            CoreEvent::Writable => Self::Writable(Writable::new(client)),
+            CoreEvent::Closed(detail) => Self::Closed(Closed::new(
+                client,
+                detail.cause.reason(),
+                detail,
+                handle.clone(),
+            )),
+            CoreEvent::ConnectFailed(error) => {
+                Self::ConnectFailed(ConnectFailed::new(client, error))
+            }
+        }
+    }
+}

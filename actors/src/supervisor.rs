@@ -1,0 +1,126 @@
+//! Guarded actor futures: a panic ends one actor, is reported, and touches nothing else.
+//!
+//! actix polls an actor's future in a task of its own and drops it while unwinding, so that a second
+//! panic in `stopped` would abort the process. A [`Guard`] catches the panic at the poll, drops the
+//! future afterwards in a second net, and tells how it ended.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use actix::{Actor, Addr, Context};
+use tracing::Span;
+
+#[cfg(panic = "abort")]
+compile_error!("switchboard isolates panics by catching them: build with panic = \"unwind\"");
+
+/// How an actor ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It stopped by itself, was stopped, or its thread ended.
+    Normal,
+    /// It panicked, with this text.
+    Panicked(String),
+}
+
+/// Starts an actor on the calling thread's local set; `on_exit` is called exactly once. Everything
+/// that the actor does happens inside `span`.
+pub(crate) fn start_guarded<A>(
+    actor: A,
+    span: Span,
+    on_exit: impl FnOnce(Exit) + Unpin + 'static,
+) -> Addr<A>
+where
+    A: Actor<Context = Context<A>>,
+{
+    let future = Context::new().into_future(actor);
+    let address = future.address();
+    tokio::task::spawn_local(Guard {
+        future: Some(future),
+        on_exit: Some(on_exit),
+        span,
+    });
+    address
+}
+
+/// Runs an actor's future and survives it.
+struct Guard<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> {
+    future: Option<F>,
+    on_exit: Option<E>,
+    span: Span,
+}
+
+impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Guard<F, E> {
+    /// Drops the actor, which may panic once more, and reports.
+    fn end(&mut self, exit: Exit) {
+        let future = self.future.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        let exit = match (exit, dropped) {
+            (Exit::Normal, Err(payload)) => Exit::Panicked(panic_text(payload)),
+            (exit, dropped) => {
+                if let Err(payload) = dropped {
+                    panic_text(payload);
+                }
+                exit
+            }
+        };
+        if let Some(on_exit) = self.on_exit.take() {
+            on_exit(exit);
+        }
+    }
+}
+
+impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Future for Guard<F, E> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(future) = &mut this.future else {
+            return Poll::Ready(());
+        };
+        let span = this.span.clone();
+        let _entered = span.enter();
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => {
+                this.end(Exit::Normal);
+                Poll::Ready(())
+            }
+            Err(payload) => {
+                this.end(Exit::Panicked(panic_text(payload)));
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Drop for Guard<F, E> {
+    fn drop(&mut self) {
+        if self.on_exit.is_some() {
+            self.end(Exit::Normal);
+        }
+    }
+}
+
+/// The text of a panic. The payload itself is let go of without running its destructor, which could
+/// panic again.
+pub(crate) fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = text_of(&*payload);
+    if text.is_none() {
+        std::mem::forget(payload);
+    }
+    text.unwrap_or_else(|| "a panic without a text".into())
+}
+
+/// The text of a panic that goes on.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<String> {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+}
+
+#[cfg(test)]
+mod tests;

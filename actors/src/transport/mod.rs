@@ -1,0 +1,118 @@
+//! The seam between a connection and what carries its bytes.
+//!
+//! A connection actor knows only [`Transport`], a listener only [`Listener`], and both come from a
+//! [`Network`]. The system's TCP is [`TcpNetwork`]; another one can be put under a whole pool with
+//! [`PoolBuilder::network`](crate::PoolBuilder::network), and no session notices.
+
+mod tcp;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+use switchboard_core::ConnectError;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::error::ListenError;
+use crate::options::{ConnectTarget, ListenTarget};
+
+pub use tcp::TcpNetwork;
+
+/// What carries the bytes of one connection. It lives on one thread.
+///
+/// It must not call the connection's handle from inside a poll. A read of 0 bytes means that the
+/// peer finished; `poll_shutdown` finishes our direction and leaves the other open.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Makes dropping it a reset.
+    fn set_reset(&mut self);
+
+    /// Lets go of this thread's runtime, to move to another thread.
+    ///
+    /// # Errors
+    /// What the system says; the connection is then lost.
+    fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>>;
+
+    /// Our own address, if there is one.
+    fn local_addr(&self) -> Option<SocketAddr>;
+
+    /// The socket, for options; `None` where there is none.
+    fn socket(&self) -> Option<SockRef<'_>> {
+        None
+    }
+}
+
+/// A transport on its way to another thread.
+pub trait Detached: Send {
+    /// Takes hold of the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// What the system says; the connection is then lost.
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>>;
+}
+
+/// What a listener gives for each peer.
+pub struct Incoming {
+    /// The connection, on the listener's thread.
+    pub transport: Box<dyn Transport>,
+    /// The peer's address, if it has one.
+    pub peer_addr: Option<SocketAddr>,
+    /// Our own address of this connection, if it has one.
+    pub local_addr: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where peers come in. It lives on one thread.
+pub trait Listener: 'static {
+    /// The next peer.
+    ///
+    /// # Errors
+    /// What the system says; `ServerActor` decides which of them only cost a pause.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>>;
+
+    /// The address that peers reach it at; a port of 0 has become a real one.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// The socket, for options; `None` where there is none.
+    fn socket(&self) -> Option<SockRef<'_>> {
+        None
+    }
+}
+
+/// A future that stays on its thread.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Makes listeners and connections.
+pub trait Network: fmt::Debug + Send + Sync + 'static {
+    /// Opens a listener.
+    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>>;
+
+    /// Opens a connection. Dropping the future gives the attempt up.
+    fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>>;
+}
+
+/// An outbound connection that was established.
+pub struct Connected {
+    /// The connection.
+    pub transport: Box<dyn Transport>,
+    /// The peer's address, if it has one.
+    pub peer_addr: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Connected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connected")
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,306 @@
+//! TCP of the system.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use switchboard_core::{ConnectError, ConnectPhase};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::error::{ListenError, ListenPhase};
+use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
+
+use super::{Connected, Detached, Incoming, Listener, LocalFuture, Network, Transport};
+
+/// The system's TCP, IPv4 and IPv6. Names are resolved off the arbiter's thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpNetwork;
+
+impl Network for TcpNetwork {
+    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
+        Box::pin(async move {
+            let fail = |phase, error| ListenError::new(&target.address, phase, error);
+            let addresses = resolve(&target.address)
+                .await
+                .map_err(|error| fail(ListenPhase::Resolve, error))?;
+            let mut last = fail(ListenPhase::Resolve, no_address());
+            for address in addresses {
+                match open_listener(address, &target) {
+                    Ok(listener) => return Ok(Box::new(listener) as Box<dyn Listener>),
+                    Err((phase, error)) => last = fail(phase, error),
+                }
+            }
+            Err(last)
+        })
+    }
+
+    fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
+        Box::pin(async move {
+            let mut progress = Progress::default();
+            let Ok(outcome) = timeout(target.timeout, try_all(&target, &mut progress)).await else {
+                let error = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no answer within {:?}", target.timeout),
+                );
+                return Err(progress.fail(&target, &error));
+            };
+            let (stream, peer_addr) = outcome.map_err(|error| progress.fail(&target, &error))?;
+            Ok(Connected {
+                transport: Box::new(TcpTransport { stream }),
+                peer_addr: Some(peer_addr),
+            })
+        })
+    }
+}
+
+/// How far an attempt has come, so that a timeout can tell.
+struct Progress {
+    phase: ConnectPhase,
+    attempts: Vec<(SocketAddr, io::ErrorKind)>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            phase: ConnectPhase::Resolve,
+            attempts: Vec::new(),
+        }
+    }
+}
+
+impl Progress {
+    fn fail(self, target: &ConnectTarget, error: &io::Error) -> ConnectError {
+        let mut failure = ConnectError::new(&target.address, self.phase, error);
+        failure.attempts = self.attempts;
+        failure
+    }
+}
+
+/// Tries every address of the name in order.
+async fn try_all(
+    target: &ConnectTarget,
+    progress: &mut Progress,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let addresses = resolve(&target.address).await?;
+    let mut last = no_address();
+    for address in addresses {
+        progress.phase = ConnectPhase::Local;
+        // An address of the other family cannot be reached from the local one.
+        if target
+            .local_addr
+            .is_some_and(|local| local.is_ipv4() != address.is_ipv4())
+        {
+            last = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the local address is of the other family",
+            );
+            progress.attempts.push((address, last.kind()));
+            continue;
+        }
+        let socket = prepare(address, target)?;
+        progress.phase = ConnectPhase::Connect;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => {
+                progress.attempts.push((address, error.kind()));
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+fn prepare(address: SocketAddr, target: &ConnectTarget) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    apply(&SockRef::from(&socket), &target.socket)?;
+    if let Some(local) = target.local_addr {
+        socket.bind(local)?;
+    }
+    Ok(socket)
+}
+
+async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
+    // A literal needs no resolver thread.
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    Ok(lookup_host(address).await?.collect())
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the name has no address")
+}
+
+fn open_listener(
+    address: SocketAddr,
+    target: &ListenTarget,
+) -> Result<TcpAcceptor, (ListenPhase, io::Error)> {
+    let bind = |error| (ListenPhase::Bind, error);
+    let listen = |error| (ListenPhase::Listen, error);
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )
+    .map_err(bind)?;
+    socket.set_nonblocking(true).map_err(bind)?;
+    socket
+        .set_reuse_address(target.reuse_addr)
+        .map_err(bind)?;
+    if let Some(only) = target.only_v6
+        && address.is_ipv6()
+    {
+        socket.set_only_v6(only).map_err(bind)?;
+    }
+    apply(&SockRef::from(&socket), &target.socket).map_err(bind)?;
+    socket.bind(&address.into()).map_err(bind)?;
+    let backlog = i32::try_from(target.backlog).unwrap_or(i32::MAX);
+    socket.listen(backlog).map_err(listen)?;
+    let listener = TcpListener::from_std(socket.into()).map_err(listen)?;
+    let local_addr = listener.local_addr().map_err(listen)?;
+    Ok(TcpAcceptor {
+        listener,
+        local_addr,
+        options: target.socket.clone(),
+    })
+}
+
+fn apply(socket: &SockRef<'_>, options: &SocketOptions) -> io::Result<()> {
+    socket.set_tcp_nodelay(options.nodelay)?;
+    if let Some(after) = options.keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after.max(LEAST_KEEPALIVE)))?;
+    }
+    if let Some(bytes) = options.recv_buffer_size {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer_size {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    Ok(())
+}
+
+/// The system counts keepalive in whole seconds.
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// A listening socket.
+struct TcpAcceptor {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    options: SocketOptions,
+}
+
+impl Listener for TcpAcceptor {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        self.listener.poll_accept(cx).map_ok(|(stream, peer_addr)| {
+            // On Linux an accepted socket inherits the listener's options.
+            if !cfg!(target_os = "linux") {
+                let _ = apply(&SockRef::from(&stream), &self.options);
+            }
+            let local_addr = if self.local_addr.ip().is_unspecified() {
+                stream.local_addr().ok()
+            } else {
+                Some(self.local_addr)
+            };
+            Incoming {
+                transport: Box::new(TcpTransport { stream }),
+                peer_addr: Some(peer_addr),
+                local_addr,
+            }
+        })
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
+        Some(SockRef::from(&self.listener))
+    }
+}
+
+/// A TCP connection on this thread.
+struct TcpTransport {
+    stream: TcpStream,
+}
+
+impl Transport for TcpTransport {
+    fn set_reset(&mut self) {
+        // If that fails the peer sees a FIN instead; there is nothing more to do about it.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
+        Ok(Box::new(DetachedTcp {
+            stream: self.stream.into_std()?,
+        }))
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
+        Some(SockRef::from(&self.stream))
+    }
+}
+
+impl AsyncRead for TcpTransport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TcpTransport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+struct DetachedTcp {
+    stream: std::net::TcpStream,
+}
+
+impl Detached for DetachedTcp {
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
+        Ok(Box::new(TcpTransport {
+            stream: TcpStream::from_std(self.stream)?,
+        }))
+    }
+}

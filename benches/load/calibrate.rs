@@ -1,0 +1,91 @@
+//! How fast the server's core is right now.
+//!
+//! On a shared machine a core flips for seconds between a fast and a much slower mode. A few thousand
+//! socketpair round trips cost what a server's request costs, the system calls, so they tell the modes apart.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::machine::{Cores, pin};
+
+/// Runs of one measure; their median counts, so that one preemption does not.
+const RUNS: usize = 5;
+/// Round trips of one run.
+const ROUND_TRIPS: u32 = 1_000;
+
+/// Measures the server's core and remembers the best it has seen.
+#[derive(Debug)]
+pub(crate) struct Calibrator {
+    cores: Cores,
+    pair: (UnixStream, UnixStream),
+    best: Duration,
+}
+
+impl Calibrator {
+    /// Measures for the first time. The calling thread stays on the core of the load.
+    ///
+    /// # Errors
+    /// A core does not exist, or there are no descriptors left.
+    pub(crate) fn new(cores: Cores) -> io::Result<Self> {
+        let mut calibrator = Self {
+            cores,
+            pair: UnixStream::pair()?,
+            best: Duration::MAX,
+        };
+        for _ in 0..10 {
+            calibrator.measure()?;
+        }
+        Ok(calibrator)
+    }
+
+    /// The time of one round trip on the server's core, which must be idle meanwhile.
+    ///
+    /// # Errors
+    /// The core went away.
+    pub(crate) fn measure(&mut self) -> io::Result<Duration> {
+        pin(self.cores.server)?;
+        let mut runs = [Duration::ZERO; RUNS];
+        for run in &mut runs {
+            *run = self.run()? / ROUND_TRIPS;
+        }
+        pin(self.cores.load)?;
+        runs.sort_unstable();
+        let measured = runs[RUNS / 2];
+        self.best = self.best.min(measured);
+        Ok(measured)
+    }
+
+    /// The best round trip so far.
+    pub(crate) fn best(&self) -> Duration {
+        self.best
+    }
+
+    fn run(&mut self) -> io::Result<Duration> {
+        let (near, far) = (&mut self.pair.0, &mut self.pair.1);
+        let mut line = [b'.'; 64];
+        let start = Instant::now();
+        for _ in 0..ROUND_TRIPS {
+            near.write_all(&line)?;
+            far.read_exact(&mut line)?;
+        }
+        Ok(start.elapsed())
+    }
+}
+
+/// Whether a core that needed `measured` was in the fast mode: at most a quarter slower than the `best`.
+pub(crate) fn is_fast(measured: Duration, best: Duration) -> bool {
+    measured * 4 <= best * 5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_slower_is_still_fast() {
+        let best = Duration::from_nanos(1_000);
+        assert!(is_fast(Duration::from_nanos(1_250), best));
+        assert!(!is_fast(Duration::from_nanos(1_251), best));
+    }
+}

@@ -1,0 +1,215 @@
+//! Takes the slices: scenario by scenario, round by round, server after server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::calibrate::{Calibrator, is_fast};
+use crate::machine::{Cores, pin};
+use crate::scenarios::{Metric, Scenario};
+use crate::server::{Server, ServerSpec};
+
+/// How often a slice is taken again after the core was slow during it.
+const RETRIES: u32 = 3;
+/// How long to wait for the fast mode before a slice, in pauses.
+const PAUSES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What `load run` was told.
+#[derive(Debug)]
+pub(crate) struct RunOptions {
+    /// How often every server has its turn in a scenario.
+    pub(crate) rounds: u32,
+    /// The measured time of one slice.
+    pub(crate) slice: Duration,
+    /// The scenarios.
+    pub(crate) scenarios: Vec<Box<dyn Scenario>>,
+    /// Servers beside the usual ones, or instead of those of the same name.
+    pub(crate) servers: Vec<ServerSpec>,
+    /// Who runs where.
+    pub(crate) cores: Cores,
+    /// Where to write every slice.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Everything that was measured.
+#[derive(Debug)]
+pub(crate) struct Results {
+    /// The best calibration of the run.
+    pub(crate) best: Duration,
+    /// In the order of the run.
+    pub(crate) scenarios: Vec<ScenarioResult>,
+}
+
+/// What was measured of one scenario.
+#[derive(Debug)]
+pub(crate) struct ScenarioResult {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) metrics: &'static [Metric],
+    pub(crate) baselines: &'static [&'static str],
+    /// In the order of the command line.
+    pub(crate) servers: Vec<ServerResult>,
+}
+
+/// What was measured of one server in one scenario.
+#[derive(Debug)]
+pub(crate) struct ServerResult {
+    pub(crate) name: String,
+    /// All slices, also those of a slow core.
+    pub(crate) slices: Vec<Slice>,
+    /// Slices without figures, because the server did not do its work.
+    pub(crate) failures: u32,
+}
+
+/// One measure.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// One figure for each metric.
+    pub(crate) values: Vec<f64>,
+    /// The slower one of the calibrations before and after.
+    pub(crate) calibration: Duration,
+}
+
+/// Runs everything. Children are gone when it returns.
+///
+/// # Errors
+/// No servers, or no such cores. A server that fails costs only its slice.
+pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
+    let servers = servers(&options.servers)?;
+    pin(options.cores.load)?;
+    let mut calibrator = Calibrator::new(options.cores)?;
+    let mut scenarios = Vec::new();
+    for scenario in &options.scenarios {
+        let mut results: Vec<_> = servers
+            .iter()
+            .map(|spec| ServerResult {
+                name: spec.name.clone(),
+                slices: Vec::new(),
+                failures: 0,
+            })
+            .collect();
+        for round in 1..=options.rounds {
+            for (spec, result) in servers.iter().zip(&mut results) {
+                let title = format!(
+                    "{} {round}/{} {}",
+                    scenario.name(),
+                    options.rounds,
+                    spec.name
+                );
+                take_slices(
+                    scenario.as_ref(),
+                    spec,
+                    options,
+                    &mut calibrator,
+                    &title,
+                    result,
+                );
+            }
+        }
+        scenarios.push(ScenarioResult {
+            name: scenario.name(),
+            about: scenario.about(),
+            metrics: scenario.metrics(),
+            baselines: scenario.baselines(),
+            servers: results,
+        });
+    }
+    Ok(Results {
+        best: calibrator.best(),
+        scenarios,
+    })
+}
+
+/// Takes slices until the core was fast during one.
+fn take_slices(
+    scenario: &dyn Scenario,
+    spec: &ServerSpec,
+    options: &RunOptions,
+    calibrator: &mut Calibrator,
+    title: &str,
+    result: &mut ServerResult,
+) {
+    for _ in 0..=RETRIES {
+        match take_slice(scenario, spec, options, calibrator) {
+            Ok(slice) => {
+                let fast = is_fast(slice.calibration, calibrator.best());
+                let verdict = if fast {
+                    "kept"
+                } else {
+                    "discarded, the core was slow"
+                };
+                let (first, value) = (scenario.metrics()[0].name, slice.values[0]);
+                eprintln!(
+                    "{title}: {first} {value:.3}, calibration {:?}, {verdict}",
+                    slice.calibration
+                );
+                result.slices.push(slice);
+                if fast {
+                    return;
+                }
+            }
+            Err(error) => {
+                eprintln!("{title}: failed: {error}");
+                result.failures += 1;
+                return;
+            }
+        }
+    }
+}
+
+fn take_slice(
+    scenario: &dyn Scenario,
+    spec: &ServerSpec,
+    options: &RunOptions,
+    calibrator: &mut Calibrator,
+) -> io::Result<Slice> {
+    let mut before = calibrator.measure()?;
+    for _ in 0..PAUSES {
+        if is_fast(before, calibrator.best()) {
+            break;
+        }
+        thread::sleep(PAUSE);
+        before = calibrator.measure()?;
+    }
+    let server = Server::start(spec, options.cores.server)?;
+    let values = scenario.run(&server, options.slice)?;
+    drop(server);
+    Ok(Slice {
+        values,
+        calibration: before.max(calibrator.measure()?),
+    })
+}
+
+/// The usual servers, as far as they are built, and those of the command line.
+fn servers(extra: &[ServerSpec]) -> io::Result<Vec<ServerSpec>> {
+    let program = std::env::current_exe()?;
+    let folder = program.parent().unwrap_or(Path::new("."));
+    let usual = [
+        ("tokio-lines", folder.join("peer-tokio-lines")),
+        ("tokio-chunks", folder.join("peer-tokio-chunks")),
+        ("switchboard", folder.join("examples").join("echo")),
+    ];
+    let mut servers: Vec<_> = usual
+        .into_iter()
+        .filter(|(_, path)| path.exists())
+        .map(|(name, path)| ServerSpec {
+            name: name.to_owned(),
+            command: vec![path.display().to_string()],
+        })
+        .collect();
+    for spec in extra {
+        match servers.iter_mut().find(|known| known.name == spec.name) {
+            Some(known) => known.clone_from(spec),
+            None => servers.push(spec.clone()),
+        }
+    }
+    if servers.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no servers beside {}", program.display()),
+        ));
+    }
+    Ok(servers)
+}

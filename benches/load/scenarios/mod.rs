@@ -1,0 +1,122 @@
+//! The workloads, one per file, and the figures that they yield.
+
+mod idle;
+mod steady;
+mod storm;
+mod transfer;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::fleet::AfterReply;
+use crate::server::Server;
+
+use self::idle::Idle;
+use self::steady::Steady;
+use self::storm::Storm;
+use self::transfer::Transfer;
+
+/// Connections of the scenarios that ask for very many.
+const MANY: usize = 10_000;
+
+/// A workload on a server that was just started for it.
+pub(crate) trait Scenario: fmt::Debug {
+    /// The name on the command line and in the tables.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for the reader of the table.
+    fn about(&self) -> &'static str;
+
+    /// What [`Scenario::run`] measures, in its order. The first one is compared between servers.
+    fn metrics(&self) -> &'static [Metric];
+
+    /// Servers whose first figure the others are divided by.
+    fn baselines(&self) -> &'static [&'static str] {
+        &["tokio-lines"]
+    }
+
+    /// Runs the load. `slice` is the measured time where the load is a matter of time.
+    ///
+    /// # Errors
+    /// The server did not do its work, so that the figures would mean nothing.
+    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<f64>>;
+}
+
+/// A figure that every slice yields.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    /// The head of its column, with the unit.
+    pub(crate) name: &'static str,
+    /// How the slices of a server become one figure.
+    pub(crate) fold: Fold,
+}
+
+/// How many figures become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fold {
+    /// The one in the middle: what one odd slice cannot move.
+    Median,
+    /// The mean: for what the system samples, where only more samples help.
+    Mean,
+    /// The sum: for faults, of which none shall be lost.
+    Sum,
+}
+
+/// All scenarios, in the order of the tables.
+pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
+    let ping = |name, about, connections| Steady {
+        name,
+        about,
+        connections,
+        lines: 1,
+        after_reply: AfterReply::Repeat,
+        baselines: &["tokio-lines"],
+    };
+    vec![
+        Box::new(ping("ping1", "1 connection, one 64-byte line in flight", 1)),
+        Box::new(ping(
+            "ping50",
+            "50 connections, one 64-byte line in flight on each",
+            50,
+        )),
+        Box::new(ping(
+            "ping500",
+            "500 connections, one 64-byte line in flight on each",
+            500,
+        )),
+        Box::new(Steady {
+            lines: 64,
+            baselines: &["tokio-lines", "tokio-chunks"],
+            ..ping(
+                "pipe50x64",
+                "50 connections, bursts of 64 lines on each; per line, but latency per burst",
+                50,
+            )
+        }),
+        Box::new(Steady {
+            after_reply: AfterReply::Reconnect,
+            ..ping(
+                "churn",
+                "8 clients: connect, one line, close, over and over; per connection",
+                8,
+            )
+        }),
+        Box::new(Idle),
+        Box::new(Transfer),
+        Box::new(Storm),
+    ]
+}
+
+/// A count as a number that can be divided.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "figures have at most six digits that mean something"
+)]
+fn ratio(count: u64, of: f64) -> f64 {
+    count as f64 / of
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

@@ -1,0 +1,89 @@
+//! `ping1`, `ping50`, `ping500`, `pipe50x64` and `churn`: a closed loop for a slice of time.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Fold, Metric, Scenario, micros, ratio};
+use crate::fleet::{AfterReply, Fleet};
+use crate::procfs::cpu_time;
+use crate::server::Server;
+
+/// Time under load before the measured slice.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// Time for the server to see the last closes and to go to sleep, after which its CPU time is exact.
+const SETTLE: Duration = Duration::from_millis(20);
+
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "cpu us",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "user us",
+        fold: Fold::Mean,
+    },
+    Metric {
+        name: "per second",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "p50 us",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "p99 us",
+        fold: Fold::Median,
+    },
+];
+
+/// A number of clients, each with one burst under way.
+#[derive(Debug)]
+pub(super) struct Steady {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) connections: usize,
+    /// Lines of a burst.
+    pub(super) lines: usize,
+    pub(super) after_reply: AfterReply,
+    pub(super) baselines: &'static [&'static str],
+}
+
+impl Scenario for Steady {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn metrics(&self) -> &'static [Metric] {
+        METRICS
+    }
+
+    fn baselines(&self) -> &'static [&'static str] {
+        self.baselines
+    }
+
+    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<f64>> {
+        let mut fleet = Fleet::new(server.address, self.lines, self.after_reply)?;
+        fleet.admit(self.connections)?;
+        fleet.exchange_all(Instant::now() + WARM_UP)?.flawless()?;
+        thread::sleep(SETTLE);
+
+        let before = cpu_time(server.pid())?;
+        let tally = fleet.exchange_all(Instant::now() + slice)?.flawless()?;
+        thread::sleep(SETTLE);
+        let used = cpu_time(server.pid())? - before;
+
+        let requests = ratio(tally.replies * self.lines as u64, 1.0);
+        Ok(vec![
+            micros(used.total) / requests,
+            micros(used.user) / requests,
+            requests / tally.elapsed.as_secs_f64(),
+            micros(tally.latency.quantile(500)),
+            micros(tally.latency.quantile(990)),
+        ])
+    }
+}

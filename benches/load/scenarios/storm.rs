@@ -1,0 +1,75 @@
+//! `storm`: ten thousand connections at once.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Fold, MANY, Metric, Scenario, micros, ratio};
+use crate::fleet::{AfterReply, Fleet};
+use crate::procfs::cpu_time;
+use crate::server::Server;
+
+/// Time for the server to see the last close.
+const SETTLE: Duration = Duration::from_millis(500);
+
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "cpu us",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "seconds",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "replies",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "lost",
+        fold: Fold::Sum,
+    },
+    Metric {
+        name: "altered",
+        fold: Fold::Sum,
+    },
+];
+
+/// Begins all connections without waiting, writes a line on each, and closes them when every reply is here.
+///
+/// More come at once than the queue of the listener holds, so some wait until the system tries again.
+#[derive(Debug)]
+pub(super) struct Storm;
+
+impl Scenario for Storm {
+    fn name(&self) -> &'static str {
+        "storm"
+    }
+
+    fn about(&self) -> &'static str {
+        "10,000 connections at once, one line on each, all closed after the last reply; per connection"
+    }
+
+    fn metrics(&self) -> &'static [Metric] {
+        METRICS
+    }
+
+    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<f64>> {
+        let before = cpu_time(server.pid())?;
+        let begin = Instant::now();
+        let mut fleet = Fleet::new(server.address, 1, AfterReply::Repeat)?;
+        fleet.connect(MANY)?;
+        let tally = fleet.exchange_all(begin)?;
+        let elapsed = begin.elapsed();
+        drop(fleet);
+        thread::sleep(SETTLE);
+        let used = cpu_time(server.pid())? - before;
+        Ok(vec![
+            micros(used.total) / ratio(MANY as u64, 1.0),
+            elapsed.as_secs_f64(),
+            ratio(tally.replies, 1.0),
+            ratio(tally.lost, 1.0),
+            ratio(tally.mismatches, 1.0),
+        ])
+    }
+}

@@ -1,0 +1,157 @@
+//! `transfer`: one connection, as fast as it goes, in long lines.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Fold, Metric, Scenario, ratio};
+use crate::client::connect;
+use crate::poller::{Interest, Poller};
+use crate::procfs::cpu_time;
+use crate::server::Server;
+
+/// Bytes each way.
+const BYTES: u64 = 1 << 30;
+/// A line with its newline.
+const LINE_BYTES: usize = 16 * 1024;
+/// Lines of the block that is written over and over.
+const BLOCK_LINES: usize = 16;
+/// How long it may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Time for the server to go to sleep, after which its CPU time is exact.
+const SETTLE: Duration = Duration::from_millis(20);
+
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "MB per second",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "cpu ms",
+        fold: Fold::Median,
+    },
+    Metric {
+        name: "altered",
+        fold: Fold::Sum,
+    },
+];
+
+/// Writes lines while the socket takes them and checks what comes back meanwhile.
+#[derive(Debug)]
+pub(super) struct Transfer;
+
+impl Scenario for Transfer {
+    fn name(&self) -> &'static str {
+        "transfer"
+    }
+
+    fn about(&self) -> &'static str {
+        "1 GiB there and back on 1 connection, in lines of 16 KiB; speed counts, so more is better"
+    }
+
+    fn metrics(&self) -> &'static [Metric] {
+        METRICS
+    }
+
+    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<f64>> {
+        let mut exchange = Exchange::new(connect(server.address)?);
+        let before = cpu_time(server.pid())?;
+        let begin = Instant::now();
+        exchange.run(begin + LIMIT)?;
+        let elapsed = begin.elapsed();
+        thread::sleep(SETTLE);
+        let used = cpu_time(server.pid())? - before;
+        Ok(vec![
+            ratio(BYTES, 1e6) / elapsed.as_secs_f64(),
+            used.total.as_secs_f64() * 1e3,
+            ratio(exchange.altered, 1.0),
+        ])
+    }
+}
+
+/// The stream and how far each direction is.
+#[derive(Debug)]
+struct Exchange {
+    stream: TcpStream,
+    block: Vec<u8>,
+    scratch: Vec<u8>,
+    sent: u64,
+    received: u64,
+    /// Reads that brought other bytes than were due.
+    altered: u64,
+}
+
+impl Exchange {
+    fn new(stream: TcpStream) -> Self {
+        let block: Vec<_> = (b'a'..).take(BLOCK_LINES).flat_map(line).collect();
+        Self {
+            stream,
+            scratch: vec![0; block.len()],
+            block,
+            sent: 0,
+            received: 0,
+            altered: 0,
+        }
+    }
+
+    fn run(&mut self, deadline: Instant) -> io::Result<()> {
+        let mut poller = Poller::new()?;
+        poller.add(&self.stream, 0, Interest::ReadWrite)?;
+        while self.received < BYTES {
+            if poller.wait(deadline)? == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{} bytes came back", self.received),
+                ));
+            }
+            let ready = poller.ready(0);
+            if ready.writable && self.sent < BYTES {
+                self.write()?;
+                if self.sent == BYTES {
+                    poller.modify(&self.stream, 0, Interest::Read)?;
+                }
+            }
+            if ready.readable {
+                self.read()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        // BYTES is a multiple of the block, so the last block ends where the transfer does.
+        match self
+            .stream
+            .write(&self.block[position(self.sent, self.block.len())..])
+        {
+            Ok(count) => self.sent += count as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let due = &self.block[position(self.received, self.block.len())..];
+        let count = match self.stream.read(&mut self.scratch[..due.len()]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.altered += u64::from(due[..count] != self.scratch[..count]);
+        self.received += count as u64;
+        Ok(())
+    }
+}
+
+fn line(letter: u8) -> Vec<u8> {
+    let mut line = vec![letter; LINE_BYTES];
+    line[LINE_BYTES - 1] = b'\n';
+    line
+}
+
+fn position(stream: u64, block: usize) -> usize {
+    usize::try_from(stream % block as u64).expect("less than a block")
+}

@@ -1,0 +1,125 @@
+//! A server under test: a child process on a core of its own.
+
+use std::io::{self, BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::machine::pin;
+
+/// How long a server may take until it listens.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a server that listens is left alone, to finish what it does at its start.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSpec {
+    /// Its name in the tables.
+    pub(crate) name: String,
+    /// Program and arguments; the address to listen on is appended.
+    pub(crate) command: Vec<String>,
+}
+
+/// A running server. It is killed when this is dropped, and when the load generator dies.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server on `core` and waits until it says `listening on ADDR`.
+    ///
+    /// # Errors
+    /// The program cannot be started, ends, or does not say so in time.
+    pub(crate) fn start(spec: &ServerSpec, core: usize) -> io::Result<Self> {
+        let (program, arguments) = spec.command.split_first().expect("a command has a program");
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .arg("127.0.0.1:0")
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let prepare = move || {
+            pin(core)?;
+            Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+        };
+        // SAFETY: between `fork` and `exec` the closure makes two system calls on values of its own; it takes no
+        // lock and, as the core exists, allocates nothing.
+        unsafe { command.pre_exec(prepare) };
+        let mut child = command
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+        let stdout = child.stdout.take().expect("stdout is piped");
+        // From here on a drop kills the child, whatever comes.
+        let mut server = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        server.address = address_from(stdout)?;
+        thread::sleep(SETTLE);
+        Ok(server)
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when the server has already gone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Finds the address in what the server prints, and goes on reading so that it can go on printing.
+fn address_from(stdout: ChildStdout) -> io::Result<SocketAddr> {
+    let (found, address) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines() {
+            let Ok(line) = line else { return };
+            if let Some(address) = listening_on(&line) {
+                // Only the first one has a reader.
+                let _ = found.try_send(address);
+            }
+        }
+    });
+    address.recv_timeout(START_LIMIT).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the server did not print `listening on ADDR`",
+        )
+    })
+}
+
+fn listening_on(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("listening on ")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_may_stand_anywhere_in_the_line() {
+        let address = Some(SocketAddr::from(([127, 0, 0, 1], 4711)));
+        assert_eq!(listening_on("listening on 127.0.0.1:4711"), address);
+        assert_eq!(
+            listening_on("INFO echo: listening on 127.0.0.1:4711 with 1 shard"),
+            address
+        );
+        assert_eq!(listening_on("listening"), None);
+    }
+}

@@ -1,0 +1,269 @@
+//! Every knob of a connection: its unit, its default, and what happens at the limit.
+
+use std::time::Duration;
+
+use crate::encoding::Encoding;
+use crate::error::LimitsError;
+use crate::frame::LineRule;
+use crate::line::LineEnding;
+use crate::receive::Receive;
+
+/// The largest message that four bytes of length can announce.
+const MESSAGE_CEILING: usize = u32::MAX as usize;
+
+/// The settings of a connection. They are fixed when it opens, except where a command says otherwise.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConnectionConfig {
+    /// Armed as soon as the connection opens. Default: nothing, and so nothing is read.
+    pub first_receive: Option<Receive>,
+    /// What ends a line. Default: LF, with or without a CR before it (AMB-01).
+    pub line_rule: LineRule,
+    /// How the text of lines is to be read. Default: UTF-8.
+    pub encoding: Encoding,
+    /// What a sent line gets behind it when it does not bring its own ending. Default: LF.
+    pub line_ending: LineEnding,
+    /// The longest line in bytes without its ending. Default: 64 KiB. A longer one closes the
+    /// connection with reason Error (XAS-38).
+    pub max_line: usize,
+    /// The longest message in bytes. Default: 16 MiB. A longer one closes the connection as soon as
+    /// it is announced (ACO-10).
+    pub max_message: usize,
+    /// The most that an exact receive may ask for, in bytes. Default: 16 MiB. More is refused when
+    /// arming (XAS-43).
+    pub max_recv: usize,
+    /// What a "full buffer" is, in bytes (XAS-42). Default: 4,096; at least 256.
+    pub recv_buffer: usize,
+    /// How many received bytes may wait unframed or unhandled. Default: 64 KiB. At the limit reading
+    /// stops until the session has caught up; a single frame may be as long as its own limit says.
+    pub read_window: usize,
+    /// How many frames may be with the session at once. Default: 64. At the limit delivery stops
+    /// until one is handled.
+    pub read_credit: usize,
+    /// Queued bytes above which writing is paused. Default: 64 KiB (AIO-07).
+    pub write_high: usize,
+    /// Queued bytes at or below which writing is resumed. Default: 16 KiB (AIO-07).
+    pub write_low: usize,
+    /// The most bytes that may be queued. Default: 16 MiB. A send beyond it is refused (AIO-12).
+    pub write_capacity: usize,
+    /// Whether input is delivered while writing is paused. Default (`None`): only to a session that
+    /// handles `WritePaused`, which then decides for itself; otherwise input waits, so that a
+    /// session that answers everything can never overrun its peer.
+    pub read_while_write_paused: Option<bool>,
+    /// Size of the send slot in bytes (XAS-31, XAS-53). Default: 4,096; at least 256.
+    pub send_slot: usize,
+    /// When nothing was received for so long. Default: never.
+    pub idle_read: Option<IdleRule>,
+    /// When nothing was sent for so long. Default: never.
+    pub idle_write: Option<IdleRule>,
+    /// When nothing moved for so long. Default: never.
+    pub idle: Option<IdleRule>,
+    /// How long an open connection may wait for a session. Default: 5 s.
+    pub adoption_timeout: Duration,
+    /// How long a close may take to send what is queued, unless `Close` says otherwise. Default:
+    /// 30 s; then the connection is reset.
+    pub flush_timeout: Duration,
+    /// How long the connection reads on and discards after it has finished, so that a reset does not
+    /// destroy its last bytes. Default: 2 s.
+    pub linger_timeout: Duration,
+    /// How many bytes it discards at most meanwhile. Default: 16 MiB.
+    pub linger_bytes: usize,
+    /// How long a connection whose peer has finished may stay without moving a byte. Default: 60 s.
+    pub half_closed_timeout: Duration,
+}
+
+/// What to do when nothing moved for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleRule {
+    /// For how long.
+    pub after: Duration,
+    /// What to do then.
+    pub action: IdleAction,
+}
+
+/// What an idle timeout does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdleAction {
+    /// Closes the connection with reason Timeout.
+    #[default]
+    Close,
+    /// Tells the session by `Idle`, and counts again from then.
+    Report,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            first_receive: None,
+            line_rule: LineRule::Lenient,
+            encoding: Encoding::Utf8,
+            line_ending: LineEnding::Lf,
+            max_line: 64 * 1024,
+            max_message: 16 * 1024 * 1024,
+            max_recv: 16 * 1024 * 1024,
+            recv_buffer: 4096,
+            read_window: 64 * 1024,
+            read_credit: 64,
+            write_high: 64 * 1024,
+            write_low: 16 * 1024,
+            write_capacity: 16 * 1024 * 1024,
+            read_while_write_paused: None,
+            send_slot: 4096,
+            idle_read: None,
+            idle_write: None,
+            idle: None,
+            adoption_timeout: Duration::from_secs(5),
+            flush_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            linger_bytes: 16 * 1024 * 1024,
+            half_closed_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A setting that cannot be, found before anything was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A size is below what makes sense.
+    #[error("{setting} is {value} bytes, the least is {least}")]
+    TooSmall {
+        /// Which setting.
+        setting: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The least that works.
+        least: usize,
+    },
+    /// A size is above what can work.
+    #[error("{setting} is {value}, the most is {most}")]
+    TooLarge {
+        /// Which setting.
+        setting: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The most that works.
+        most: usize,
+    },
+    /// A duration of zero, which would end everything at once.
+    #[error("{setting} is zero; leave it out for no timeout")]
+    ZeroDuration {
+        /// Which setting.
+        setting: &'static str,
+    },
+    /// The write marks contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+}
+
+impl ConnectionConfig {
+    /// Checks every setting once, before anything is opened with it.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, by name.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        for (setting, value, least) in [
+            ("max_line", self.max_line, 1),
+            ("max_message", self.max_message, 1),
+            ("max_recv", self.max_recv, 1),
+            ("recv_buffer", self.recv_buffer, 256),
+            ("send_slot", self.send_slot, 256),
+            ("read_window", self.read_window, 1),
+            ("read_credit", self.read_credit, 1),
+            ("write_capacity", self.write_capacity, 1),
+        ] {
+            if value < least {
+                return Err(ConfigError::TooSmall {
+                    setting,
+                    value,
+                    least,
+                });
+            }
+        }
+        if self.max_message > MESSAGE_CEILING {
+            return Err(ConfigError::TooLarge {
+                setting: "max_message",
+                value: self.max_message,
+                most: MESSAGE_CEILING,
+            });
+        }
+        if self.write_high < self.write_low {
+            return Err(ConfigError::Limits(LimitsError {
+                high: self.write_high,
+                low: self.write_low,
+            }));
+        }
+        for (setting, duration) in [
+            ("idle_read", self.idle_read.map(|rule| rule.after)),
+            ("idle_write", self.idle_write.map(|rule| rule.after)),
+            ("idle", self.idle.map(|rule| rule.after)),
+            ("adoption_timeout", Some(self.adoption_timeout)),
+            ("flush_timeout", Some(self.flush_timeout)),
+            ("linger_timeout", Some(self.linger_timeout)),
+            ("half_closed_timeout", Some(self.half_closed_timeout)),
+        ] {
+            if duration == Some(Duration::ZERO) {
+                return Err(ConfigError::ZeroDuration { setting });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Works out both marks from what was given, by asyncio's rules (AIO-08): a missing low mark is a
+/// quarter of the high one, a missing high mark is four times the low one, and none at all are the
+/// defaults.
+///
+/// # Errors
+/// When the high mark is below the low one.
+pub fn write_limits(
+    high: Option<usize>,
+    low: Option<usize>,
+) -> Result<(usize, usize), LimitsError> {
+    let defaults = ConnectionConfig::default();
+    let (high, low) = match (high, low) {
+        (None, None) => (defaults.write_high, defaults.write_low),
+        (Some(high), None) => (high, high / 4),
+        (None, Some(low)) => (low.saturating_mul(4), low),
+        (Some(high), Some(low)) => (high, low),
+    };
+    if high < low {
+        return Err(LimitsError { high, low });
+    }
+    Ok((high, low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// AIO-07, AIO-08.
+    #[test]
+    fn aio_08_write_limits_are_derived_as_asyncio_does() {
+        assert_eq!(write_limits(None, None), Ok((65_536, 16_384)));
+        assert_eq!(write_limits(Some(0), None), Ok((0, 0)));
+        assert_eq!(write_limits(None, Some(100)), Ok((400, 100)));
+        assert_eq!(write_limits(Some(100), None), Ok((100, 25)));
+        assert_eq!(write_limits(Some(7), Some(7)), Ok((7, 7)));
+        assert_eq!(
+            write_limits(Some(10), Some(20)),
+            Err(LimitsError { high: 10, low: 20 })
+        );
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_a_bad_setting_is_named() {
+        ConnectionConfig::default().validate().unwrap();
+        let config = ConnectionConfig {
+            recv_buffer: 255,
+            ..Default::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "recv_buffer is 255 bytes, the least is 256");
+        let config = ConnectionConfig {
+            linger_timeout: Duration::ZERO,
+            ..Default::default()
+        };
+        assert!(config.validate().unwrap_err().to_string().contains("linger_timeout"));
+    }
+}

@@ -1,0 +1,105 @@
+//! What the machine tells, and which of it the session wants to hear.
+
+use bytes::Bytes;
+
+use crate::error::ConnectError;
+use crate::id::Token;
+use crate::line::Line;
+use crate::reason::{ClosedDetail, TimeoutKind};
+
+/// One thing that happened to a connection.
+#[derive(Debug)]
+pub enum Event {
+    /// A session adopted it; comes first.
+    Opened,
+    /// A line came.
+    Line(Line),
+    /// Bytes came, as armed.
+    Data(Bytes),
+    /// A length-prefixed message came.
+    Message(Bytes),
+    /// The system took the last byte of a send.
+    Sent {
+        /// The sender's number.
+        token: Token,
+        /// How many bytes that send had.
+        bytes: usize,
+    },
+    /// More than the high mark is queued.
+    WritePaused,
+    /// No more than the low mark is queued.
+    WriteResumed,
+    /// The peer finished; the answer decides what becomes of the connection.
+    PeerFinished,
+    /// A clock ran out that only reports.
+    Idle(TimeoutKind),
+    /// Bytes are there to be taken (readiness mode).
+    Readable,
+    /// There is room to send (readiness mode).
+    Writable,
+    /// It is over; comes once and last.
+    Closed(Box<ClosedDetail>),
+    /// It never came to be; comes instead of everything else.
+    ConnectFailed(Box<ConnectError>),
+}
+
+/// A set of events that a session handles. What is not in it is not produced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Interests(u16);
+
+impl Interests {
+    /// Nothing at all.
+    pub const NONE: Self = Self(0);
+    /// `Accepted` or `Connected`.
+    pub const OPENED: Self = Self(1);
+    /// `LineReceived`.
+    pub const LINE: Self = Self(1 << 1);
+    /// `DataReceived`.
+    pub const DATA: Self = Self(1 << 2);
+    /// `MessageReceived`.
+    pub const MESSAGE: Self = Self(1 << 3);
+    /// `Sent`.
+    pub const SENT: Self = Self(1 << 4);
+    /// `WritePaused`.
+    pub const WRITE_PAUSED: Self = Self(1 << 5);
+    /// `WriteResumed`.
+    pub const WRITE_RESUMED: Self = Self(1 << 6);
+    /// `PeerFinished`.
+    pub const PEER_FINISHED: Self = Self(1 << 7);
+    /// `Idle`.
+    pub const IDLE: Self = Self(1 << 8);
+    /// `Readable`.
+    pub const READABLE: Self = Self(1 << 9);
+    /// `Writable`.
+    pub const WRITABLE: Self = Self(1 << 10);
+    /// `Closed`.
+    pub const CLOSED: Self = Self(1 << 11);
+    /// `ConnectFailed`.
+    pub const CONNECT_FAILED: Self = Self(1 << 12);
+    /// Everything.
+    pub const ALL: Self = Self((1 << 13) - 1);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set, and the other one if the condition holds.
+    #[must_use]
+    pub const fn with_if(self, other: Self, condition: bool) -> Self {
+        if condition { self.with(other) } else { self }
+    }
+
+    /// Whether all of the other set are in this one.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}

@@ -1,0 +1,206 @@
+//! What the socket, the clock and the session's actor did.
+
+use std::io;
+
+use bytes::BytesMut;
+
+use crate::error::ConnectError;
+use crate::now::Now;
+use crate::reason::{Cause, IoOperation, TimeoutKind};
+
+use super::credit::Credit;
+use super::state::{ReadHalf, Report, State, WriteHalf};
+use super::{Connection, Event, Interests};
+
+impl Connection {
+    /// The connection was established, outbound.
+    pub fn handle_connected(&mut self) {
+        if matches!(self.state, State::Connecting) {
+            self.state = State::Adopting;
+        }
+    }
+
+    /// The connection could not be established. There will be no `Closed`.
+    pub fn handle_connect_failed(&mut self, mut error: ConnectError) {
+        error.unsent = self.outbox.size();
+        self.outbox.clear();
+        self.notices.clear();
+        self.timers.clear_all();
+        self.state = State::Over {
+            reset: false,
+            report: Some(Report::ConnectFailed(Box::new(error))),
+        };
+    }
+
+    /// The session did not adopt at once: its time starts now.
+    pub fn handle_unadopted(&mut self, now: &mut Now) {
+        if matches!(self.state, State::Adopting) && !self.timers.is_set(TimeoutKind::Adoption) {
+            let deadline = now.get() + self.config.adoption_timeout;
+            self.timers.set(TimeoutKind::Adoption, deadline);
+        }
+    }
+
+    /// The socket took so many bytes.
+    pub fn handle_written(&mut self, count: usize, now: &mut Now) {
+        if count == 0 {
+            return;
+        }
+        self.bytes_out += count as u64;
+        self.touch_write(now);
+        let progress = self.outbox.advance(count);
+        if let Some(slot) = progress.slot {
+            self.return_slot(slot);
+        }
+        while let Some((token, bytes)) = self.outbox.take_sent() {
+            self.notify(Interests::SENT, Event::Sent { token, bytes });
+        }
+        if progress.resumed {
+            self.notify(Interests::WRITE_RESUMED, Event::WriteResumed);
+        }
+    }
+
+    /// Writing failed. What the peer had sent before is still read and delivered.
+    pub fn handle_write_error(&mut self, error: &io::Error, now: &mut Now) {
+        let cause = Cause::io(IoOperation::Write, error);
+        match &mut self.state {
+            State::Open { write, .. } => {
+                *write = WriteHalf::Broken(cause);
+                self.start_half_closed_clock(now);
+                self.settle(now);
+            }
+            State::Closing(_) => self.cut_short(cause, false),
+            _ => {}
+        }
+    }
+
+    /// The sending direction is finished.
+    pub fn handle_finished(&mut self, now: &mut Now) {
+        match &mut self.state {
+            State::Open { read, write } => {
+                *write = WriteHalf::Finished;
+                if matches!(read, ReadHalf::Finished { told: true }) {
+                    self.end(Cause::PeerFinished, None, false);
+                }
+            }
+            State::Closing(closing) => {
+                if closing.peer_finished {
+                    self.finish_closing(now);
+                } else {
+                    self.start_lingering(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes came. All of `data` is taken.
+    pub fn handle_data(&mut self, data: &mut BytesMut, now: &mut Now) {
+        let length = data.len();
+        if length == 0 {
+            return;
+        }
+        self.bytes_in += length as u64;
+        self.touch_read(now);
+        match &mut self.state {
+            State::Open { .. } => {
+                let outcome = self.inbound.append(data);
+                self.framed(outcome, now);
+            }
+            State::Lingering { discarded, .. } => {
+                data.clear();
+                *discarded += length;
+                if *discarded > self.config.linger_bytes {
+                    self.let_go();
+                }
+            }
+            _ => data.clear(),
+        }
+    }
+
+    /// The peer finished sending.
+    pub fn handle_eof(&mut self, now: &mut Now) {
+        match &mut self.state {
+            State::Open { read, .. } => {
+                *read = ReadHalf::Finished { told: false };
+                self.settle(now);
+                if matches!(self.state, State::Open { .. }) {
+                    self.start_half_closed_clock(now);
+                }
+            }
+            State::Closing(closing) => closing.peer_finished = true,
+            State::Lingering { .. } => self.let_go(),
+            _ => {}
+        }
+        if matches!(&self.state, State::Closing(closing) if closing.peer_finished)
+            && self.outbox.is_empty()
+        {
+            self.finish_closing(now);
+        }
+    }
+
+    /// Reading failed. Complete frames that came before are still delivered.
+    pub fn handle_read_error(&mut self, error: &io::Error, now: &mut Now) {
+        let cause = Cause::io(IoOperation::Read, error);
+        match &mut self.state {
+            State::Open { read, .. } => {
+                *read = ReadHalf::Broken(cause);
+                self.start_half_closed_clock(now);
+                self.settle(now);
+            }
+            State::Adopting => self.end(cause, None, false),
+            State::Closing(_) => self.cut_short(cause, false),
+            State::Lingering { .. } => self.let_go(),
+            _ => {}
+        }
+    }
+
+    /// Reading would block. If writing has failed before, nothing more is to be expected.
+    pub fn handle_read_blocked(&mut self, now: &mut Now) {
+        if matches!(
+            self.state,
+            State::Open {
+                read: ReadHalf::Open,
+                write: WriteHalf::Broken(_),
+            }
+        ) && let State::Open { read, .. } = &mut self.state
+        {
+            *read = ReadHalf::Finished { told: true };
+            self.settle(now);
+        }
+    }
+
+    /// The moment of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: &mut Now) {
+        while let Some(kind) = self.timers.take_due(now.get()) {
+            match kind {
+                TimeoutKind::Adoption => {
+                    let after = self.config.adoption_timeout;
+                    self.begin_close(Cause::Timeout { kind, after }, None, now);
+                }
+                TimeoutKind::Receive => self.receive_timed_out(now),
+                TimeoutKind::IdleRead => self.idle_timed_out(kind, self.config.idle_read, now),
+                TimeoutKind::IdleWrite => self.idle_timed_out(kind, self.config.idle_write, now),
+                TimeoutKind::Idle => self.idle_timed_out(kind, self.config.idle, now),
+                TimeoutKind::Flush => {
+                    let after = self.config.flush_timeout;
+                    self.cut_short(Cause::Timeout { kind, after }, true);
+                }
+                TimeoutKind::HalfClosed => self.half_closed_timed_out(now),
+                TimeoutKind::Linger => self.let_go(),
+            }
+        }
+    }
+
+    /// The session failed or ended; whatever it had not given back is void.
+    pub fn handle_session_gone(&mut self, cause: Cause, now: &mut Now) {
+        self.interests = Interests::NONE;
+        self.notices.clear();
+        self.credit = Credit::default();
+        self.inbound.disarm();
+        match self.state {
+            State::Connecting => self.state = State::Cancelling,
+            State::Adopting | State::Open { .. } => self.begin_close(cause, None, now),
+            _ => {}
+        }
+    }
+}

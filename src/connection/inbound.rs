@@ -1,0 +1,264 @@
+//! What came in: the unframed bytes, the armed receive, and the frame that is complete.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::config::ConnectionConfig;
+use crate::encoding::Encoding;
+use crate::error::ArmError;
+use crate::frame::{
+    AnyFraming, Cut, DelimiterFraming, FrameError, Framing, LengthFraming, LineFraming, LineRule,
+    SizeFraming,
+};
+use crate::line::{Line, LineEnding};
+use crate::receive::{OnTimeout, Receive, ReceiveKind, Repeat};
+
+use super::{Event, Interests};
+
+/// Reads of at least this size keep their block; smaller ones are copied into one of their own, so
+/// that a waiting line does not hold a whole read slot.
+const KEEP_BLOCK: usize = 16 * 1024;
+
+/// The receiving side of the machine.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    buffer: BytesMut,
+    armed: Option<Armed>,
+    /// The first complete frame of `buffer`; only while something is armed.
+    ready: Option<Cut>,
+}
+
+#[derive(Debug)]
+pub(super) struct Armed {
+    framing: AnyFraming,
+    form: Form,
+    repeat: Repeat,
+    pub(super) timeout: Option<Duration>,
+    pub(super) on_timeout: OnTimeout,
+}
+
+/// What a frame is delivered as.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Line { rule: LineRule, encoding: Encoding },
+    Data,
+    Message,
+}
+
+impl Form {
+    const fn interest(self) -> (Interests, &'static str) {
+        match self {
+            Self::Line { .. } => (Interests::LINE, "LineReceived"),
+            Self::Data => (Interests::DATA, "DataReceived"),
+            Self::Message => (Interests::MESSAGE, "MessageReceived"),
+        }
+    }
+}
+
+impl Armed {
+    /// Checks a receive against the limits and makes its framing.
+    pub(super) fn new(
+        receive: &Receive,
+        config: &ConnectionConfig,
+        interests: Interests,
+    ) -> Result<Self, ArmError> {
+        let bounded = |asked: usize, limit: usize| {
+            if asked > limit {
+                Err(ArmError::TooLarge { asked, limit })
+            } else {
+                Ok(asked)
+            }
+        };
+        if receive.timeout == Some(Duration::ZERO) {
+            return Err(ArmError::ZeroTimeout);
+        }
+        let (framing, form) = match &receive.kind {
+            ReceiveKind::Line {
+                rule,
+                encoding,
+                max,
+            } => {
+                let rule = rule.unwrap_or(config.line_rule);
+                let max = bounded(max.unwrap_or(config.max_line), config.max_recv)?;
+                let encoding = encoding.unwrap_or(config.encoding);
+                (
+                    AnyFraming::Line(LineFraming::new(rule, max)),
+                    Form::Line { rule, encoding },
+                )
+            }
+            ReceiveKind::Exact(size) => {
+                bounded(size.get(), config.max_recv)?;
+                (AnyFraming::Size(SizeFraming::Exact(*size)), Form::Data)
+            }
+            ReceiveKind::Full => {
+                // The config was validated: the buffer has at least 256 bytes.
+                let size = config.recv_buffer.try_into().unwrap_or(MIN_SIZE);
+                (AnyFraming::Size(SizeFraming::Full(size)), Form::Data)
+            }
+            ReceiveKind::Available => (AnyFraming::Size(SizeFraming::Available), Form::Data),
+            ReceiveKind::UpTo(size) => (AnyFraming::Size(SizeFraming::UpTo(*size)), Form::Data),
+            ReceiveKind::Until { delimiter, max } => {
+                let max = bounded(max.unwrap_or(config.max_line), config.max_recv)?;
+                let framing = DelimiterFraming::new(delimiter.clone(), max)
+                    .map_err(|_| ArmError::EmptyDelimiter)?;
+                (AnyFraming::Delimiter(framing), Form::Data)
+            }
+            ReceiveKind::Message { max } => {
+                let max = bounded(max.unwrap_or(config.max_message), config.max_message)?;
+                (AnyFraming::Length(LengthFraming::new(max)), Form::Message)
+            }
+        };
+        let (interest, event) = form.interest();
+        if !interests.contains(interest) {
+            return Err(ArmError::NoHandler { event });
+        }
+        Ok(Self {
+            framing,
+            form,
+            repeat: receive.repeat,
+            timeout: receive.timeout,
+            on_timeout: receive.on_timeout,
+        })
+    }
+}
+
+const MIN_SIZE: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
+
+impl Inbound {
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    pub(super) const fn armed(&self) -> Option<&Armed> {
+        self.armed.as_ref()
+    }
+
+    pub(super) const fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
+    /// Whether the armed receive goes on after the frame that is ready.
+    pub(super) const fn reads_ahead(&self) -> bool {
+        matches!(
+            self.armed,
+            Some(Armed {
+                repeat: Repeat::Always,
+                ..
+            })
+        )
+    }
+
+    /// Whether what is there is the beginning of a frame that must not stay unfinished.
+    pub(super) fn partial_is_error(&self) -> bool {
+        !self.is_empty()
+            && self
+                .armed
+                .as_ref()
+                .is_some_and(|armed| armed.framing.partial_is_error())
+    }
+
+    /// Arms a receive and looks whether what is there completes it already.
+    pub(super) fn arm(&mut self, armed: Armed) -> Result<(), FrameError> {
+        self.armed = Some(armed);
+        self.ready = None;
+        self.scan()
+    }
+
+    pub(super) fn disarm(&mut self) -> Option<Armed> {
+        self.ready = None;
+        self.armed.take()
+    }
+
+    /// Takes all of `data`. Small reads are copied out, so that the read slot can go back.
+    pub(super) fn append(&mut self, data: &mut BytesMut) -> Result<(), FrameError> {
+        if self.buffer.is_empty() && data.len() >= KEEP_BLOCK {
+            self.buffer = data.split();
+        } else if self.buffer.is_empty() {
+            self.buffer = BytesMut::from(&data[..]);
+            data.clear();
+        } else {
+            self.buffer.extend_from_slice(data);
+            data.clear();
+        }
+        self.scan()
+    }
+
+    /// Takes the frame that is ready, as the event that it is delivered as.
+    pub(super) fn take(&mut self) -> Option<(Event, usize)> {
+        let cut = self.ready.take()?;
+        let armed = self.armed.as_mut()?;
+        let body = take_body(&mut self.buffer, cut);
+        let length = cut.total();
+        let event = match armed.form {
+            Form::Line { rule, encoding } => {
+                let ending = LineEnding::of_discarded(cut.discard);
+                Event::Line(Line::from_cut(body, ending, rule, encoding))
+            }
+            Form::Data => Event::Data(body),
+            Form::Message => Event::Message(body),
+        };
+        match &mut armed.repeat {
+            Repeat::Always => armed.framing.reset(),
+            Repeat::Times(left) => match std::num::NonZeroU32::new(left.get() - 1) {
+                Some(fewer) => {
+                    *left = fewer;
+                    armed.framing.reset();
+                }
+                None => self.armed = None,
+            },
+        }
+        Some((event, length))
+    }
+
+    /// Takes at most so many bytes without any framing.
+    pub(super) fn take_raw(&mut self, most: usize) -> Bytes {
+        let count = most.min(self.buffer.len());
+        take_body(
+            &mut self.buffer,
+            Cut {
+                skip: 0,
+                body: count,
+                discard: 0,
+            },
+        )
+    }
+
+    /// Takes everything that nobody has asked for.
+    pub(super) fn take_unread(&mut self) -> Bytes {
+        self.disarm();
+        std::mem::take(&mut self.buffer).freeze()
+    }
+
+    /// Looks for the next frame; called after bytes came or a frame was taken.
+    pub(super) fn scan(&mut self) -> Result<(), FrameError> {
+        if self.ready.is_none()
+            && let Some(armed) = &mut self.armed
+        {
+            self.ready = armed.framing.cut(&self.buffer)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes one frame off the front. A frame that is all there is, is copied if it is small: one block
+/// of the right size, and the buffer is free again.
+fn take_body(buffer: &mut BytesMut, cut: Cut) -> Bytes {
+    let whole = cut.total() == buffer.len();
+    if whole && cut.body < KEEP_BLOCK {
+        let body = Bytes::copy_from_slice(&buffer[cut.skip..cut.skip + cut.body]);
+        *buffer = BytesMut::new();
+        return body;
+    }
+    let mut frame = buffer.split_to(cut.total());
+    if whole {
+        *buffer = BytesMut::new();
+    }
+    frame.advance(cut.skip);
+    frame.truncate(cut.body);
+    frame.freeze()
+}

@@ -1,0 +1,218 @@
+//! The connection machine.
+//!
+//! **It does nothing by itself: whoever drives it does, in this order, whenever something happened:**
+//! 1. [`handle_timeout`](Connection::handle_timeout) if [`poll_timeout`](Connection::poll_timeout)
+//!    has passed;
+//! 2. while [`poll_transmit`](Connection::poll_transmit) lends out bytes: write them and say
+//!    [`handle_written`](Connection::handle_written) or `handle_write_error`;
+//! 3. if [`wants_finish`](Connection::wants_finish): finish the sending direction and say so;
+//! 4. while [`read_wish`](Connection::read_wish) asks for bytes: read and say
+//!    [`handle_data`](Connection::handle_data), `handle_eof`, `handle_read_error` or, when there is
+//!    nothing, `handle_read_blocked`;
+//! 5. if [`has_event`](Connection::has_event): let the session take them with
+//!    [`poll_event`](Connection::poll_event);
+//! 6. once [`is_over`](Connection::is_over) and the last event was taken: let go of the socket.
+//!
+//! The methods come in four families: getters, commands (what the session wants), `handle_*` (what
+//! the socket or the clock did), and `poll_*` (what is to be done).
+
+mod command;
+mod credit;
+mod event;
+mod handle;
+mod inbound;
+mod outbox;
+mod poll;
+mod rules;
+mod state;
+mod timer;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::config::ConnectionConfig;
+
+pub use credit::Permit;
+pub use event::{Event, Interests};
+pub use state::ConnectionState;
+
+use credit::Credit;
+use inbound::Inbound;
+use outbox::Outbox;
+use state::State;
+use timer::Timers;
+
+/// One connection: its states, its timers, what came in and what goes out.
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<ConnectionConfig>,
+    interests: Interests,
+    state: State,
+    inbound: Inbound,
+    outbox: Outbox,
+    timers: Timers,
+    credit: Credit,
+    /// Events that are not frames. Bounded by the sends that may wait for a notice.
+    notices: VecDeque<Event>,
+    reading_paused: bool,
+    interest: Readiness,
+    slot: SendSlot,
+    bytes_in: u64,
+    bytes_out: u64,
+    frames_in: u64,
+}
+
+/// What the driver should do with the receiving direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadWish {
+    /// Leave the socket alone; the kernel's window then holds the peer back.
+    Nothing,
+    /// Read, and hand over what came.
+    Data,
+    /// Read and throw away, until the peer finishes.
+    Discard,
+}
+
+/// Readiness mode (AC-04, AC-05, AC-11): what the session wants to be told about.
+#[derive(Debug, Clone, Copy, Default)]
+struct Readiness {
+    readable: bool,
+    writable: bool,
+    /// Told since the driver last looked, so that a level is told once per round.
+    readable_told: bool,
+    writable_told: bool,
+}
+
+/// Where the connection's send slot is (XAS-53).
+#[derive(Debug)]
+enum SendSlot {
+    Unmade,
+    Home(BytesMut),
+    /// Lent to the user, or queued.
+    Away,
+}
+
+/// What a connection is doing, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Where it is in its life.
+    pub state: ConnectionState,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Frames delivered.
+    pub frames_in: u64,
+    /// Received bytes that nobody has taken yet.
+    pub unread: usize,
+    /// Queued bytes that the system has not taken yet (AIO-06).
+    pub write_buffer: usize,
+    /// High and low mark in bytes (AIO-07).
+    pub write_limits: (usize, usize),
+    /// Whether more than the high mark is queued, and not yet down to the low one.
+    pub write_paused: bool,
+    /// Whether `PauseReading` is in force.
+    pub reading_paused: bool,
+    /// Whether a receive is armed.
+    pub receiving: bool,
+}
+
+/// Getters.
+impl Connection {
+    /// An established connection that waits for its session.
+    #[must_use]
+    pub fn accepted(config: Arc<ConnectionConfig>) -> Self {
+        Self::new(config, State::Adopting)
+    }
+
+    /// An outbound connection that is not established yet. Sends are queued meanwhile (XAS-35).
+    #[must_use]
+    pub fn connecting(config: Arc<ConnectionConfig>) -> Self {
+        Self::new(config, State::Connecting)
+    }
+
+    fn new(config: Arc<ConnectionConfig>, state: State) -> Self {
+        let outbox = Outbox::new(config.write_high, config.write_low, config.write_capacity);
+        Self {
+            config,
+            interests: Interests::NONE,
+            state,
+            inbound: Inbound::default(),
+            outbox,
+            timers: Timers::default(),
+            credit: Credit::default(),
+            notices: VecDeque::new(),
+            reading_paused: false,
+            interest: Readiness::default(),
+            slot: SendSlot::Unmade,
+            bytes_in: 0,
+            bytes_out: 0,
+            frames_in: 0,
+        }
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<ConnectionConfig> {
+        &self.config
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub const fn state(&self) -> ConnectionState {
+        self.state.outside()
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.state(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            frames_in: self.frames_in,
+            unread: self.inbound.len(),
+            write_buffer: self.outbox.size(),
+            write_limits: self.outbox.limits(),
+            write_paused: self.outbox.is_paused(),
+            reading_paused: self.reading_paused,
+            receiving: self.inbound.armed().is_some(),
+        }
+    }
+
+    /// Queued bytes that the system has not taken yet (AIO-06).
+    #[must_use]
+    pub const fn write_buffer_size(&self) -> usize {
+        self.outbox.size()
+    }
+
+    /// Whether an attempt to connect was given up and should be stopped.
+    #[must_use]
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self.state, State::Cancelling)
+    }
+
+    /// Whether nothing is left to do with the socket; `Some(true)` asks for a reset.
+    #[must_use]
+    pub const fn is_over(&self) -> Option<bool> {
+        match self.state {
+            State::Over { reset, .. } => Some(reset),
+            _ => None,
+        }
+    }
+
+    /// Whether the last event was taken.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        matches!(
+            self.state,
+            State::Over { report: None, .. } | State::Lingering { report: None, .. }
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The states of a connection; what belongs to a state lives inside it.
+
+use crate::error::ConnectError;
+use crate::id::Token;
+use crate::reason::{Cause, ClosedDetail};
+
+/// Where a connection is in its life.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Outbound, not yet established. Sends are queued, nothing is read.
+    Connecting,
+    /// Outbound, given up before it was established; the attempt is being stopped.
+    Cancelling,
+    /// Established, without a session. Nothing is read.
+    Adopting,
+    /// In use.
+    Open { read: ReadHalf, write: WriteHalf },
+    /// Sending what is left, then finishing. Input is discarded.
+    Closing(Closing),
+    /// Told and finished; reading on so that a reset does not destroy our last bytes.
+    Lingering {
+        discarded: usize,
+        report: Option<Report>,
+    },
+    /// Nothing is left to do but to let go of the socket.
+    Over {
+        reset: bool,
+        report: Option<Report>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum ReadHalf {
+    Open,
+    /// The peer finished; `told` once the session was asked what to do.
+    Finished {
+        told: bool,
+    },
+    /// Reading failed; complete frames are still delivered.
+    Broken(Cause),
+}
+
+#[derive(Debug)]
+pub(super) enum WriteHalf {
+    Open,
+    /// Finishes when the outbox is empty.
+    Finishing,
+    Finished,
+    /// Writing failed; what the peer had sent before is still read.
+    Broken(Cause),
+}
+
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) cause: Cause,
+    pub(super) peer_finished: bool,
+    /// What was thrown away instead of sent.
+    pub(super) dropped: usize,
+    pub(super) dropped_tokens: Vec<Token>,
+}
+
+/// The last event, waiting to be told.
+#[derive(Debug)]
+pub(super) enum Report {
+    Closed(Box<ClosedDetail>),
+    ConnectFailed(Box<ConnectError>),
+}
+
+/// Where a connection is in its life, for those who look from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Outbound and not yet established.
+    Connecting,
+    /// Established, waiting for its session.
+    Adopting,
+    /// Both directions are open.
+    Open,
+    /// One direction is finished.
+    HalfClosed,
+    /// Closing; what is queued is still being sent.
+    Closing,
+    /// Closed; perhaps lingering.
+    Closed,
+}
+
+impl State {
+    pub(super) const fn outside(&self) -> ConnectionState {
+        match self {
+            Self::Connecting | Self::Cancelling => ConnectionState::Connecting,
+            Self::Adopting => ConnectionState::Adopting,
+            Self::Open {
+                read: ReadHalf::Open,
+                write: WriteHalf::Open,
+            } => ConnectionState::Open,
+            Self::Open { .. } => ConnectionState::HalfClosed,
+            Self::Closing(_) => ConnectionState::Closing,
+            Self::Lingering { .. } | Self::Over { .. } => ConnectionState::Closed,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The timer table: one instant per clock, no timer object anywhere.
+
+use std::time::Instant;
+
+use crate::reason::TimeoutKind;
+
+/// The clocks of a connection, in the order in which they are looked at.
+const KINDS: [TimeoutKind; 8] = [
+    TimeoutKind::Adoption,
+    TimeoutKind::Receive,
+    TimeoutKind::IdleRead,
+    TimeoutKind::IdleWrite,
+    TimeoutKind::Idle,
+    TimeoutKind::Flush,
+    TimeoutKind::HalfClosed,
+    TimeoutKind::Linger,
+];
+
+const fn index(kind: TimeoutKind) -> usize {
+    match kind {
+        TimeoutKind::Adoption => 0,
+        TimeoutKind::Receive => 1,
+        TimeoutKind::IdleRead => 2,
+        TimeoutKind::IdleWrite => 3,
+        TimeoutKind::Idle => 4,
+        TimeoutKind::Flush => 5,
+        TimeoutKind::HalfClosed => 6,
+        TimeoutKind::Linger => 7,
+    }
+}
+
+/// Deadlines by kind. Most connections have none, so the table is made when first needed.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    table: Option<Box<[Option<Instant>; KINDS.len()]>>,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, kind: TimeoutKind, at: Instant) {
+        self.table.get_or_insert_default()[index(kind)] = Some(at);
+    }
+
+    pub(super) fn clear(&mut self, kind: TimeoutKind) {
+        if let Some(table) = &mut self.table {
+            table[index(kind)] = None;
+        }
+    }
+
+    pub(super) fn clear_all(&mut self) {
+        self.table = None;
+    }
+
+    pub(super) fn is_set(&self, kind: TimeoutKind) -> bool {
+        self.table
+            .as_ref()
+            .is_some_and(|table| table[index(kind)].is_some())
+    }
+
+    /// The nearest deadline.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.table.as_ref()?.iter().flatten().min().copied()
+    }
+
+    /// Takes one clock that has run out, the first of the table's order.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<TimeoutKind> {
+        let table = self.table.as_mut()?;
+        let due = table
+            .iter()
+            .position(|at| at.is_some_and(|at| at <= now))?;
+        table[due] = None;
+        Some(KINDS[due])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_table_gives_the_nearest_and_takes_each_once() {
+        let start = Instant::now();
+        let mut timers = Timers::default();
+        assert_eq!(timers.next(), None);
+        for (n, kind) in (0_u64..).zip(KINDS) {
+            assert_eq!(KINDS[index(kind)], kind);
+            timers.set(kind, start + Duration::from_secs(8 - n));
+        }
+        assert_eq!(timers.next(), Some(start + Duration::from_secs(1)));
+        assert_eq!(timers.take_due(start), None);
+        let late = start + Duration::from_secs(9);
+        let mut taken = Vec::new();
+        while let Some(kind) = timers.take_due(late) {
+            taken.push(kind);
+        }
+        assert_eq!(taken, KINDS);
+        assert_eq!(timers.next(), None);
+    }
+}

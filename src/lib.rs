@@ -1,0 +1,43 @@
+//! `switchboard-core`: the pure half of switchboard.
+//!
+//! Bytes, time and commands go in; bytes, deadlines and events come out. Nothing in here awaits,
+//! opens a socket, reads a clock, logs, or knows what an actor is, so every rule of a connection can
+//! be tested without any of them. The upper floor, the crate `switchboard`, moves bytes and messages
+//! and never decides a protocol question.
+//!
+//! Reading order: [`connection`] (the machine), [`frame`] (where a frame ends), [`reason`] (why a
+//! connection ended), [`config`] (every knob), then [`slots`] and [`gate`] (bounded memory, bounded
+//! admission).
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod connection;
+pub mod encoding;
+pub mod error;
+pub mod fifo;
+pub mod frame;
+pub mod gate;
+pub mod id;
+pub mod line;
+pub mod now;
+pub mod payload;
+pub mod reason;
+pub mod receive;
+pub mod slots;
+
+pub use config::{ConfigError, ConnectionConfig, IdleAction, IdleRule};
+pub use connection::{Connection, ConnectionState, Event, Interests};
+pub use encoding::{Encoding, Undecodable, UnknownEncoding};
+pub use error::{
+    ArmError, ConnectError, ConnectPhase, LimitsError, SendError, SendRefusal, SlotError,
+};
+pub use fifo::{Fifo, FifoEmpty};
+pub use frame::{FrameError, LineRule};
+pub use gate::{AcceptBackoff, AcceptFault, Gate, GatePass};
+pub use id::{ClientId, IdSource, ServerId, Token};
+pub use line::{AsLine, Line, LineEnding};
+pub use now::Now;
+pub use payload::Payload;
+pub use reason::{Cause, ClosePhase, ClosedDetail, ClosedReason, IoOperation, TimeoutKind};
+pub use receive::{OnTimeout, Receive, ReceiveKind, Repeat};
+pub use slots::{BufferSlot, BufferSlots, SlotsError};

@@ -1,0 +1,419 @@
+//! A line: its bytes, how it ended, how to read it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use crate::encoding::{Encoding, Undecodable};
+use crate::frame::LineRule;
+
+/// A line that was received, or that is to be sent: the body, its ending, and how to read it.
+///
+/// Cloning is cheap, and a received line shares the block that it was read in: whoever keeps lines
+/// for long keeps a [`detached`](Self::detached) copy. It is text only when asked, so a line that is
+/// not decodable is a line all the same (XAS-39). It dereferences to its body.
+///
+/// ```
+/// use switchboard_core::{Encoding, Line, LineEnding};
+///
+/// let line = Line::new("caf\u{e9}".into(), LineEnding::CrLf, Encoding::Utf8);
+/// assert_eq!(line.text().unwrap(), "café");
+/// assert_eq!(line.as_bytes(), b"caf\xC3\xA9");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Line {
+    body: Bytes,
+    ending: LineEnding,
+    encoding: Encoding,
+}
+
+/// How a line ended, or is to end. The default is LF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LineEnding {
+    /// Not at all: what was left when the peer finished.
+    None,
+    /// LF.
+    #[default]
+    Lf,
+    /// CR LF.
+    CrLf,
+}
+
+impl Line {
+    /// A line of this body, which holds no ending.
+    #[inline]
+    #[must_use]
+    pub const fn new(body: Bytes, ending: LineEnding, encoding: Encoding) -> Self {
+        Self {
+            body,
+            ending,
+            encoding,
+        }
+    }
+
+    /// The line of a body as it was cut from the input.
+    ///
+    /// Under [`LineRule::StripAllCr`] its CRs are dropped here (XAS-37), which copies only when one
+    /// stands before another byte of the body; under the other rules this is [`new`](Self::new).
+    #[inline]
+    #[must_use]
+    pub fn from_cut(raw: Bytes, ending: LineEnding, rule: LineRule, encoding: Encoding) -> Self {
+        let body = match rule {
+            LineRule::StripAllCr => without_crs(raw),
+            LineRule::Lenient | LineRule::CrLf | LineRule::Lf => raw,
+        };
+        Self::new(body, ending, encoding)
+    }
+
+    /// The body, without its ending.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as a block that is cheap to clone.
+    #[inline]
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body alone.
+    #[inline]
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.body
+    }
+
+    /// How it ended.
+    #[inline]
+    #[must_use]
+    pub const fn ending(&self) -> LineEnding {
+        self.ending
+    }
+
+    /// How [`text`](Self::text) reads it.
+    #[inline]
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// When the body is not valid in the line's encoding (XAS-39).
+    #[inline]
+    pub fn text(&self) -> Result<Cow<'_, str>, Undecodable> {
+        self.encoding.decode(&self.body)
+    }
+
+    /// Bytes of the body.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Whether the body has no byte. An empty line is a line.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// The same line with a body of its own, which does not keep the block alive that it was read in.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            body: Bytes::copy_from_slice(&self.body),
+            ..*self
+        }
+    }
+}
+
+fn without_crs(mut raw: Bytes) -> Bytes {
+    let kept = raw
+        .iter()
+        .rposition(|&byte| byte != b'\r')
+        .map_or(0, |last| last + 1);
+    raw.truncate(kept);
+    if memchr(b'\r', &raw).is_none() {
+        return raw;
+    }
+    let mut body = Vec::with_capacity(raw.len());
+    body.extend(raw.iter().filter(|&&byte| byte != b'\r'));
+    body.into()
+}
+
+impl LineEnding {
+    /// Its bytes.
+    #[inline]
+    #[must_use]
+    pub const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::None => b"",
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+        }
+    }
+
+    /// The ending of a line that was cut with so many bytes to discard behind its body.
+    #[inline]
+    #[must_use]
+    pub const fn of_discarded(bytes: usize) -> Self {
+        match bytes {
+            0 => Self::None,
+            1 => Self::Lf,
+            _ => Self::CrLf,
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    /// The ending, the length, and at most 80 characters of the body, read as UTF-8.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 80;
+        const LONGEST_CHAR: usize = 4;
+        let start = &self.body[..self.len().min(SHOWN * LONGEST_CHAR)];
+        let text = String::from_utf8_lossy(start);
+        let shown: String = text.chars().take(SHOWN).collect();
+        f.debug_struct("Line")
+            .field("text", &shown)
+            .field("len", &self.len())
+            .field("ending", &self.ending)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Deref for Line {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl AsRef<[u8]> for Line {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// A UTF-8 line without an ending.
+impl From<&str> for Line {
+    fn from(text: &str) -> Self {
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        Self::new(body, LineEnding::None, Encoding::Utf8)
+    }
+}
+
+/// What can be sent as a line.
+pub trait AsLine {
+    /// The body, without an ending.
+    fn body(&self) -> &[u8];
+
+    /// The ending to send. `None`: the connection's own.
+    fn ending(&self) -> Option<LineEnding> {
+        None
+    }
+}
+
+/// Goes out as it came in: with its own ending, or without one when it had none.
+impl AsLine for Line {
+    #[inline]
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    #[inline]
+    fn ending(&self) -> Option<LineEnding> {
+        Some(self.ending)
+    }
+}
+
+impl<T: AsLine + ?Sized> AsLine for &T {
+    #[inline]
+    fn body(&self) -> &[u8] {
+        (**self).body()
+    }
+
+    #[inline]
+    fn ending(&self) -> Option<LineEnding> {
+        (**self).ending()
+    }
+}
+
+macro_rules! plain_lines {
+    ($($type:ty),*) => {$(
+        impl AsLine for $type {
+            #[inline]
+            fn body(&self) -> &[u8] {
+                self.as_ref()
+            }
+        }
+    )*};
+}
+
+plain_lines!(str, String, [u8], Vec<u8>, Bytes);
+
+impl<const N: usize> AsLine for [u8; N] {
+    #[inline]
+    fn body(&self) -> &[u8] {
+        self
+    }
+}
+
+/// As [`Line::text`] gives it.
+impl AsLine for Cow<'_, str> {
+    #[inline]
+    fn body(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frame::{Framing, LineFraming};
+
+    fn cut(raw: &'static [u8], rule: LineRule) -> Line {
+        let raw = Bytes::from_static(raw);
+        Line::from_cut(raw, LineEnding::Lf, rule, Encoding::Utf8)
+    }
+
+    /// Everything from the wire to the line, as the connection does it.
+    fn read(wire: &[u8], rule: LineRule) -> Line {
+        let cut = LineFraming::new(rule, 64).cut(wire).unwrap().unwrap();
+        let body = Bytes::copy_from_slice(&wire[..cut.body]);
+        let ending = LineEnding::of_discarded(cut.discard);
+        Line::from_cut(body, ending, rule, Encoding::Utf8)
+    }
+
+    #[test]
+    fn xas_37_strip_all_cr_drops_every_cr() {
+        let rule = LineRule::StripAllCr;
+        for (raw, body) in [
+            (&b"ab"[..], "ab"),
+            (b"ab\r", "ab"),
+            (b"ab\r\r", "ab"),
+            (b"a\rb", "ab"),
+            (b"\r", ""),
+            (b"", ""),
+            (b"\ra\r\rb\r", "ab"),
+        ] {
+            assert_eq!(cut(raw, rule).text().unwrap(), body, "{raw:?}");
+        }
+        assert_eq!(cut(b"a\rb\r", LineRule::Lenient).as_bytes(), b"a\rb\r");
+    }
+
+    #[test]
+    fn xas_37_from_wire_to_line() {
+        for (wire, strip, lenient) in [
+            (&b"ab\r\n"[..], "ab", "ab"),
+            (b"ab\r\r\n", "ab", "ab\r"),
+            (b"a\rb\n", "ab", "a\rb"),
+            (b"\n", "", ""),
+        ] {
+            assert_eq!(read(wire, LineRule::StripAllCr).text().unwrap(), strip);
+            assert_eq!(read(wire, LineRule::Lenient).text().unwrap(), lenient);
+        }
+        assert_eq!(read(b"a\r\n", LineRule::Lenient).ending(), LineEnding::CrLf);
+        assert_eq!(read(b"a\r\n", LineRule::Lf).ending(), LineEnding::Lf);
+    }
+
+    #[test]
+    fn a_cr_that_only_precedes_the_lf_costs_no_copy() {
+        let raw = Bytes::from(b"body\r".to_vec());
+        let start = raw.as_ptr();
+        let rule = LineRule::StripAllCr;
+        let line = Line::from_cut(raw, LineEnding::Lf, rule, Encoding::Utf8);
+        assert_eq!(line.as_ptr(), start);
+    }
+
+    #[test]
+    fn xas_39_an_undecodable_line_keeps_its_bytes() {
+        let line = cut(b"\xFF\xFE", LineRule::Lenient);
+        assert_eq!(line.text().unwrap_err().valid_up_to, 0);
+        assert_eq!(&*line, b"\xFF\xFE");
+    }
+
+    #[test]
+    fn a_detached_line_shares_nothing() {
+        let block = Bytes::from(vec![b'x'; 4096]);
+        let line = Line::new(block.slice(..3), LineEnding::CrLf, Encoding::Latin1);
+        let detached = line.detached();
+        assert_eq!(detached, line);
+        assert_ne!(detached.as_ptr(), line.as_ptr());
+        drop(line);
+        assert!(block.is_unique());
+    }
+
+    #[test]
+    fn debug_is_short_whatever_the_line() {
+        let line = Line::from("hi\u{7}");
+        assert_eq!(
+            format!("{line:?}"),
+            r#"Line { text: "hi\u{7}", len: 3, ending: None, .. }"#
+        );
+        let long = "\u{1F980}".repeat(100_000);
+        let shown = format!("{:?}", Line::from(&*long));
+        assert_eq!(shown.matches('\u{1F980}').count(), 80);
+        assert!(shown.contains("len: 400000"));
+        assert!(!shown.contains('\u{FFFD}'));
+    }
+
+    #[test]
+    fn a_line_is_sent_with_its_own_ending_and_all_else_with_the_connections() {
+        fn of(line: impl AsLine) -> (Vec<u8>, Option<LineEnding>) {
+            (line.body().to_vec(), line.ending())
+        }
+        let line = Line::new("hi".into(), LineEnding::CrLf, Encoding::Utf8);
+        assert_eq!(of(&line), (b"hi".to_vec(), Some(LineEnding::CrLf)));
+        assert_eq!(of(Line::from("hi")).1, Some(LineEnding::None));
+        let plain = (b"hi".to_vec(), None);
+        assert_eq!(of("hi"), plain);
+        assert_eq!(of(String::from("hi")), plain);
+        assert_eq!(of(b"hi"), plain);
+        assert_eq!(of(&b"hi"[..]), plain);
+        assert_eq!(of(vec![b'h', b'i']), plain);
+        assert_eq!(of(Bytes::from("hi")), plain);
+        assert_eq!(of(line.text().unwrap()), plain);
+    }
+
+    #[test]
+    fn endings_are_their_bytes() {
+        for ending in [LineEnding::None, LineEnding::Lf, LineEnding::CrLf] {
+            assert_eq!(LineEnding::of_discarded(ending.as_bytes().len()), ending);
+        }
+        assert_eq!(LineEnding::CrLf.as_bytes(), b"\r\n");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn strip_all_cr_keeps_every_other_byte(
+            raw in prop::collection::vec(prop::sample::select(&b"a\r\xFF"[..]), 0..40),
+        ) {
+            let expected: Vec<u8> = raw.iter().copied().filter(|&byte| byte != b'\r').collect();
+            let line = Line::from_cut(
+                raw.into(),
+                LineEnding::Lf,
+                LineRule::StripAllCr,
+                Encoding::Utf8,
+            );
+            prop_assert_eq!(line.as_bytes(), &expected[..]);
+            let shown = format!("{line:?}");
+            prop_assert!(!shown.is_empty());
+        }
+    }
+}
