@@ -77,6 +77,11 @@ impl ListenError {
         }
     }
 
+    pub(crate) fn stopped(target: impl Into<String>) -> Self {
+        let source = io::Error::new(io::ErrorKind::NotConnected, PoolStopped);
+        Self::new(target, ListenPhase::Listen, source)
+    }
+
     pub(crate) fn options(target: impl Into<String>, why: impl fmt::Display) -> Self {
         let source = io::Error::new(io::ErrorKind::InvalidInput, why.to_string());
         Self::new(target, ListenPhase::Options, source)

@@ -1,1 +1,65 @@
-//! x
+//! switchboard: an actor-model connection runtime on actix.
+#![deny(unsafe_code)]
+
+pub mod client;
+mod error;
+mod handlers;
+pub mod message;
+mod options;
+mod pool;
+mod run;
+mod server;
+mod session;
+mod shard;
+mod supervisor;
+pub mod telemetry;
+pub mod transport;
+
+pub use client::{Client, ClientActor, ClientInfo, SendSlot};
+pub use error::{Error, ListenError, ListenPhase, PoolStopped, StartError};
+pub use handlers::Handlers;
+pub use message::PoolEvent;
+pub use options::{
+    AtLimit, Connect, ConnectTarget, ConnectionOptions, Listen, ListenTarget, SocketOptions,
+};
+pub use pool::{
+    Connecting, Pool, PoolActor, PoolBuilder, PoolStatus, Stop, Stopping, Subscribe, Totals,
+};
+pub use run::Background;
+pub use server::{CloseServer, Server, ServerActor, ServerInfo};
+pub use session::{IntoSession, Session};
+
+pub use switchboard_core::{
+    ArmError, AsLine, BufferSlot, BufferSlots, Cause, ClientId, ClosePhase, ClosedDetail,
+    ClosedReason, ConfigError, ConnectError, ConnectPhase, ConnectionConfig, ConnectionState,
+    Encoding, Fifo, FifoEmpty, FrameError, IdleAction, IdleRule, Interests, IoOperation,
+    LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, Receive, ReceiveKind, Repeat,
+    SendError, SendRefusal, ServerId, SlotError, SlotsError, TimeoutKind, Token, Undecodable,
+    UnknownEncoding,
+};
+
+/// Everything that a session usually needs, actix's own prelude included.
+pub mod prelude {
+    pub use actix::prelude::{
+        Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Context, Handler,
+        Message, Recipient, WrapFuture,
+    };
+    pub use bytes::Bytes;
+
+    pub use crate::message::{
+        Accepted, Closed, ConnectFailed, Connected, DataReceived, Idle, LineReceived,
+        MessageReceived, PeerFinished, Readable, RecvData, RecvLine, RecvMsg, RecvUntil, Sent,
+        Writable, WritePaused, WriteResumed,
+    };
+    pub use crate::{
+        AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Handlers, Line, Listen,
+        Pool, PoolEvent, Server, Token, session,
+    };
+}
+
+#[doc(hidden)]
+pub mod __private {
+    pub use actix::{Actor, Handler};
+
+    pub use crate::session::{Burst, Outlet, Probe, Seat, Unhandled, attach_actor};
+}

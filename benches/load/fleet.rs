@@ -126,7 +126,7 @@ impl Fleet {
             }
         }
         while waiting > 0 {
-            let count = self.poller.wait(deadline)?;
+            let count = self.poller.spin(deadline)?;
             if count == 0 {
                 for index in who
                     .clone()

@@ -14,7 +14,7 @@ pub(crate) struct Cores {
     pub(crate) load: usize,
 }
 
-/// Keeps the calling thread on one core.
+/// Keeps the calling thread on one core. Allocates nothing when it succeeds.
 ///
 /// # Errors
 /// The machine has no such core, or the process may not use it.

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::io::retry_on_intr;
 
 /// The most events that one wait brings.
 const EVENTS: usize = 1024;
@@ -111,20 +111,33 @@ impl Poller {
     /// # Errors
     /// Only a fault of the program's own.
     pub(crate) fn wait(&mut self, deadline: Instant) -> io::Result<usize> {
-        self.ready.clear();
+        self.wait_for(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// As [`Poller::wait`], but never sleeps.
+    ///
+    /// Waking a core that sleeps costs the one that wakes it, in a virtual machine several times as much as a
+    /// request. With a load that sleeps, a server would pay for the load.
+    ///
+    /// # Errors
+    /// As [`Poller::wait`].
+    pub(crate) fn spin(&mut self, deadline: Instant) -> io::Result<usize> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).ok();
-            match epoll::wait(
-                &self.epoll,
-                spare_capacity(&mut self.ready),
-                timeout.as_ref(),
-            ) {
-                Ok(count) => return Ok(count),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            let count = self.wait_for(Duration::ZERO)?;
+            if count > 0 || Instant::now() >= deadline {
+                return Ok(count);
             }
         }
+    }
+
+    fn wait_for(&mut self, limit: Duration) -> io::Result<usize> {
+        self.ready.clear();
+        // A wait without a limit is what comes nearest to one that no `Timespec` can hold.
+        let timeout = Timespec::try_from(limit).ok();
+        let Self { epoll, ready } = self;
+        Ok(retry_on_intr(|| {
+            epoll::wait(&*epoll, spare_capacity(ready), timeout.as_ref())
+        })?)
     }
 
     /// The socket at `position` of the last wait.

@@ -78,7 +78,11 @@ pub(crate) struct Slice {
 /// No servers, or no such cores. A server that fails costs only its slice.
 pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
     let servers = servers(&options.servers)?;
-    pin(options.cores.load)?;
+    for core in [options.cores.server, options.cores.load] {
+        pin(core).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot run on core {core}: {error}"))
+        })?;
+    }
     let mut calibrator = Calibrator::new(options.cores)?;
     let mut scenarios = Vec::new();
     for scenario in &options.scenarios {

@@ -235,6 +235,29 @@ impl Connection {
         self.slot = SendSlot::Home(buffer);
     }
 
+    /// Gives the connection memory of somebody else's for its send slot.
+    pub fn lend_slot(&mut self, memory: BytesMut) {
+        self.return_slot(memory);
+    }
+
+    /// Takes the memory of the send slot away, if it is not being sent; for when the connection is
+    /// over.
+    pub fn reclaim_slot(&mut self) -> Option<BytesMut> {
+        match std::mem::replace(&mut self.slot, SendSlot::Away) {
+            SendSlot::Home(memory) => Some(memory),
+            SendSlot::Unmade | SendSlot::Away => None,
+        }
+    }
+
+    /// Shortens the time that the connection lingers, now or later.
+    pub fn hurry(&mut self, linger: Duration, now: &mut Now) {
+        self.linger = self.linger.min(linger);
+        if matches!(self.state, State::Lingering { .. }) {
+            let deadline = now.get() + self.linger;
+            self.timers.set(TimeoutKind::Linger, deadline);
+        }
+    }
+
     /// Queues the first bytes of the send slot without copying them. The slot is free again when the
     /// system has taken them.
     ///

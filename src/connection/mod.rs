@@ -29,10 +29,13 @@ mod timer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
 use crate::config::ConnectionConfig;
+use crate::error::ConnectError;
+use crate::reason::ClosedDetail;
 
 pub use credit::Permit;
 pub use event::{Event, Interests};
@@ -59,6 +62,7 @@ pub struct Connection {
     reading_paused: bool,
     interest: Readiness,
     slot: SendSlot,
+    linger: Duration,
     bytes_in: u64,
     bytes_out: u64,
     frames_in: u64,
@@ -73,6 +77,15 @@ pub enum ReadWish {
     Data,
     /// Read and throw away, until the peer finishes.
     Discard,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending<'a> {
+    /// It was established, and this is why it is over.
+    Closed(&'a ClosedDetail),
+    /// It was never established.
+    ConnectFailed(&'a ConnectError),
 }
 
 /// Readiness mode (AC-04, AC-05, AC-11): what the session wants to be told about.
@@ -135,6 +148,7 @@ impl Connection {
     }
 
     fn new(config: Arc<ConnectionConfig>, state: State) -> Self {
+        let linger = config.linger_timeout;
         let outbox = Outbox::new(config.write_high, config.write_low, config.write_capacity);
         Self {
             config,
@@ -148,6 +162,7 @@ impl Connection {
             reading_paused: false,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,
+            linger,
             bytes_in: 0,
             bytes_out: 0,
             frames_in: 0,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::now::Now;
 
 use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
-use super::{Connection, Event, Permit, ReadWish};
+use super::{Connection, Ending, Event, Permit, ReadWish};
 
 impl Connection {
     /// The next deadline, if any.
@@ -71,6 +71,20 @@ impl Connection {
         }
     }
 
+    /// How it ended, while that is still to be told.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending<'_>> {
+        match &self.state {
+            State::Lingering { report, .. } | State::Over { report, .. } => {
+                report.as_ref().map(|report| match report {
+                    Report::Closed(detail) => Ending::Closed(detail),
+                    Report::ConnectFailed(error) => Ending::ConnectFailed(error),
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether [`poll_event`](Self::poll_event) would give something.
     #[must_use]
     pub fn has_event(&self) -> bool {
@@ -90,11 +104,23 @@ impl Connection {
             )
     }
 
+    /// Whether a notice waits.
+    #[must_use]
+    pub fn has_notice(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// The next notice, and nothing else.
+    pub fn poll_notice(&mut self) -> Option<(Event, Permit)> {
+        let notice = self.notices.pop_front()?;
+        Some((notice, Permit::NONE))
+    }
+
     /// The next event for the session, with the credit that it took. Frames come in order, notices
     /// come before the frames that are still waiting, the report comes last.
     pub fn poll_event(&mut self, now: &mut Now) -> Option<(Event, Permit)> {
-        if let Some(notice) = self.notices.pop_front() {
-            return Some((notice, Permit::NONE));
+        if let Some(notice) = self.poll_notice() {
+            return Some(notice);
         }
         if self.is_deliverable()
             && let Some((event, length)) = self.inbound.take()

@@ -319,7 +319,7 @@ impl Connection {
     pub(super) fn start_lingering(&mut self, now: &mut Now) {
         if let Some(report) = self.close_report(None) {
             self.timers.clear_all();
-            let deadline = now.get() + self.config.linger_timeout;
+            let deadline = now.get() + self.linger;
             self.timers.set(TimeoutKind::Linger, deadline);
             self.state = State::Lingering {
                 discarded: 0,

@@ -1,0 +1,463 @@
+//! `ClientActor`: one actor, one driver, one deadline per connection.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context as TaskContext, Poll};
+
+use actix::{
+    Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, Message, MessageResult,
+    WrapFuture,
+};
+use socket2::SockRef;
+use switchboard_core::connection::ReadWish;
+use switchboard_core::{
+    Cause, ConnectError, ConnectPhase, Connection, GatePass, Now,
+};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::io::poll_read_buf;
+use tracing::Span;
+
+use crate::message::command::ClientCommand;
+use crate::message::ClientEvent;
+use crate::session::{Burst, Outlet};
+use crate::shard::{ReadSlot, ShardLocal, SlotLease};
+use crate::supervisor::{Exit, start_guarded};
+use crate::telemetry;
+use crate::transport::{self, LocalFuture, Transport};
+
+use super::shared::{Core, Ticket};
+use super::{Client, Shared, clock};
+
+/// How many bytes one wake may read before others get their turn.
+const READ_BUDGET: usize = 256 * 1024;
+/// How many chunks one write gathers.
+const GATHER: usize = 16;
+/// After so many messages in a row the actor lets others have their turn: actix itself never does.
+const MESSAGE_TURN: u32 = 128;
+
+/// Moves the bytes of one connection between its transport and its machine, and tells its session.
+///
+/// It is started and supervised by the pool. Every [command](crate::message::command) can be sent to
+/// it as a message; [`Client`] has the same as methods.
+pub struct ClientActor {
+    client: Client,
+    link: Link,
+    outlet: Outlet,
+    local: Rc<ShardLocal>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Told once whether an outbound connection came to be.
+    outcome: Option<Outcome>,
+    lease: Option<SlotLease>,
+    /// Given back when the actor ends, whatever happens.
+    _passes: Passes,
+    messages: u32,
+}
+
+pub(crate) type Outcome = oneshot::Sender<Result<Client, ConnectError>>;
+pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectError>>;
+/// Proof of admission to the pool and to the listener.
+pub(crate) type Passes = (Option<GatePass>, Option<GatePass>);
+
+/// What the actor holds of the outside world.
+enum Link {
+    Connecting(Establish),
+    Up(Box<dyn Transport>),
+    Down,
+}
+
+/// Everything a connection's actor starts with.
+pub(crate) struct Launch {
+    pub(crate) client: Client,
+    pub(crate) link: Result<Box<dyn Transport>, Establish>,
+    pub(crate) outlet: Outlet,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) lease: Option<SlotLease>,
+    pub(crate) passes: Passes,
+    pub(crate) span: Span,
+}
+
+impl ClientActor {
+    /// Starts the actor of a connection on this thread.
+    pub(crate) fn launch(launch: Launch, local: Rc<ShardLocal>) {
+        let member = local.crew.join();
+        let shared = Arc::clone(&launch.client.shared);
+        let actor = Self {
+            client: launch.client,
+            link: match launch.link {
+                Ok(transport) => Link::Up(transport),
+                Err(establish) => Link::Connecting(establish),
+            },
+            outlet: launch.outlet,
+            local,
+            sleep: None,
+            outcome: launch.outcome,
+            lease: launch.lease,
+            _passes: launch.passes,
+            messages: 0,
+        };
+        let weak = Arc::downgrade(&shared);
+        let address = start_guarded(actor, launch.span, move |exit| {
+            if let Exit::Panicked(text) = exit {
+                telemetry::actor_panicked("ClientActor", &text);
+            }
+            drop(member);
+        });
+        if let Some(shared) = weak.upgrade() {
+            let _ = shared.actor.set(address.downgrade());
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.client.shared
+    }
+
+    /// One look at everything; `Ready` when nothing is left to do for this connection.
+    fn drive(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let mut now = Now::ask(clock);
+        let shared = Arc::clone(self.shared());
+        if let Link::Connecting(_) = self.link {
+            self.drive_connecting(&shared, cx, &mut now);
+        }
+        let mut core = shared.lock();
+        match &core.driver {
+            Some(driver) if driver.will_wake(cx.waker()) => {}
+            _ => core.driver = Some(cx.waker().clone()),
+        }
+        core.machine.begin_round();
+        if let Some(deadline) = core.machine.poll_timeout()
+            && deadline <= now.get()
+        {
+            core.machine.handle_timeout(&mut now);
+        }
+        if let Link::Up(transport) = &mut self.link {
+            let transport = transport.as_mut();
+            write(&mut core.machine, transport, cx, &mut now);
+            let slot = self
+                .lease
+                .as_ref()
+                .map_or_else(|| self.local.read_slot(), SlotLease::read_slot);
+            core.driver_reads = read(&mut core.machine, transport, slot, cx, &mut now);
+            // What was read may have ended the connection, or freed a deferred finish.
+            write(&mut core.machine, transport, cx, &mut now);
+        }
+        if let Some(reset) = core.machine.is_over() {
+            if let Link::Up(transport) = &mut self.link
+                && reset
+            {
+                transport.set_reset();
+            }
+            self.link = Link::Down;
+        }
+        if !core.released
+            && let Some(ending) = core.machine.ending()
+        {
+            self.local.release(&self.client, ending);
+            core.released = true;
+        }
+        self.sleep_until_deadline(&mut core, cx);
+        let done = core.machine.is_over().is_some()
+            && core.machine.is_told()
+            && !core.in_flight
+            && core.tickets == 0;
+        self.tell(&shared, core, &mut now);
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Waits for an outbound connection to be established.
+    fn drive_connecting(
+        &mut self,
+        shared: &Arc<Shared>,
+        cx: &mut TaskContext<'_>,
+        now: &mut Now,
+    ) {
+        let Link::Connecting(establish) = &mut self.link else {
+            return;
+        };
+        let cancelled = shared.lock().machine.is_cancelled();
+        let outcome = if cancelled {
+            let error = io::Error::new(io::ErrorKind::Interrupted, "given up");
+            Err(ConnectError::new(
+                "the peer",
+                ConnectPhase::Connect,
+                &error,
+            ))
+        } else {
+            match establish.as_mut().poll(cx) {
+                Poll::Pending => return,
+                Poll::Ready(outcome) => outcome,
+            }
+        };
+        let mut core = shared.lock();
+        let told = match outcome {
+            Ok(connected) => {
+                if let Some(address) = connected.transport.local_addr() {
+                    let _ = shared.local_addr.set(address);
+                }
+                if let Some(address) = connected.peer_addr {
+                    let _ = shared.peer_addr.set(address);
+                }
+                core.machine.handle_connected();
+                self.link = Link::Up(connected.transport);
+                self.local.connected(&self.client);
+                if !matches!(self.outlet, Outlet::None) {
+                    let _ = core.machine.adopt(now);
+                } else {
+                    core.machine.handle_unadopted(now);
+                }
+                Ok(self.client.clone())
+            }
+            Err(error) => {
+                self.link = Link::Down;
+                core.machine.handle_connect_failed(error.clone());
+                Err(error)
+            }
+        };
+        drop(core);
+        if let Some(outcome) = self.outcome.take() {
+            let _ = outcome.send(told);
+        }
+    }
+
+    /// Keeps one sleep armed for the nearest deadline. It may fire early, never late.
+    fn sleep_until_deadline(&mut self, core: &mut Core, cx: &mut TaskContext<'_>) {
+        let Some(deadline) = core.machine.poll_timeout() else {
+            core.driver_sleeps = None;
+            return;
+        };
+        let armed = core.driver_sleeps.filter(|armed| *armed <= deadline);
+        if armed.is_some_and(|armed| armed > clock()) {
+            return;
+        }
+        let at = tokio::time::Instant::from_std(deadline);
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                sleep.as_mut().reset(at);
+                sleep
+            }
+            none => none.insert(Box::pin(sleep_until(at))),
+        };
+        if sleep.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        core.driver_sleeps = Some(deadline);
+    }
+
+    /// Lets the session know that there are events, unless it is at them already.
+    fn tell<'a>(&mut self, shared: &'a Shared, mut core: MutexGuard<'a, Core>, now: &mut Now) {
+        if core.session_gone {
+            // Letting go of a mailbox may drop messages, which needs the lock.
+            drop(core);
+            self.outlet = Outlet::None;
+            core = shared.lock();
+        }
+        match &self.outlet {
+            Outlet::Session { recipient, owned } => {
+                if !core.in_flight && core.has_event() {
+                    core.in_flight = true;
+                    drop(core);
+                    // One burst at most is ever in the mailbox.
+                    recipient.do_send(Burst::new(self.client.clone(), *owned));
+                }
+            }
+            Outlet::Handlers(handlers) => {
+                let mut events = Vec::new();
+                while let Some((event, permit)) = core.poll_event(now) {
+                    let mut event = ClientEvent::from_core(event, &self.client);
+                    event.set_ticket(Ticket::issue(&self.client.shared, permit, &event));
+                    core.tickets += 1;
+                    events.push(event);
+                }
+                drop(core);
+                let mut there = true;
+                for event in events {
+                    there &= handlers.deliver(event);
+                }
+                if !there {
+                    shared.session_gone(Cause::SessionStopped);
+                }
+            }
+            Outlet::None => {
+                while let Some((event, permit)) = core.poll_event(now) {
+                    core.machine.give_back(permit);
+                    drop(event);
+                }
+            }
+        }
+    }
+}
+
+/// Writes what the machine has, until it has nothing or the socket takes no more.
+fn write(
+    machine: &mut Connection,
+    transport: &mut dyn Transport,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) {
+    loop {
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let count = machine.poll_transmit(&mut slices);
+        let written = match count {
+            0 => break,
+            1 => Pin::new(&mut *transport).poll_write(cx, &slices[0]),
+            _ => Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count]),
+        };
+        match written {
+            Poll::Ready(Ok(0)) => {
+                let error = io::ErrorKind::WriteZero.into();
+                machine.handle_write_error(&error, now);
+            }
+            Poll::Ready(Ok(count)) => machine.handle_written(count, now),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
+            Poll::Pending => return,
+        }
+    }
+    if machine.wants_finish() {
+        match Pin::new(transport).poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => machine.handle_finished(now),
+            // A socket that the peer has reset cannot be finished any more, and need not be.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                machine.handle_finished(now);
+            }
+            Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
+            Poll::Pending => {}
+        }
+    }
+}
+
+/// Reads while the machine wants it. `true`: the task is woken when there is more.
+fn read(
+    machine: &mut Connection,
+    transport: &mut dyn Transport,
+    mut slot: ReadSlot<'_>,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) -> bool {
+    let mut budget = READ_BUDGET;
+    while machine.read_wish() != ReadWish::Nothing {
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        let buffer = slot.prepare();
+        match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
+            Poll::Ready(Ok(0)) => machine.handle_eof(now),
+            Poll::Ready(Ok(count)) => {
+                budget = budget.saturating_sub(count);
+                machine.handle_data(buffer, now);
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => machine.handle_read_error(&error, now),
+            Poll::Pending => {
+                machine.handle_read_blocked(now);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+impl Actor for ClientActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(Driver);
+    }
+}
+
+/// The one future of a connection's actor. actix polls it after the mailbox in the same poll, so all
+/// that was commanded is written at once.
+struct Driver;
+
+impl ActorFuture<ClientActor> for Driver {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut ClientActor,
+        ctx: &mut Context<ClientActor>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let done = actor.drive(cx);
+        if done.is_ready() {
+            ctx.stop();
+        }
+        done
+    }
+}
+
+impl<C> Handler<C> for ClientActor
+where
+    C: ClientCommand + 'static,
+    C::Result: 'static,
+{
+    type Result = MessageResult<C>;
+
+    fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
+        self.messages += 1;
+        if self.messages % MESSAGE_TURN == 0 {
+            ctx.wait(tokio::task::yield_now().into_actor(self));
+        }
+        MessageResult(command.run(&self.client))
+    }
+}
+
+/// Lends out the socket, on its own thread.
+pub(crate) struct WithSocket(pub(crate) Box<dyn FnOnce(SockRef<'_>) + Send>);
+
+impl Message for WithSocket {
+    type Result = ();
+}
+
+impl Handler<WithSocket> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, message: WithSocket, _: &mut Self::Context) {
+        if let Link::Up(transport) = &self.link
+            && let Some(socket) = transport.socket()
+        {
+            (message.0)(socket);
+        }
+    }
+}
+
+impl Drop for ClientActor {
+    /// An actor that ends before its connection (its thread stops, or it failed) still tells the end.
+    fn drop(&mut self) {
+        let shared = Arc::clone(&self.client.shared);
+        let mut core = shared.lock();
+        core.driver = None;
+        if core.machine.is_over().is_none() {
+            if !core.machine.abort(Cause::RuntimeFailed) || core.machine.is_cancelled() {
+                let error = io::Error::new(io::ErrorKind::Interrupted, "the pool ended");
+                let error = ConnectError::new("the peer", ConnectPhase::Connect, &error);
+                core.machine.handle_connect_failed(error);
+            }
+        }
+        if !core.released
+            && let Some(ending) = core.machine.ending()
+        {
+            self.local.release(&self.client, ending);
+            core.released = true;
+        }
+        if let Some(lease) = &self.lease
+            && let Some(memory) = core.machine.reclaim_slot()
+        {
+            lease.restore(memory);
+        }
+        self.tell(&shared, core, &mut Now::ask(clock));
+    }
+}
+
+impl fmt::Debug for ClientActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientActor")
+            .field("client", &self.client.id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,494 @@
+//! `Client`, the handle of one connection, and `ClientActor`, which moves its bytes.
+
+mod actor;
+mod shared;
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use actix::Addr;
+use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
+use switchboard_core::connection::Snapshot;
+use switchboard_core::{
+    ArmError, AsLine, Cause, ClientId, LimitsError, Payload, Receive, SendError, SendRefusal,
+    ServerId, SlotError, Token,
+};
+use tokio::sync::oneshot;
+
+use crate::pool::Pool;
+
+pub use actor::ClientActor;
+use actor::WithSocket;
+pub(crate) use actor::{Launch, Passes};
+pub use shared::{Answer, Ticket};
+pub(crate) use shared::{Origin, Shared, SharedEvent, clock};
+
+/// The handle of one connection. Cheap to clone, usable from any thread; dropping every handle does
+/// not close the connection (AC-19).
+///
+/// Commands take effect in the order in which they are given. After the connection is closed every
+/// one of them answers with its `Closed` error and does nothing (XAS-23).
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a connection is and does, at one moment (XAS-57, AIO-02, AIO-06).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// The connection.
+    pub id: ClientId,
+    /// The listener that accepted it; `None` for an outbound connection.
+    pub server: Option<ServerId>,
+    /// Whether we connected to the peer (or it to us).
+    pub outbound: bool,
+    /// Our own address, once it is known.
+    pub local_addr: Option<SocketAddr>,
+    /// The peer's address, once it is known.
+    pub peer_addr: Option<SocketAddr>,
+    /// How long ago it was accepted or asked for.
+    pub age: Duration,
+    /// State, counters, queues.
+    pub activity: Snapshot,
+}
+
+/// Getters.
+impl Client {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The connection's id.
+    #[must_use]
+    pub fn id(&self) -> ClientId {
+        self.shared.id
+    }
+
+    /// The pool that it belongs to (XAS-16).
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// The listener that accepted it; `None` for an outbound connection.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerId> {
+        self.shared.server.as_ref().map(|server| server.id)
+    }
+
+    /// Whether we connected to the peer.
+    #[must_use]
+    pub fn is_outbound(&self) -> bool {
+        self.shared.outbound
+    }
+
+    /// Our own address; `None` before an outbound connection is established (XAS-57).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.local_addr.get().copied()
+    }
+
+    /// The peer's address; `None` before an outbound connection is established (XAS-57).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.shared.peer_addr.get().copied()
+    }
+
+    /// What it is and does. Never blocks data.
+    #[must_use]
+    pub fn info(&self) -> ClientInfo {
+        let activity = self.shared.lock().machine.snapshot();
+        ClientInfo {
+            id: self.id(),
+            server: self.server(),
+            outbound: self.is_outbound(),
+            local_addr: self.local_addr(),
+            peer_addr: self.peer_addr(),
+            age: clock().saturating_duration_since(self.shared.opened),
+            activity,
+        }
+    }
+
+    /// Queued bytes that the system has not taken yet (AIO-06).
+    #[must_use]
+    pub fn write_buffer_size(&self) -> usize {
+        self.shared.lock().machine.write_buffer_size()
+    }
+
+    /// Whether the connection is closed or closing.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        use switchboard_core::ConnectionState::{Closed, Closing};
+        matches!(self.shared.lock().machine.state(), Closing | Closed)
+    }
+
+    /// The actor, for commands as messages (see [`crate::message::command`]); `None` before it has
+    /// started and after it has ended.
+    #[must_use]
+    pub fn addr(&self) -> Option<Addr<ClientActor>> {
+        self.shared.actor.get()?.upgrade()
+    }
+
+    /// Lends the socket to `use_it`, on the connection's thread, to read or set options (XAS-17).
+    /// `None`: the connection has no socket (any more).
+    pub async fn with_socket<R, F>(&self, use_it: F) -> Option<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(SockRef<'_>) -> R + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        self.addr()?.do_send(WithSocket(Box::new(|socket| {
+            let _ = answer.send(use_it(socket));
+        })));
+        result.await.ok()
+    }
+}
+
+/// Receiving.
+impl Client {
+    /// Arms a receive: a [`RecvLine`](crate::message::RecvLine),
+    /// [`RecvData`](crate::message::RecvData), [`RecvUntil`](crate::message::RecvUntil) or
+    /// [`RecvMsg`](crate::message::RecvMsg).
+    ///
+    /// # Errors
+    /// See [`ArmError`]; what was armed before stays as it was.
+    pub fn arm(&self, receive: impl Into<Receive>) -> Result<(), ArmError> {
+        let receive = receive.into();
+        self.shared.command(|machine, now| machine.arm(&receive, now))
+    }
+
+    /// See [`CancelRecv`](crate::message::CancelRecv).
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "cancelling is the point, the answer a courtesy"
+    )]
+    pub fn cancel_recv(&self) -> bool {
+        self.shared.command(|machine, _| machine.cancel_receive())
+    }
+
+    /// See [`TryRecv`](crate::message::TryRecv).
+    ///
+    /// # Errors
+    /// While a receive is armed, or when the connection is closed.
+    pub fn try_recv(&self, most: usize) -> Result<Option<Bytes>, ArmError> {
+        self.shared
+            .command(|machine, now| machine.try_receive(most, now))
+    }
+
+    /// See [`SetInterest`](crate::message::SetInterest).
+    ///
+    /// # Errors
+    /// When the session does not handle the event, or a receive is armed.
+    pub fn set_interest(&self, readable: bool, writable: bool) -> Result<(), ArmError> {
+        self.shared
+            .command(|machine, now| machine.set_readiness(readable, writable, now))
+    }
+
+    /// See [`PauseReading`](crate::message::PauseReading).
+    pub fn pause_reading(&self) {
+        self.shared.command(|machine, _| machine.pause_reading());
+    }
+
+    /// See [`ResumeReading`](crate::message::ResumeReading).
+    pub fn resume_reading(&self) {
+        self.shared
+            .command(|machine, now| machine.resume_reading(now));
+    }
+}
+
+/// Sending. Never blocks: bytes are queued, or refused and handed back.
+impl Client {
+    /// Queues bytes to be sent (XAS-50, AIO-13).
+    ///
+    /// # Errors
+    /// See [`SendRefusal`]; the payload comes back.
+    pub fn send<P: Payload>(&self, payload: P) -> Result<(), SendError<P>> {
+        self.shared
+            .send(|machine| machine.send(payload, None).map(|wake| ((), wake)))
+    }
+
+    /// Queues bytes and asks for [`Sent`](crate::message::Sent) with this number.
+    ///
+    /// # Errors
+    /// See [`SendRefusal`]; the payload comes back.
+    pub fn send_with<P: Payload>(
+        &self,
+        payload: P,
+        token: impl Into<Token>,
+    ) -> Result<(), SendError<P>> {
+        let token = Some(token.into());
+        self.shared
+            .send(|machine| machine.send(payload, token).map(|wake| ((), wake)))
+    }
+
+    /// Queues a line: with its own ending if it is a received [`Line`](switchboard_core::Line), else
+    /// with the connection's.
+    ///
+    /// # Errors
+    /// See [`SendRefusal`].
+    pub fn send_line(&self, line: &(impl AsLine + ?Sized)) -> Result<(), SendRefusal> {
+        self.shared
+            .send(|machine| machine.send_line(line, None).map(|wake| ((), wake)))
+    }
+
+    /// See [`SendMany`](crate::message::SendMany).
+    ///
+    /// # Errors
+    /// See [`SendRefusal`]; the parts come back.
+    pub fn send_many(
+        &self,
+        parts: Vec<Bytes>,
+        token: Option<Token>,
+    ) -> Result<(), SendError<Vec<Bytes>>> {
+        self.shared
+            .send(|machine| machine.send_many(parts, token).map(|wake| ((), wake)))
+    }
+
+    /// See [`SendMsg`](crate::message::SendMsg).
+    ///
+    /// # Errors
+    /// See [`SendRefusal`]; the message comes back.
+    pub fn send_msg<P: Payload>(
+        &self,
+        message: P,
+        token: Option<Token>,
+    ) -> Result<(), SendError<P>> {
+        self.shared
+            .send(|machine| machine.send_message(message, token).map(|wake| ((), wake)))
+    }
+
+    /// See [`TrySend`](crate::message::TrySend).
+    ///
+    /// # Errors
+    /// When nothing can ever be sent again.
+    pub fn try_send(&self, bytes: &[u8]) -> Result<usize, SendRefusal> {
+        self.shared.send(|machine| machine.try_send(bytes))
+    }
+
+    /// Borrows the connection's send slot, a buffer of `send_slot` bytes that is filled in place and
+    /// sent without a copy (XAS-53).
+    ///
+    /// # Errors
+    /// [`SlotError::Busy`] while it is borrowed or being sent.
+    pub fn take_send_slot(&self) -> Result<SendSlot, SlotError> {
+        let buffer = self.shared.lock().machine.take_slot()?;
+        Ok(SendSlot {
+            client: self.clone(),
+            buffer: Some(buffer),
+        })
+    }
+
+    /// See [`SetWriteLimits`](crate::message::SetWriteLimits).
+    ///
+    /// # Errors
+    /// When the high mark would be below the low one; nothing changes.
+    pub fn set_write_limits(
+        &self,
+        high: Option<usize>,
+        low: Option<usize>,
+    ) -> Result<(), LimitsError> {
+        self.shared
+            .command(|machine, _| machine.set_write_limits(high, low))
+    }
+}
+
+/// Ending.
+impl Client {
+    /// See [`WriteEof`](crate::message::WriteEof).
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub fn write_eof(&self) -> Result<(), SendRefusal> {
+        self.shared.command(|machine, _| machine.write_eof())
+    }
+
+    /// Whether [`write_eof`](Self::write_eof) is possible on this kind of connection (AIO-05).
+    #[must_use]
+    pub const fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Closes: sends what is queued, then finishes. `false`: it was closing already. See
+    /// [`Close`](crate::message::Close).
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "closing is the point, the answer a courtesy"
+    )]
+    pub fn close(&self) -> bool {
+        self.close_with(true, None)
+    }
+
+    /// Closes as [`Close`](crate::message::Close) says.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "closing is the point, the answer a courtesy"
+    )]
+    pub fn close_with(&self, flush: bool, deadline: Option<Duration>) -> bool {
+        self.close_because(Cause::LocalClose, flush, deadline)
+    }
+
+    pub(crate) fn close_because(
+        &self,
+        cause: Cause,
+        flush: bool,
+        deadline: Option<Duration>,
+    ) -> bool {
+        self.shared
+            .command(|machine, now| machine.close(cause, flush, deadline, now))
+    }
+
+    /// See [`Abort`](crate::message::Abort).
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "aborting is the point, the answer a courtesy"
+    )]
+    pub fn abort(&self) -> bool {
+        self.abort_because(Cause::LocalAbort)
+    }
+
+    pub(crate) fn abort_because(&self, cause: Cause) -> bool {
+        self.shared.command(|machine, _| machine.abort(cause))
+    }
+}
+
+/// Values of the user's own, one per type, kept with the connection (XAS-21).
+impl Client {
+    /// Keeps a value; the earlier one of the same type comes back.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "the earlier value is rarely wanted"
+    )]
+    pub fn set_state<T: Any + Send>(&self, value: T) -> Option<T> {
+        let mut states = self
+            .shared
+            .states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let earlier = states
+            .get_or_insert_default()
+            .insert(TypeId::of::<T>(), Box::new(value));
+        drop(states);
+        Some(*earlier?.downcast().ok()?)
+    }
+
+    /// A copy of the value of this type.
+    #[must_use]
+    pub fn state<T: Any + Clone + Send>(&self) -> Option<T> {
+        self.with_state(|value: &mut T| value.clone())
+    }
+
+    /// Lends the value of this type to `use_it`, which must not ask for a state itself.
+    pub fn with_state<T: Any + Send, R>(&self, use_it: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut states = self
+            .shared
+            .states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let value = states.as_mut()?.get_mut(&TypeId::of::<T>())?;
+        Some(use_it(value.downcast_mut()?))
+    }
+
+    /// Takes the value of this type out.
+    #[must_use]
+    pub fn take_state<T: Any + Send>(&self) -> Option<T> {
+        let mut states = self
+            .shared
+            .states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let value = states.as_mut()?.remove(&TypeId::of::<T>());
+        drop(states);
+        Some(*value?.downcast().ok()?)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id())
+            .field("peer_addr", &self.peer_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Client {
+    /// Two handles are equal if they stand for the same connection.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Client {}
+
+/// The borrowed send slot of a connection: fill it, then [`send`](Self::send) it. Dropped, it goes
+/// back unsent.
+pub struct SendSlot {
+    client: Client,
+    buffer: Option<BytesMut>,
+}
+
+impl SendSlot {
+    /// Sends the first `length` bytes, or all of them. The slot can be borrowed again when the
+    /// system has taken them.
+    ///
+    /// # Errors
+    /// When the length is 0 or too large, or the send is refused; the slot is free again then.
+    pub fn send(
+        mut self,
+        length: impl Into<Option<usize>>,
+        token: Option<Token>,
+    ) -> Result<(), SlotError> {
+        let Some(buffer) = self.buffer.take() else {
+            return Err(SlotError::Busy);
+        };
+        let length = length.into().unwrap_or(buffer.len());
+        self.client
+            .shared
+            .send(|machine| {
+                machine
+                    .send_slot(buffer, length, token)
+                    .map(|wake| ((), wake))
+            })
+            .map_err(|(error, buffer)| {
+                self.buffer = Some(buffer);
+                error
+            })
+    }
+}
+
+impl Deref for SendSlot {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for SendSlot {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.buffer.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for SendSlot {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.client.shared.lock().machine.return_slot(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for SendSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendSlot")
+            .field("client", &self.client.id())
+            .field("size", &self.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! What a pool tells those who subscribed to it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::Message;
+use switchboard_core::{ClientId, ClosedReason, ServerId};
+
+/// Something that happened to a pool, a listener, or a session. See
+/// [`Pool::subscribe`](crate::Pool::subscribe).
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+#[non_exhaustive]
+pub enum PoolEvent {
+    /// A listener listens.
+    ServerOpened {
+        /// The listener.
+        server: ServerId,
+        /// Its real address.
+        local_addr: SocketAddr,
+    },
+    /// A listener closed. Its connections stay (XAS-28).
+    ServerClosed {
+        /// The listener.
+        server: ServerId,
+        /// By whom: this side, or an error of the listening socket.
+        reason: ClosedReason,
+    },
+    /// A peer was accepted and closed at once, because of a limit (XAS-25).
+    AcceptRejected {
+        /// The listener.
+        server: ServerId,
+        /// The peer.
+        peer_addr: Option<SocketAddr>,
+    },
+    /// The system has no descriptor or memory left for another peer: nobody is accepted for a while
+    /// (XAS-27). Told once per pause.
+    AcceptPaused {
+        /// The listener.
+        server: ServerId,
+        /// For how long.
+        pause: Duration,
+        /// What the system said.
+        error: String,
+    },
+    /// A session panicked; its connection is closed with reason Error (XAS-22).
+    SessionFailed {
+        /// The connection.
+        client: ClientId,
+        /// The event that was being handled, if it was one.
+        event: Option<&'static str>,
+        /// The text of the panic.
+        text: String,
+    },
+    /// So many events were left out because the subscriber's mailbox was full.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}

@@ -1,0 +1,191 @@
+//! Running a pool to its end: until a signal, until it is idle, in this thread or in the background.
+
+use std::future::Future;
+use std::io;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_rt::System;
+
+use crate::error::{Error, StartError};
+use crate::pool::{Pool, PoolBuilder, Totals};
+
+/// How often an idle pool is looked for.
+const IDLE_PAUSE: Duration = Duration::from_millis(10);
+
+impl Pool {
+    /// Runs until the process is told to end (SIGINT, SIGTERM) or the pool is stopped. The first
+    /// signal stops it in order: what is queued is still sent. A second one resets what is left.
+    ///
+    /// # Errors
+    /// When the signals cannot be listened for.
+    pub async fn run_until_signal(&self) -> Result<(), Error> {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            () = signals.next() => {}
+            _ = self.stopped() => return Ok(()),
+        }
+        let stopping = self.stop();
+        tokio::select! {
+            _ = stopping => return Ok(()),
+            () = signals.next() => {}
+        }
+        self.stop_within(Duration::ZERO).await;
+        Ok(())
+    }
+
+    /// Runs until no connection is left; at once if there is none (AC-01).
+    ///
+    /// # Errors
+    /// When the pool is stopped meanwhile.
+    pub async fn run_until_idle(&self) -> Result<(), Error> {
+        loop {
+            let totals = self.status().await?.totals;
+            if totals.live == 0 && totals.connecting == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(IDLE_PAUSE).await;
+        }
+    }
+}
+
+impl PoolBuilder {
+    /// Starts the pool in an actix system on this thread, runs `work` with it, and then the pool until
+    /// a signal or a stop; returns the last counters (XAS-07).
+    ///
+    /// # Errors
+    /// When the pool cannot be started, or what `work` gives.
+    pub fn run<F, W>(self, work: F) -> Result<Totals, Error>
+    where
+        F: FnOnce(Pool) -> W,
+        W: Future<Output = Result<(), Error>>,
+    {
+        System::new().block_on(async move {
+            let pool = self.start()?;
+            let outcome = work(pool.clone()).await;
+            if outcome.is_ok() {
+                pool.run_until_signal().await?;
+            }
+            let totals = pool.stop().await;
+            outcome.map(|()| totals)
+        })
+    }
+
+    /// Starts the pool on a thread of its own and returns when it is ready (XAS-08). For programs
+    /// that have no actix system.
+    ///
+    /// # Errors
+    /// When the pool cannot be started.
+    pub fn background(self) -> Result<Background, StartError> {
+        let (ready, started) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("switchboard".into())
+            .spawn(move || {
+                System::new().block_on(async move {
+                    match self.start() {
+                        Err(error) => {
+                            let _ = ready.send(Err(error));
+                        }
+                        Ok(pool) => {
+                            let _ = ready.send(Ok(pool.clone()));
+                            pool.stopped().await;
+                        }
+                    }
+                });
+            })
+            .map_err(StartError::Runtime)?;
+        let pool = started.recv().unwrap_or_else(|_| {
+            let error = io::Error::other("the pool's thread ended before it was ready");
+            Err(StartError::Runtime(error))
+        })?;
+        Ok(Background {
+            pool,
+            thread: Some(thread),
+        })
+    }
+}
+
+/// A pool on a thread of its own. Dropped, it stops the pool and waits for the thread.
+#[derive(Debug)]
+pub struct Background {
+    pool: Pool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// The pool's handle.
+    #[must_use]
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Stops the pool, waits for its thread, and returns the last counters.
+    #[must_use]
+    pub fn stop(mut self) -> Totals {
+        self.join();
+        self.pool.stop_report().unwrap_or_default()
+    }
+
+    /// Runs a future on the calling thread, for the handles' awaiting calls.
+    ///
+    /// # Errors
+    /// When the system gives no runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(runtime.block_on(future))
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            drop(self.pool.stop());
+            // The thread reports nothing that the pool has not reported.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

@@ -1,0 +1,524 @@
+//! `ShardActor`: one per arbiter. It owns that thread's registry, so that opening and closing a
+//! connection never crosses threads.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use bytes::BytesMut;
+use switchboard_core::connection::Ending;
+use switchboard_core::{
+    BufferSlot, Cause, ClientId, ConnectError, Connection, ConnectionState, IdSource, Interests, Now,
+};
+use tokio::sync::{Notify, oneshot};
+use tracing::Span;
+
+use crate::client::{Client, ClientActor, ClientInfo, Launch, Origin, Passes, Shared, clock};
+use crate::error::ListenError;
+use crate::message::PoolEvent;
+use crate::options::{Connect, Listen};
+use crate::pool::{Pool, Totals};
+use crate::server::{Server, ServerActor, ServerState};
+use crate::session::Outlet;
+use crate::telemetry;
+use crate::transport::{Detached, Incoming, Network};
+
+/// The size of the shard's read slot, in bytes.
+const READ_SLOT: usize = 64 * 1024;
+/// How long a stopped shard waits for sessions that do not end before it goes on without them.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long connections that were closed by a stop wait for their peers to finish too.
+const STOP_LINGER: Duration = Duration::from_millis(250);
+
+/// Makes the session of a connection and attaches it.
+pub(crate) type Attach =
+    Arc<dyn Fn(&Client, &Crew, &Span) -> Result<(Interests, Outlet), Cause> + Send + Sync>;
+/// The same, for a connection of which there is only one.
+pub(crate) type AttachOnce =
+    Box<dyn FnOnce(&Client, &Crew, &Span) -> Result<(Interests, Outlet), Cause> + Send>;
+
+/// Owns one arbiter's share of a pool.
+pub(crate) struct ShardActor {
+    local: Rc<ShardLocal>,
+    network: Arc<dyn Network>,
+    servers: Vec<Addr<ServerActor>>,
+}
+
+/// What the actors of one shard share, all on one thread.
+pub(crate) struct ShardLocal {
+    ids: Arc<IdSource>,
+    registry: RefCell<HashMap<ClientId, Client>>,
+    totals: RefCell<Totals>,
+    scratch: RefCell<BytesMut>,
+    /// From a stop on nothing new stays open here.
+    stopping: Cell<bool>,
+    pub(crate) crew: Crew,
+}
+
+/// Where a shard is reached from any thread.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardHandle {
+    pub(crate) address: Addr<ShardActor>,
+    pub(crate) ids: Arc<IdSource>,
+}
+
+impl ShardActor {
+    pub(crate) fn new(ids: Arc<IdSource>, network: Arc<dyn Network>) -> Self {
+        Self {
+            local: Rc::new(ShardLocal {
+                ids,
+                registry: RefCell::new(HashMap::new()),
+                totals: RefCell::new(Totals::default()),
+                scratch: RefCell::new(BytesMut::new()),
+                stopping: Cell::new(false),
+                crew: Crew::default(),
+            }),
+            network,
+            servers: Vec::new(),
+        }
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+}
+
+impl ShardLocal {
+    /// Opens an accepted connection here.
+    pub(crate) fn open(self: &Rc<Self>, incoming: Incoming, pool: &Pool, admitted: Admitted) {
+        let Admitted {
+            server,
+            passes,
+            lease,
+        } = admitted;
+        self.totals.borrow_mut().accepted += 1;
+        server.opened();
+        let mut machine = Connection::accepted(Arc::clone(&server.config));
+        if let Some(lease) = &lease {
+            machine.lend_slot(lease.send_memory());
+        }
+        let origin = Origin::Accepted {
+            server: Arc::clone(&server),
+            local_addr: incoming.local_addr,
+            peer_addr: incoming.peer_addr,
+        };
+        let shared = Shared::new(self.ids.client(), pool.clone(), origin, machine);
+        let client = Client::new(shared);
+        let span = telemetry::connection_span(&server.span, &client);
+        let outlet = self.seat(&client, |client, crew| {
+            (server.attach)(client, crew, &span)
+        });
+        if !matches!(outlet, Outlet::None) {
+            client
+                .shared
+                .lock()
+                .machine
+                .adopt(&mut Now::ask(clock))
+                .unwrap_or_else(|error| telemetry::not_adopted(&client, &error));
+        }
+        let launch = Launch {
+            client,
+            link: Ok(incoming.transport),
+            outlet,
+            outcome: None,
+            lease,
+            passes,
+            span,
+        };
+        self.launch(launch);
+    }
+
+    /// Begins an outbound connection here.
+    fn connect(self: &Rc<Self>, open: OpenOutbound, network: &dyn Network) {
+        let OpenOutbound {
+            client,
+            connect,
+            attach,
+            outcome,
+            passes,
+            refusal,
+        } = open;
+        let span = telemetry::connection_span(&Span::none(), &client);
+        let outlet = self.seat(&client, |client, crew| attach(client, crew, &span));
+        let launch = Launch {
+            client,
+            link: Err(match refusal {
+                Some(error) => Box::pin(std::future::ready(Err(error))),
+                None => network.connect(connect.target),
+            }),
+            outlet,
+            outcome: Some(outcome),
+            lease: None,
+            passes,
+            span,
+        };
+        self.launch(launch);
+    }
+
+    /// Gives a connection its session; without one it closes at once.
+    fn seat(
+        &self,
+        client: &Client,
+        attach: impl FnOnce(&Client, &Crew) -> Result<(Interests, Outlet), Cause>,
+    ) -> Outlet {
+        let (interests, outlet, failure) = match attach(client, &self.crew) {
+            Ok((interests, Outlet::None)) => (interests, Outlet::None, Some(Cause::NoSession)),
+            Ok((interests, outlet)) => (interests, outlet, None),
+            Err(cause) => (Interests::NONE, Outlet::None, Some(cause)),
+        };
+        let mut core = client.shared.lock();
+        core.machine.set_interests(interests);
+        if let Some(cause) = failure {
+            core.machine
+                .close(cause, true, None, &mut Now::ask(clock));
+        }
+        outlet
+    }
+
+    fn launch(self: &Rc<Self>, launch: Launch) {
+        let client = launch.client.clone();
+        self.registry
+            .borrow_mut()
+            .insert(client.id(), client.clone());
+        ClientActor::launch(launch, Rc::clone(self));
+        if self.stopping.get() {
+            client.close_because(Cause::PoolStopped, true, None);
+        }
+    }
+
+    /// An outbound connection was established.
+    pub(crate) fn connected(&self, client: &Client) {
+        self.totals.borrow_mut().connected += 1;
+        telemetry::connected(client);
+    }
+
+    /// Takes an ended connection off the registry, before its end is told (XAS-05).
+    pub(crate) fn release(&self, client: &Client, ending: Ending<'_>) {
+        self.registry.borrow_mut().remove(&client.id());
+        let mut totals = self.totals.borrow_mut();
+        match ending {
+            Ending::ConnectFailed(error) => {
+                totals.connect_failed += 1;
+                telemetry::connect_failed(client, error);
+            }
+            Ending::Closed(detail) => {
+                let reason = detail.cause.reason();
+                totals.closed[reason as usize] += 1;
+                if let Some(server) = &client.shared.server {
+                    server.closed(reason);
+                }
+                telemetry::closed(client, detail);
+                if let Cause::SessionPanicked { event, text } = &detail.cause {
+                    client.pool().report(PoolEvent::SessionFailed {
+                        client: client.id(),
+                        event: *event,
+                        text: text.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Lends out the thread's read slot for one wake.
+    pub(crate) fn read_slot(&self) -> ReadSlot<'_> {
+        ReadSlot {
+            buffer: self.scratch.borrow_mut(),
+            size: READ_SLOT,
+        }
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        self.registry.borrow().values().cloned().collect()
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.totals.borrow().clone();
+        for client in self.registry.borrow().values() {
+            match client.shared.lock().machine.state() {
+                ConnectionState::Connecting => totals.connecting += 1,
+                _ => totals.live += 1,
+            }
+        }
+        totals
+    }
+}
+
+/// A slot that is read into.
+pub(crate) struct ReadSlot<'a> {
+    buffer: RefMut<'a, BytesMut>,
+    size: usize,
+}
+
+impl ReadSlot<'_> {
+    /// The slot, empty and at its full size again.
+    pub(crate) fn prepare(&mut self) -> &mut BytesMut {
+        self.buffer.clear();
+        self.buffer.reserve(self.size);
+        &mut self.buffer
+    }
+}
+
+/// The two slots that a connection leases for its life (XAS-25).
+pub(crate) struct SlotLease {
+    recv: RefCell<BufferSlot>,
+    send: RefCell<BufferSlot>,
+}
+
+impl SlotLease {
+    pub(crate) const fn new(recv: BufferSlot, send: BufferSlot) -> Self {
+        Self {
+            recv: RefCell::new(recv),
+            send: RefCell::new(send),
+        }
+    }
+
+    pub(crate) fn read_slot(&self) -> ReadSlot<'_> {
+        let size = self.recv.borrow().size();
+        ReadSlot {
+            buffer: RefMut::map(self.recv.borrow_mut(), BufferSlot::buffer),
+            size,
+        }
+    }
+
+    /// The memory of the sending slot, for the connection to send from.
+    fn send_memory(&self) -> BytesMut {
+        std::mem::take(self.send.borrow_mut().buffer())
+    }
+
+    /// Puts the memory of the sending slot back.
+    pub(crate) fn restore(&self, memory: BytesMut) {
+        *self.send.borrow_mut().buffer() = memory;
+    }
+}
+
+/// An accepted connection's papers.
+pub(crate) struct Admitted {
+    pub(crate) server: Arc<ServerState>,
+    pub(crate) passes: Passes,
+    pub(crate) lease: Option<SlotLease>,
+}
+
+/// Counts the actors that a stop waits for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Crew(Rc<CrewList>);
+
+#[derive(Debug, Default)]
+struct CrewList {
+    members: Cell<usize>,
+    changed: Notify,
+}
+
+/// One actor that is still there.
+#[derive(Debug)]
+pub(crate) struct Member(Rc<CrewList>);
+
+impl Crew {
+    pub(crate) fn join(&self) -> Member {
+        self.0.members.set(self.0.members.get() + 1);
+        Member(Rc::clone(&self.0))
+    }
+
+    /// Waits until nobody is left.
+    async fn gone(&self) {
+        while self.0.members.get() > 0 {
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.members.set(self.0.members.get() - 1);
+        if self.0.members.get() == 0 {
+            self.0.changed.notify_waiters();
+        }
+    }
+}
+
+/// Opens a listener on this shard.
+#[derive(Message)]
+#[rtype(result = "Result<Server, ListenError>")]
+pub(crate) struct OpenListener {
+    pub(crate) listen: Listen,
+    pub(crate) attach: Attach,
+    pub(crate) pool: Pool,
+}
+
+impl Handler<OpenListener> for ShardActor {
+    type Result = ResponseActFuture<Self, Result<Server, ListenError>>;
+
+    fn handle(&mut self, open: OpenListener, _: &mut Self::Context) -> Self::Result {
+        let listening = self.network.listen(open.listen.target.clone());
+        Box::pin(
+            listening
+                .into_actor(self)
+                .map(move |listener, shard, _| {
+                    let listener = listener?;
+                    if shard.local.stopping.get() {
+                        return Err(ListenError::stopped(&open.listen.target.address));
+                    }
+                    let local = &shard.local;
+                    let server = ServerActor::launch(
+                        local.ids.server(),
+                        listener,
+                        open.listen,
+                        open.attach,
+                        open.pool,
+                        Rc::clone(local),
+                    );
+                    shard.servers.retain(Addr::connected);
+                    shard.servers.push(server.address());
+                    Ok(server)
+                }),
+        )
+    }
+}
+
+/// Hands an accepted connection over to this shard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HandOver {
+    pub(crate) transport: Box<dyn Detached>,
+    pub(crate) peer_addr: Option<std::net::SocketAddr>,
+    pub(crate) local_addr: Option<std::net::SocketAddr>,
+    pub(crate) pool: Pool,
+    pub(crate) admitted: Admitted,
+}
+
+impl Handler<HandOver> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, handed: HandOver, _: &mut Self::Context) {
+        match handed.transport.attach() {
+            Ok(transport) => self.local.open(
+                Incoming {
+                    transport,
+                    peer_addr: handed.peer_addr,
+                    local_addr: handed.local_addr,
+                },
+                &handed.pool,
+                handed.admitted,
+            ),
+            Err(error) => handed.admitted.server.lost(&error),
+        }
+    }
+}
+
+/// Begins an outbound connection on this shard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct OpenOutbound {
+    pub(crate) client: Client,
+    pub(crate) connect: Connect,
+    pub(crate) attach: AttachOnce,
+    pub(crate) outcome: oneshot::Sender<Result<Client, ConnectError>>,
+    pub(crate) passes: Passes,
+    /// Why it is not even tried.
+    pub(crate) refusal: Option<ConnectError>,
+}
+
+impl Handler<OpenOutbound> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, open: OpenOutbound, _: &mut Self::Context) {
+        self.local.connect(open, &*self.network);
+    }
+}
+
+/// Asks for a snapshot of every connection here.
+#[derive(Message)]
+#[rtype(result = "Vec<ClientInfo>")]
+pub(crate) struct ListClients;
+
+impl Handler<ListClients> for ShardActor {
+    type Result = Vec<ClientInfo>;
+
+    fn handle(&mut self, _: ListClients, _: &mut Self::Context) -> Self::Result {
+        let mut clients: Vec<_> = self.local.clients().iter().map(Client::info).collect();
+        clients.sort_by_key(|info| info.id);
+        clients
+    }
+}
+
+/// Asks for one connection.
+#[derive(Message)]
+#[rtype(result = "Option<Client>")]
+pub(crate) struct FindClient(pub(crate) ClientId);
+
+impl Handler<FindClient> for ShardActor {
+    type Result = Option<Client>;
+
+    fn handle(&mut self, find: FindClient, _: &mut Self::Context) -> Self::Result {
+        self.local.registry.borrow().get(&find.0).cloned()
+    }
+}
+
+/// Asks for the counters.
+#[derive(Message)]
+#[rtype(result = "Totals")]
+pub(crate) struct CountTotals;
+
+impl Handler<CountTotals> for ShardActor {
+    type Result = actix::MessageResult<CountTotals>;
+
+    fn handle(&mut self, _: CountTotals, _: &mut Self::Context) -> Self::Result {
+        actix::MessageResult(self.local.totals())
+    }
+}
+
+/// Closes every listener and connection here; replies when every `Closed` was handled and every actor
+/// is gone.
+#[derive(Message)]
+#[rtype(result = "Totals")]
+pub(crate) struct StopShard {
+    /// How long closing connections may take to send what is queued. Zero aborts.
+    pub(crate) grace: Duration,
+}
+
+impl Handler<StopShard> for ShardActor {
+    type Result = ResponseActFuture<Self, Totals>;
+
+    fn handle(&mut self, stop: StopShard, _: &mut Self::Context) -> Self::Result {
+        self.local.stopping.set(true);
+        let servers = std::mem::take(&mut self.servers);
+        let local = Rc::clone(&self.local);
+        let stopping = async move {
+            for server in servers {
+                // A listener that is gone already needs no closing.
+                let _ = server.send(crate::server::CloseServer).await;
+            }
+            let clients = local.clients();
+            for client in &clients {
+                if stop.grace.is_zero() {
+                    client.abort_because(Cause::PoolStopped);
+                } else {
+                    client.shared.hurry(STOP_LINGER);
+                    client.close_because(Cause::PoolStopped, true, Some(stop.grace));
+                }
+            }
+            drop(clients);
+            let deadline = stop.grace + STOP_LINGER + PATIENCE;
+            if tokio::time::timeout(deadline, local.crew.gone())
+                .await
+                .is_err()
+            {
+                for client in local.clients() {
+                    client.abort_because(Cause::PoolStopped);
+                }
+                let _ = tokio::time::timeout(PATIENCE, local.crew.gone()).await;
+            }
+            local.totals()
+        };
+        Box::pin(stopping.into_actor(self))
+    }
+}
+
+impl fmt::Debug for ShardLocal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardLocal").finish_non_exhaustive()
+    }
+}

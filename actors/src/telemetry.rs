@@ -1,0 +1,136 @@
+//! Everything that the crate logs: this list is an interface, and nothing else logs.
+//!
+//! Target `switchboard`. Payloads are never logged.
+//!
+//! | span | level | fields |
+//! |---|---|---|
+//! | `pool` | info | `name` |
+//! | `server` | info | `id`, `addr` |
+//! | `connection` | debug | `id`, `peer` |
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `listening`, `listener closed` | info | counters of the listener |
+//! | `listener failed` | error | `error` |
+//! | `accepting paused` | warn | `pause`, `error` |
+//! | `accept fault`, `peer rejected` | debug | `error` or `peer` |
+//! | `connected`, `connection failed`, `connection closed` | debug | `id`, `reason`, `detail` |
+//! | `session panicked` | error | `id`, `event`, `text` |
+//! | `actor panicked` | error | `actor`, `text` |
+//! | `not adopted` | warn | `id`, `error` |
+//! | `pool stopping`, `pool stopped` | info | counters of the pool |
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use switchboard_core::{ArmError, Cause, ClosedDetail, ClosedReason, ConnectError, ServerId};
+use tracing::{Span, debug, debug_span, error, info, info_span, warn};
+
+use crate::client::Client;
+use crate::pool::Totals;
+use crate::server::ServerInfo;
+
+const TARGET: &str = "switchboard";
+
+/// Shows an address that may be missing.
+struct Maybe(Option<SocketAddr>);
+
+impl fmt::Display for Maybe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+pub(crate) fn pool_span(name: &str) -> Span {
+    info_span!(target: TARGET, parent: None, "pool", name)
+}
+
+pub(crate) fn server_span(pool: &Span, id: ServerId, address: SocketAddr) -> Span {
+    info_span!(target: TARGET, parent: pool, "server", %id, addr = %address)
+}
+
+pub(crate) fn connection_span(parent: &Span, client: &Client) -> Span {
+    debug_span!(
+        target: TARGET,
+        parent: parent,
+        "connection",
+        id = %client.id(),
+        peer = %Maybe(client.peer_addr()),
+    )
+}
+
+pub(crate) fn server_opened(span: &Span) {
+    info!(target: TARGET, parent: span, "listening");
+}
+
+pub(crate) fn server_closed(span: &Span, reason: ClosedReason, info: &ServerInfo) {
+    info!(
+        target: TARGET,
+        parent: span,
+        %reason,
+        accepted = info.accepted,
+        live = info.live,
+        rejected = info.rejected,
+        "listener closed"
+    );
+}
+
+pub(crate) fn server_failed(span: &Span, error: &io::Error) {
+    error!(target: TARGET, parent: span, %error, "listener failed");
+}
+
+pub(crate) fn accept_paused(span: &Span, pause: Duration, error: &io::Error) {
+    warn!(target: TARGET, parent: span, ?pause, %error, "accepting paused");
+}
+
+pub(crate) fn accept_fault(span: &Span, error: &io::Error) {
+    debug!(target: TARGET, parent: span, %error, "accept fault");
+}
+
+pub(crate) fn rejected(span: &Span, peer: Option<SocketAddr>) {
+    debug!(target: TARGET, parent: span, peer = %Maybe(peer), "peer rejected");
+}
+
+pub(crate) fn connected(client: &Client) {
+    debug!(target: TARGET, id = %client.id(), peer = %Maybe(client.peer_addr()), "connected");
+}
+
+pub(crate) fn connect_failed(client: &Client, error: &ConnectError) {
+    debug!(target: TARGET, id = %client.id(), %error, "connection failed");
+}
+
+pub(crate) fn closed(client: &Client, detail: &ClosedDetail) {
+    let reason = detail.cause.reason();
+    debug!(target: TARGET, id = %client.id(), %reason, %detail, "connection closed");
+    if let Cause::SessionPanicked { event, text } = &detail.cause {
+        error!(target: TARGET, id = %client.id(), event, text, "session panicked");
+    }
+}
+
+pub(crate) fn not_adopted(client: &Client, error: &ArmError) {
+    warn!(target: TARGET, id = %client.id(), %error, "not adopted");
+}
+
+pub(crate) fn actor_panicked(actor: &str, text: &str) {
+    error!(target: TARGET, actor, text, "actor panicked");
+}
+
+pub(crate) fn pool_stopping(span: &Span, grace: Duration) {
+    info!(target: TARGET, parent: span, ?grace, "pool stopping");
+}
+
+pub(crate) fn pool_stopped(span: &Span, totals: &Totals) {
+    info!(
+        target: TARGET,
+        parent: span,
+        accepted = totals.accepted,
+        connected = totals.connected,
+        live = totals.live,
+        "pool stopped: {totals}"
+    );
+}
