@@ -24,7 +24,9 @@ async fn main() -> Result<(), switchboard::Error> {
     tracing_subscriber::fmt::init();
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
     let pool = Pool::builder().start()?;
-    let server = pool.listen(Listen::tcp(address).lines(), |client| Echo { client }).await?;
+    let server = pool
+        .listen(Listen::tcp(address).lines(), |client| Echo { client })
+        .await?;
     println!("listening on {}", server.local_addr());
     pool.run_until_signal().await?;
     if let Some(totals) = pool.stop_report() {

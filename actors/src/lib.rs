@@ -25,7 +25,7 @@ pub use options::{
 pub use pool::{
     Connecting, Pool, PoolActor, PoolBuilder, PoolStatus, Stop, Stopping, Subscribe, Totals,
 };
-pub use run::Background;
+pub use run::{Background, default_pool};
 pub use server::{CloseServer, Server, ServerActor, ServerInfo};
 pub use session::{IntoSession, Session};
 
@@ -52,8 +52,8 @@ pub mod prelude {
         Writable, WritePaused, WriteResumed,
     };
     pub use crate::{
-        AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Handlers, Line, Listen,
-        Pool, PoolEvent, Server, Token, session,
+        AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Handlers, Line,
+        Listen, Pool, PoolEvent, Server, Token, session,
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{
@@ -51,6 +52,8 @@ pub struct ListenTarget {
     pub only_v6: Option<bool>,
     /// Options that accepted connections inherit.
     pub socket: SocketOptions,
+    /// A socket that listens already, to be taken over instead of opening one.
+    pub adopted: Option<Arc<std::net::TcpListener>>,
 }
 
 /// Where and how to connect, as a [`Network`](crate::transport::Network) is told.
@@ -65,6 +68,8 @@ pub struct ConnectTarget {
     pub local_addr: Option<SocketAddr>,
     /// Options of the socket.
     pub socket: SocketOptions,
+    /// A connection that exists already, to be taken over instead of opening one.
+    pub adopted: Option<Arc<std::net::TcpStream>>,
 }
 
 /// What a listener does with a peer when its connections are at the limit.
@@ -99,12 +104,22 @@ impl Listen {
                 reuse_addr: true,
                 only_v6: None,
                 socket: SocketOptions::default(),
+                adopted: None,
             },
             config: ConnectionConfig::default(),
             max_connections: None,
             at_limit: AtLimit::Wait,
             slots: None,
         }
+    }
+
+    /// Takes over a socket that listens already; its backlog and address stay as they are (ACO-01).
+    pub fn adopt(listener: std::net::TcpListener) -> Self {
+        let address = listener.local_addr();
+        let mut listen =
+            Self::tcp(address.map_or_else(|_| "an adopted socket".into(), |a| a.to_string()));
+        listen.target.adopted = Some(Arc::new(listener));
+        listen
     }
 
     /// How many connections may wait to be accepted. Default: 256; 0 is refused (AC-16).
@@ -177,9 +192,20 @@ impl Connect {
                 timeout: Duration::from_secs(5),
                 local_addr: None,
                 socket: SocketOptions::default(),
+                adopted: None,
             },
             config: ConnectionConfig::default(),
         }
+    }
+
+    /// Takes over a connection that exists already (ACO-01). Its session is told
+    /// [`Connected`](crate::message::Connected).
+    pub fn adopt(stream: std::net::TcpStream) -> Self {
+        let address = stream.peer_addr();
+        let mut connect =
+            Self::tcp(address.map_or_else(|_| "an adopted socket".into(), |a| a.to_string()));
+        connect.target.adopted = Some(Arc::new(stream));
+        connect
     }
 
     /// How long resolving and connecting may take together. Default: 5 s.

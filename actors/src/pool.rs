@@ -140,6 +140,7 @@ impl PoolBuilder {
                 gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
                 subscribed,
                 phases,
+                passes: watch::Sender::new(0),
                 span,
             }),
         })
@@ -160,6 +161,7 @@ struct Inner {
     gate: Gate,
     subscribed: Arc<AtomicBool>,
     phases: watch::Receiver<Phase>,
+    passes: watch::Sender<u64>,
     span: Span,
 }
 
@@ -233,8 +235,18 @@ pub struct PoolStatus {
     pub running: bool,
     /// Its shards.
     pub shards: usize,
+    /// Its listeners that listen.
+    pub servers: usize,
     /// Its counters.
     pub totals: Totals,
+}
+
+impl PoolStatus {
+    /// Whether there is nothing that could make an event.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.servers == 0 && self.totals.live == 0 && self.totals.connecting == 0
+    }
 }
 
 /// Opening.
@@ -340,7 +352,9 @@ impl Pool {
 }
 
 /// Refuses a preset receive that the session type is known not to handle.
-fn check_first_receive<S: IntoSession, O: ConnectionOptions>(options: &mut O) -> Result<(), String> {
+fn check_first_receive<S: IntoSession, O: ConnectionOptions>(
+    options: &mut O,
+) -> Result<(), String> {
     use switchboard_core::ReceiveKind;
     let Some(known) = S::KNOWN else {
         return Ok(());
@@ -381,7 +395,13 @@ impl Pool {
     pub async fn connections(&self) -> Result<Vec<ClientInfo>, PoolStopped> {
         let mut all = Vec::new();
         for shard in &self.inner.shards {
-            all.extend(shard.address.send(ListClients).await.map_err(|_| PoolStopped)?);
+            all.extend(
+                shard
+                    .address
+                    .send(ListClients)
+                    .await
+                    .map_err(|_| PoolStopped)?,
+            );
         }
         Ok(all)
     }
@@ -397,15 +417,19 @@ impl Pool {
     /// # Errors
     /// When it is stopped; [`stop_report`](Self::stop_report) has the last counters.
     pub async fn status(&self) -> Result<PoolStatus, PoolStopped> {
-        let mut totals = Totals::default();
-        for shard in &self.inner.shards {
-            totals.add(&shard.address.send(CountTotals).await.map_err(|_| PoolStopped)?);
-        }
-        Ok(PoolStatus {
+        let mut status = PoolStatus {
             running: self.is_running(),
             shards: self.inner.shards.len(),
-            totals,
-        })
+            servers: 0,
+            totals: Totals::default(),
+        };
+        for shard in &self.inner.shards {
+            let counted = shard.address.send(CountTotals).await;
+            let (servers, totals) = counted.map_err(|_| PoolStopped)?;
+            status.servers += servers;
+            status.totals.add(&totals);
+        }
+        Ok(status)
     }
 
     /// Whether it takes commands: true from the start until a stop has begun (XAS-12).
@@ -433,6 +457,17 @@ impl Pool {
         if self.inner.subscribed.load(Ordering::Relaxed) {
             self.inner.address.do_send(event);
         }
+    }
+
+    /// One actor has done a batch of work. Costs nothing while nobody counts.
+    pub(crate) fn pass(&self) {
+        if self.inner.passes.receiver_count() > 0 {
+            self.inner.passes.send_modify(|passes| *passes += 1);
+        }
+    }
+
+    pub(crate) fn watch_passes(&self) -> watch::Receiver<u64> {
+        self.inner.passes.subscribe()
     }
 
     pub(crate) fn gate(&self) -> &Gate {
@@ -593,7 +628,8 @@ impl Handler<PoolEvent> for PoolActor {
     type Result = ();
 
     fn handle(&mut self, event: PoolEvent, _: &mut Self::Context) {
-        self.subscribers.retain_mut(|subscriber| subscriber.tell(&event));
+        self.subscribers
+            .retain_mut(|subscriber| subscriber.tell(&event));
         self.subscribed
             .store(!self.subscribers.is_empty(), Ordering::Relaxed);
     }

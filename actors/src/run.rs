@@ -1,5 +1,6 @@
 //! Running a pool to its end: until a signal, until it is idle, in this thread or in the background.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::sync::mpsc;
@@ -48,6 +49,57 @@ impl Pool {
             tokio::time::sleep(IDLE_PAUSE).await;
         }
     }
+}
+
+impl Pool {
+    /// Runs until so many batches of events were handled, each awaited for `timeout` at most (AC-01):
+    /// a batch is an accepted peer or all that one wake of a connection brought. Returns how many
+    /// there were; at once if the pool has neither listeners nor connections.
+    ///
+    /// # Errors
+    /// When the pool is stopped meanwhile.
+    pub async fn run_passes(&self, count: u64, timeout: Duration) -> Result<u64, Error> {
+        let mut passes = self.watch_passes();
+        let before = *passes.borrow_and_update();
+        for _ in 0..count {
+            if self.status().await?.is_empty() {
+                break;
+            }
+            // The timeout is per batch, as each pass of the seed's loop waits anew.
+            if tokio::time::timeout(timeout, passes.changed())
+                .await
+                .is_ok()
+            {
+                let done = passes.borrow_and_update().wrapping_sub(before);
+                if done >= count {
+                    break;
+                }
+            }
+        }
+        Ok((*passes.borrow() - before).min(count))
+    }
+}
+
+thread_local! {
+    static DEFAULT_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) };
+}
+
+/// The calling thread's own pool, started on it when first asked for and again after it was stopped
+/// (AC-02). It has no shards: everything in it runs on this thread.
+///
+/// # Errors
+/// As [`PoolBuilder::start`].
+///
+/// # Panics
+/// On a thread without a tokio local set, as [`PoolBuilder::start`].
+pub fn default_pool() -> Result<Pool, StartError> {
+    DEFAULT_POOL.with_borrow_mut(|pool| match pool {
+        Some(pool) if pool.is_running() => Ok(pool.clone()),
+        none => {
+            let started = Pool::builder().name("default").shards(0).start()?;
+            Ok(none.insert(started).clone())
+        }
+    })
 }
 
 impl PoolBuilder {

@@ -227,7 +227,9 @@ impl ServerActor {
             span: span.clone(),
             requested: listen.target.address,
             local_addr,
-            gate: listen.max_connections.map_or_else(Gate::unlimited, Gate::new),
+            gate: listen
+                .max_connections
+                .map_or_else(Gate::unlimited, Gate::new),
             counts: Counts::default(),
         });
         pool.report(PoolEvent::ServerOpened {
@@ -282,6 +284,7 @@ impl ServerActor {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(incoming)) => {
                     self.backoff.reset();
+                    self.admission.pool.pass();
                     match room {
                         Room::Free(passes, lease) => self.place(incoming, passes, lease),
                         Room::Full => self.reject(&incoming),

@@ -182,7 +182,9 @@ impl Burst {
             Err(payload) => {
                 let text = text_of(&*payload).unwrap_or_else(|| "a panic without a text".into());
                 let event = current;
-                client.shared.session_gone(Cause::SessionPanicked { event, text });
+                client
+                    .shared
+                    .session_gone(Cause::SessionPanicked { event, text });
                 resume_unwind(payload);
             }
         }

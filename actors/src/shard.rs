@@ -8,11 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture,
+};
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
 use switchboard_core::{
-    BufferSlot, Cause, ClientId, ConnectError, Connection, ConnectionState, IdSource, Interests, Now,
+    BufferSlot, Cause, ClientId, ConnectError, Connection, ConnectionState, IdSource, Interests,
+    Now,
 };
 use tokio::sync::{Notify, oneshot};
 use tracing::Span;
@@ -109,9 +112,7 @@ impl ShardLocal {
         let shared = Shared::new(self.ids.client(), pool.clone(), origin, machine);
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
-        let outlet = self.seat(&client, |client, crew| {
-            (server.attach)(client, crew, &span)
-        });
+        let outlet = self.seat(&client, |client, crew| (server.attach)(client, crew, &span));
         if !matches!(outlet, Outlet::None) {
             client
                 .shared
@@ -173,8 +174,7 @@ impl ShardLocal {
         let mut core = client.shared.lock();
         core.machine.set_interests(interests);
         if let Some(cause) = failure {
-            core.machine
-                .close(cause, true, None, &mut Now::ask(clock));
+            core.machine.close(cause, true, None, &mut Now::ask(clock));
         }
         outlet
     }
@@ -353,28 +353,24 @@ impl Handler<OpenListener> for ShardActor {
 
     fn handle(&mut self, open: OpenListener, _: &mut Self::Context) -> Self::Result {
         let listening = self.network.listen(open.listen.target.clone());
-        Box::pin(
-            listening
-                .into_actor(self)
-                .map(move |listener, shard, _| {
-                    let listener = listener?;
-                    if shard.local.stopping.get() {
-                        return Err(ListenError::stopped(&open.listen.target.address));
-                    }
-                    let local = &shard.local;
-                    let server = ServerActor::launch(
-                        local.ids.server(),
-                        listener,
-                        open.listen,
-                        open.attach,
-                        open.pool,
-                        Rc::clone(local),
-                    );
-                    shard.servers.retain(Addr::connected);
-                    shard.servers.push(server.address());
-                    Ok(server)
-                }),
-        )
+        Box::pin(listening.into_actor(self).map(move |listener, shard, _| {
+            let listener = listener?;
+            if shard.local.stopping.get() {
+                return Err(ListenError::stopped(&open.listen.target.address));
+            }
+            let local = &shard.local;
+            let server = ServerActor::launch(
+                local.ids.server(),
+                listener,
+                open.listen,
+                open.attach,
+                open.pool,
+                Rc::clone(local),
+            );
+            shard.servers.retain(Addr::connected);
+            shard.servers.push(server.address());
+            Ok(server)
+        }))
     }
 }
 
@@ -457,16 +453,17 @@ impl Handler<FindClient> for ShardActor {
     }
 }
 
-/// Asks for the counters.
+/// Asks for the number of listeners and the counters.
 #[derive(Message)]
-#[rtype(result = "Totals")]
+#[rtype(result = "(usize, Totals)")]
 pub(crate) struct CountTotals;
 
 impl Handler<CountTotals> for ShardActor {
     type Result = actix::MessageResult<CountTotals>;
 
     fn handle(&mut self, _: CountTotals, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(self.local.totals())
+        self.servers.retain(Addr::connected);
+        actix::MessageResult((self.servers.len(), self.local.totals()))
     }
 }
 

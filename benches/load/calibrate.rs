@@ -1,7 +1,8 @@
 //! How fast the server's core is right now.
 //!
-//! On a shared machine a core flips for seconds between a fast and a much slower mode. A few thousand
-//! socketpair round trips cost what a server's request costs, the system calls, so they tell the modes apart.
+//! On a shared machine a core flips for seconds between a fast and a much slower mode. A few
+//! thousand socketpair round trips cost what a server's request costs, the system calls, so they
+//! tell the modes apart.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -73,7 +74,8 @@ impl Calibrator {
     }
 }
 
-/// Whether a core that needed `measured` was in the fast mode: at most a quarter slower than the `best`.
+/// Whether a core that needed `measured` was in the fast mode: at most a quarter slower than the
+/// `best`.
 pub(crate) fn is_fast(measured: Duration, best: Duration) -> bool {
     measured * 4 <= best * 5
 }

@@ -108,8 +108,9 @@ pub(crate) fn burst(connection: usize, lines: usize) -> Box<[u8]> {
 
 /// The next source address and port; none repeats for millions of connections.
 ///
-/// The side that closes first keeps the port for a minute. Here that is the load, and one source address has
-/// fewer ports than a minute of connections, so every so many connections come from another loopback address.
+/// The side that closes first keeps the port for a minute. Here that is the load, and one source
+/// address has fewer ports than a minute of connections, so every so many connections come from
+/// another loopback address.
 fn next_source() -> SocketAddrV4 {
     // Above the ports of most services, and below those that the system hands out.
     const FIRST_PORT: u16 = 12_000;

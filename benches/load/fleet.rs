@@ -1,4 +1,5 @@
-//! Many clients in a closed loop: each sends its next burst when the reply to the last one is whole.
+//! Many clients in a closed loop: each sends its next burst when the reply to the last one is
+//! whole.
 
 use std::io;
 use std::net::SocketAddr;

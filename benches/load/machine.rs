@@ -1,4 +1,5 @@
-//! What a measure asks of the machine: a core for the server, a core for the load, and enough descriptors.
+//! What a measure asks of the machine: a core for the server, a core for the load, and enough
+//! descriptors.
 
 use std::io;
 

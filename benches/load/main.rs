@@ -1,14 +1,17 @@
 //! `load`: the load generator, and the runner that compares echo servers with it.
 //!
-//! The way through: [`args`] reads the command line, [`runner`] starts servers and takes slices of every
-//! [`scenarios`] member between two measures of [`calibrate`], [`report`] folds the slices into tables.
-//! [`pressure`] is the other command: it writes to one server without reading its replies.
+//! The way through: [`args`] reads the command line, [`runner`] starts servers and takes slices of
+//! every [`scenarios`] member between two measures of [`calibrate`], [`figures`] folds the slices
+//! and [`report`] puts them into tables. [`pressure`] is the other command: it writes to one server
+//! without reading its replies.
 
 mod args;
 mod calibrate;
 mod client;
+mod figures;
 mod fleet;
 mod histogram;
+mod json;
 mod machine;
 mod poller;
 mod pressure;
@@ -48,7 +51,7 @@ fn execute(command: Command) -> io::Result<()> {
             let results = runner::run(&options)?;
             write!(io::stdout(), "{}", report::markdown(&results))?;
             match &options.json {
-                Some(file) => std::fs::write(file, report::json(&results)),
+                Some(file) => std::fs::write(file, json::json(&results)),
                 None => Ok(()),
             }
         }

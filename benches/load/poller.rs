@@ -106,7 +106,8 @@ impl Poller {
         Ok(epoll::delete(&self.epoll, socket)?)
     }
 
-    /// Waits until something is ready, at the latest until `deadline`, and says how many sockets are.
+    /// Waits until something is ready, at the latest until `deadline`, and says how many sockets
+    /// are.
     ///
     /// # Errors
     /// Only a fault of the program's own.
@@ -116,8 +117,8 @@ impl Poller {
 
     /// As [`Poller::wait`], but never sleeps.
     ///
-    /// Waking a core that sleeps costs the one that wakes it, in a virtual machine several times as much as a
-    /// request. With a load that sleeps, a server would pay for the load.
+    /// Waking a core that sleeps costs the one that wakes it, in a virtual machine several times as
+    /// much as a request. With a load that sleeps, a server would pay for the load.
     ///
     /// # Errors
     /// As [`Poller::wait`].

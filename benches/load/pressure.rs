@@ -1,7 +1,7 @@
 //! `flood` and `slow-reader`: a client that writes and writes, and hardly reads.
 //!
-//! A server with back-pressure stops reading, the sockets between fill up, and the write stops. A server without
-//! it keeps the replies, and its memory grows.
+//! A server with back-pressure stops reading, the sockets between fill up, and the write stops. A
+//! server without it keeps the replies, and its memory grows.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};

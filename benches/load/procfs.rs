@@ -32,13 +32,15 @@ impl Sub for CpuTime {
 pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
     let mut nanos = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end between the listing and the reading; its time is lost, as the listing's is.
+        // A thread may end between the listing and the reading; its time is lost, as the listing's
+        // is.
         if let Ok(schedstat) = fs::read_to_string(task?.path().join("schedstat")) {
             nanos += field(&schedstat, 0)?;
         }
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in brackets, which may hold anything; `utime` is the 14th field.
+    // The second field is the program's name in brackets, which may hold anything; `utime` is the
+    // 14th field.
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = field(after_name, 11)?;
     Ok(CpuTime {

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::calibrate::{Calibrator, is_fast};
+use crate::figures::Figure;
 use crate::machine::{Cores, pin};
-use crate::scenarios::{Metric, Scenario};
+use crate::scenarios::Scenario;
 use crate::server::{Server, ServerSpec};
 
 /// How often a slice is taken again after the core was slow during it.
@@ -47,7 +48,6 @@ pub(crate) struct Results {
 pub(crate) struct ScenarioResult {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) metrics: &'static [Metric],
     pub(crate) baselines: &'static [&'static str],
     /// In the order of the command line.
     pub(crate) servers: Vec<ServerResult>,
@@ -66,10 +66,19 @@ pub(crate) struct ServerResult {
 /// One measure.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    /// One figure for each metric.
-    pub(crate) values: Vec<f64>,
-    /// The slower one of the calibrations before and after.
-    pub(crate) calibration: Duration,
+    /// What the scenario measured.
+    pub(crate) figures: Vec<Figure>,
+    /// The slower one of the calibrations before and after; none where the core's speed does not
+    /// matter.
+    pub(crate) calibration: Option<Duration>,
+}
+
+impl Slice {
+    /// Whether the core was in the fast mode, or need not be, if `best` is the best calibration.
+    pub(crate) fn is_kept(&self, best: Duration) -> bool {
+        self.calibration
+            .is_none_or(|measured| is_fast(measured, best))
+    }
 }
 
 /// Runs everything. Children are gone when it returns.
@@ -115,7 +124,6 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
         scenarios.push(ScenarioResult {
             name: scenario.name(),
             about: scenario.about(),
-            metrics: scenario.metrics(),
             baselines: scenario.baselines(),
             servers: results,
         });
@@ -138,19 +146,10 @@ fn take_slices(
     for _ in 0..=RETRIES {
         match take_slice(scenario, spec, options, calibrator) {
             Ok(slice) => {
-                let fast = is_fast(slice.calibration, calibrator.best());
-                let verdict = if fast {
-                    "kept"
-                } else {
-                    "discarded, the core was slow"
-                };
-                let (first, value) = (scenario.metrics()[0].name, slice.values[0]);
-                eprintln!(
-                    "{title}: {first} {value:.3}, calibration {:?}, {verdict}",
-                    slice.calibration
-                );
+                let kept = slice.is_kept(calibrator.best());
+                progress(title, &slice, kept);
                 result.slices.push(slice);
-                if fast {
+                if kept {
                     return;
                 }
             }
@@ -169,21 +168,54 @@ fn take_slice(
     options: &RunOptions,
     calibrator: &mut Calibrator,
 ) -> io::Result<Slice> {
-    let mut before = calibrator.measure()?;
+    let before = fast_core(scenario, calibrator)?;
+    let server = Server::start(spec, options.cores.server)?;
+    let figures = scenario.run(&server, options.slice)?;
+    drop(server);
+    let calibration = match before {
+        Some(before) => Some(before.max(calibrator.measure()?)),
+        None => None,
+    };
+    Ok(Slice {
+        figures,
+        calibration,
+    })
+}
+
+/// Waits for the fast mode, for a while, where the scenario wants it.
+fn fast_core(scenario: &dyn Scenario, calibrator: &mut Calibrator) -> io::Result<Option<Duration>> {
+    if !scenario.wants_fast_core() {
+        return Ok(None);
+    }
+    let mut measured = calibrator.measure()?;
     for _ in 0..PAUSES {
-        if is_fast(before, calibrator.best()) {
+        if is_fast(measured, calibrator.best()) {
             break;
         }
         thread::sleep(PAUSE);
-        before = calibrator.measure()?;
+        measured = calibrator.measure()?;
     }
-    let server = Server::start(spec, options.cores.server)?;
-    let values = scenario.run(&server, options.slice)?;
-    drop(server);
-    Ok(Slice {
-        values,
-        calibration: before.max(calibrator.measure()?),
-    })
+    Ok(Some(measured))
+}
+
+fn progress(title: &str, slice: &Slice, kept: bool) {
+    let first = slice
+        .figures
+        .first()
+        .map(|figure| format!("{} {:.3}", figure.name, figure.value));
+    let calibration = slice
+        .calibration
+        .map(|measured| format!(", calibration {measured:?}"));
+    let verdict = if kept {
+        "kept"
+    } else {
+        "discarded, the core was slow"
+    };
+    eprintln!(
+        "{title}: {}{}, {verdict}",
+        first.unwrap_or_default(),
+        calibration.unwrap_or_default()
+    );
 }
 
 /// The usual servers, as far as they are built, and those of the command line.

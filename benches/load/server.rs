@@ -52,8 +52,8 @@ impl Server {
             pin(core)?;
             Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
         };
-        // SAFETY: between `fork` and `exec` the closure makes two system calls on values of its own; it takes no
-        // lock and, as the core was tried before, allocates nothing.
+        // SAFETY: between `fork` and `exec` the closure makes two system calls on values of its
+        // own; it takes no lock and, as the core was tried before, allocates nothing.
         unsafe { command.pre_exec(prepare) };
         let mut child = command
             .spawn()

@@ -1,7 +1,7 @@
 //! `peer-tokio-chunks ADDR`: a line echo in bare tokio, chunk by chunk.
 //!
-//! One task per connection, reads of up to 8 KiB, and one `write_all` for all the complete lines of a chunk.
-//! An unfinished line waits in the buffer, which grows as far as the line does.
+//! One task per connection, reads of up to 8 KiB, and one `write_all` for all the complete lines of
+//! a chunk. An unfinished line waits in the buffer, which grows as far as the line does.
 
 use std::io::{self, Write as _};
 

@@ -1,7 +1,7 @@
 //! `peer-tokio-lines ADDR`: a line echo in bare tokio, line by line.
 //!
-//! One task per connection, `BufReader::read_until`, one `write_all` per line: what most people write first,
-//! and the 1.0 of our ratios.
+//! One task per connection, `BufReader::read_until`, one `write_all` per line: what most people
+//! write first, and the 1.0 of our ratios.
 
 use std::io::{self, Write as _};
 

@@ -14,16 +14,14 @@ use actix::{
 };
 use socket2::SockRef;
 use switchboard_core::connection::ReadWish;
-use switchboard_core::{
-    Cause, ConnectError, ConnectPhase, Connection, GatePass, Now,
-};
+use switchboard_core::{Cause, ConnectError, ConnectPhase, Connection, GatePass, Now};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 use tracing::Span;
 
-use crate::message::command::ClientCommand;
 use crate::message::ClientEvent;
+use crate::message::command::ClientCommand;
 use crate::session::{Burst, Outlet};
 use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
@@ -169,23 +167,14 @@ impl ClientActor {
     }
 
     /// Waits for an outbound connection to be established.
-    fn drive_connecting(
-        &mut self,
-        shared: &Arc<Shared>,
-        cx: &mut TaskContext<'_>,
-        now: &mut Now,
-    ) {
+    fn drive_connecting(&mut self, shared: &Arc<Shared>, cx: &mut TaskContext<'_>, now: &mut Now) {
         let Link::Connecting(establish) = &mut self.link else {
             return;
         };
         let cancelled = shared.lock().machine.is_cancelled();
         let outcome = if cancelled {
             let error = io::Error::new(io::ErrorKind::Interrupted, "given up");
-            Err(ConnectError::new(
-                "the peer",
-                ConnectPhase::Connect,
-                &error,
-            ))
+            Err(ConnectError::new("the peer", ConnectPhase::Connect, &error))
         } else {
             match establish.as_mut().poll(cx) {
                 Poll::Pending => return,
@@ -260,6 +249,7 @@ impl ClientActor {
                 if !core.in_flight && core.has_event() {
                     core.in_flight = true;
                     drop(core);
+                    shared.pool.pass();
                     // One burst at most is ever in the mailbox.
                     recipient.do_send(Burst::new(self.client.clone(), *owned));
                 }

@@ -160,7 +160,8 @@ impl Client {
     /// See [`ArmError`]; what was armed before stays as it was.
     pub fn arm(&self, receive: impl Into<Receive>) -> Result<(), ArmError> {
         let receive = receive.into();
-        self.shared.command(|machine, now| machine.arm(&receive, now))
+        self.shared
+            .command(|machine, now| machine.arm(&receive, now))
     }
 
     /// See [`CancelRecv`](crate::message::CancelRecv).

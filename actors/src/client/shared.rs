@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
 use switchboard_core::connection::{Permit, ReadWish};
-use switchboard_core::{
-    Cause, ClientId, Connection, ConnectionState, Now,
-};
+use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Now};
 
 use crate::message::ClientEvent;
 use crate::pool::Pool;

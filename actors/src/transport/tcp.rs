@@ -25,6 +25,11 @@ impl Network for TcpNetwork {
     fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
         Box::pin(async move {
             let fail = |phase, error| ListenError::new(&target.address, phase, error);
+            if let Some(listener) = &target.adopted {
+                let acceptor = adopt_listener(listener, &target)
+                    .map_err(|error| fail(ListenPhase::Listen, error))?;
+                return Ok(Box::new(acceptor) as Box<dyn Listener>);
+            }
             let addresses = resolve(&target.address)
                 .await
                 .map_err(|error| fail(ListenPhase::Resolve, error))?;
@@ -42,6 +47,11 @@ impl Network for TcpNetwork {
     fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
         Box::pin(async move {
             let mut progress = Progress::default();
+            if let Some(stream) = &target.adopted {
+                progress.phase = ConnectPhase::Local;
+                return adopt_stream(stream, &target)
+                    .map_err(|error| progress.fail(&target, &error));
+            }
             let Ok(outcome) = timeout(target.timeout, try_all(&target, &mut progress)).await else {
                 let error = io::Error::new(
                     io::ErrorKind::TimedOut,
@@ -153,9 +163,7 @@ fn open_listener(
     )
     .map_err(bind)?;
     socket.set_nonblocking(true).map_err(bind)?;
-    socket
-        .set_reuse_address(target.reuse_addr)
-        .map_err(bind)?;
+    socket.set_reuse_address(target.reuse_addr).map_err(bind)?;
     if let Some(only) = target.only_v6
         && address.is_ipv6()
     {
@@ -171,6 +179,36 @@ fn open_listener(
         listener,
         local_addr,
         options: target.socket.clone(),
+    })
+}
+
+/// Takes over a socket that listens already, through a descriptor of our own.
+fn adopt_listener(
+    listener: &std::net::TcpListener,
+    target: &ListenTarget,
+) -> io::Result<TcpAcceptor> {
+    let listener = listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    apply(&SockRef::from(&listener), &target.socket)?;
+    let listener = TcpListener::from_std(listener)?;
+    let local_addr = listener.local_addr()?;
+    Ok(TcpAcceptor {
+        listener,
+        local_addr,
+        options: target.socket.clone(),
+    })
+}
+
+/// Takes over a connection that exists already, through a descriptor of our own.
+fn adopt_stream(stream: &std::net::TcpStream, target: &ConnectTarget) -> io::Result<Connected> {
+    let stream = stream.try_clone()?;
+    stream.set_nonblocking(true)?;
+    apply(&SockRef::from(&stream), &target.socket)?;
+    let stream = TcpStream::from_std(stream)?;
+    let peer_addr = Some(stream.peer_addr()?);
+    Ok(Connected {
+        transport: Box::new(TcpTransport { stream }),
+        peer_addr,
     })
 }
 

@@ -4,7 +4,8 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use super::{Fold, MANY, Metric, Scenario, ratio};
+use super::{MANY, Scenario, ratio};
+use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::{cpu_time, resident_kib};
 use crate::server::Server;
@@ -13,25 +14,6 @@ use crate::server::Server;
 const SETTLE: Duration = Duration::from_secs(1);
 /// The idle time whose CPU use is measured.
 const WATCHED: Duration = Duration::from_secs(3);
-
-const METRICS: &[Metric] = &[
-    Metric {
-        name: "bytes per connection",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "cpu ms in 3 s",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "MB at start",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "MB kept",
-        fold: Fold::Median,
-    },
-];
 
 /// Opens the connections with one line exchanged on each, waits, and closes them.
 #[derive(Debug)]
@@ -43,14 +25,14 @@ impl Scenario for Idle {
     }
 
     fn about(&self) -> &'static str {
-        "10,000 idle connections after one line on each; resident memory per connection, and kept after the last close"
+        "10,000 idle connections after one line on each: resident memory, open and closed"
     }
 
-    fn metrics(&self) -> &'static [Metric] {
-        METRICS
+    fn wants_fast_core(&self) -> bool {
+        false
     }
 
-    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<f64>> {
+    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let at_start = resident_kib(server.pid())?;
         let mut fleet = Fleet::new(server.address, 1, AfterReply::Repeat)?;
         fleet.admit(MANY)?;
@@ -70,14 +52,15 @@ impl Scenario for Idle {
         drop(fleet);
         thread::sleep(SETTLE);
         let after = resident_kib(server.pid())?;
+        let growth = |resident: u64| resident.saturating_sub(at_start);
         Ok(vec![
-            ratio(
-                open.saturating_sub(at_start) * 1024,
-                ratio(MANY as u64, 1.0),
+            Figure::median(
+                "bytes per connection",
+                ratio(growth(open) * 1024, ratio(MANY as u64, 1.0)),
             ),
-            used.total.as_secs_f64() * 1e3,
-            ratio(at_start, 1024.0),
-            ratio(after.saturating_sub(at_start), 1024.0),
+            Figure::median("cpu ms in 3 s", used.total.as_secs_f64() * 1e3),
+            Figure::median("MB at start", ratio(at_start, 1024.0)),
+            Figure::median("MB kept", ratio(growth(after), 1024.0)),
         ])
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::figures::Figure;
 use crate::fleet::AfterReply;
 use crate::server::Server;
 
@@ -28,39 +29,22 @@ pub(crate) trait Scenario: fmt::Debug {
     /// One sentence for the reader of the table.
     fn about(&self) -> &'static str;
 
-    /// What [`Scenario::run`] measures, in its order. The first one is compared between servers.
-    fn metrics(&self) -> &'static [Metric];
-
     /// Servers whose first figure the others are divided by.
     fn baselines(&self) -> &'static [&'static str] {
         &["tokio-lines"]
     }
 
-    /// Runs the load. `slice` is the measured time where the load is a matter of time.
+    /// Whether a slice on a slow core says nothing.
+    fn wants_fast_core(&self) -> bool {
+        true
+    }
+
+    /// Runs the load, and says what it measured: the first figure is compared between servers.
+    /// `slice` is the measured time where the load is a matter of time.
     ///
     /// # Errors
     /// The server did not do its work, so that the figures would mean nothing.
-    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<f64>>;
-}
-
-/// A figure that every slice yields.
-#[derive(Debug)]
-pub(crate) struct Metric {
-    /// The head of its column, with the unit.
-    pub(crate) name: &'static str,
-    /// How the slices of a server become one figure.
-    pub(crate) fold: Fold,
-}
-
-/// How many figures become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fold {
-    /// The one in the middle: what one odd slice cannot move.
-    Median,
-    /// The mean: for what the system samples, where only more samples help.
-    Mean,
-    /// The sum: for faults, of which none shall be lost.
-    Sum,
+    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<Figure>>;
 }
 
 /// All scenarios, in the order of the tables.

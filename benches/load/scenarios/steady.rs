@@ -4,38 +4,17 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Fold, Metric, Scenario, micros, ratio};
+use super::{Scenario, micros, ratio};
+use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::cpu_time;
 use crate::server::Server;
 
 /// Time under load before the measured slice.
 const WARM_UP: Duration = Duration::from_millis(200);
-/// Time for the server to see the last closes and to go to sleep, after which its CPU time is exact.
+/// Time for the server to see the last closes and to go to sleep, after which its CPU time is
+/// exact.
 const SETTLE: Duration = Duration::from_millis(20);
-
-const METRICS: &[Metric] = &[
-    Metric {
-        name: "cpu us",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "user us",
-        fold: Fold::Mean,
-    },
-    Metric {
-        name: "per second",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "p50 us",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "p99 us",
-        fold: Fold::Median,
-    },
-];
 
 /// A number of clients, each with one burst under way.
 #[derive(Debug)]
@@ -58,15 +37,11 @@ impl Scenario for Steady {
         self.about
     }
 
-    fn metrics(&self) -> &'static [Metric] {
-        METRICS
-    }
-
     fn baselines(&self) -> &'static [&'static str] {
         self.baselines
     }
 
-    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<f64>> {
+    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<Figure>> {
         let mut fleet = Fleet::new(server.address, self.lines, self.after_reply)?;
         fleet.admit(self.connections)?;
         fleet.exchange_all(Instant::now() + WARM_UP)?.flawless()?;
@@ -79,11 +54,11 @@ impl Scenario for Steady {
 
         let requests = ratio(tally.replies * self.lines as u64, 1.0);
         Ok(vec![
-            micros(used.total) / requests,
-            micros(used.user) / requests,
-            requests / tally.elapsed.as_secs_f64(),
-            micros(tally.latency.quantile(500)),
-            micros(tally.latency.quantile(990)),
+            Figure::median("cpu us", micros(used.total) / requests),
+            Figure::mean("user us", micros(used.user) / requests),
+            Figure::median("per second", requests / tally.elapsed.as_secs_f64()),
+            Figure::median("p50 us", micros(tally.latency.quantile(500))),
+            Figure::median("p99 us", micros(tally.latency.quantile(990))),
         ])
     }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Fold, MANY, Metric, Scenario, micros, ratio};
+use super::{MANY, Scenario, micros, ratio};
+use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::cpu_time;
 use crate::server::Server;
@@ -12,32 +13,11 @@ use crate::server::Server;
 /// Time for the server to see the last close.
 const SETTLE: Duration = Duration::from_millis(500);
 
-const METRICS: &[Metric] = &[
-    Metric {
-        name: "cpu us",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "seconds",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "replies",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "lost",
-        fold: Fold::Sum,
-    },
-    Metric {
-        name: "altered",
-        fold: Fold::Sum,
-    },
-];
-
-/// Begins all connections without waiting, writes a line on each, and closes them when every reply is here.
+/// Begins all connections without waiting, writes a line on each, and closes them when every reply
+/// is here.
 ///
-/// More come at once than the queue of the listener holds, so some wait until the system tries again.
+/// More come at once than the queue of the listener holds, so some wait until the system tries
+/// again.
 #[derive(Debug)]
 pub(super) struct Storm;
 
@@ -50,11 +30,7 @@ impl Scenario for Storm {
         "10,000 connections at once, one line on each, all closed after the last reply; per connection"
     }
 
-    fn metrics(&self) -> &'static [Metric] {
-        METRICS
-    }
-
-    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<f64>> {
+    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();
         let mut fleet = Fleet::new(server.address, 1, AfterReply::Repeat)?;
@@ -65,11 +41,11 @@ impl Scenario for Storm {
         thread::sleep(SETTLE);
         let used = cpu_time(server.pid())? - before;
         Ok(vec![
-            micros(used.total) / ratio(MANY as u64, 1.0),
-            elapsed.as_secs_f64(),
-            ratio(tally.replies, 1.0),
-            ratio(tally.lost, 1.0),
-            ratio(tally.mismatches, 1.0),
+            Figure::median("cpu us", micros(used.total) / ratio(MANY as u64, 1.0)),
+            Figure::median("seconds", elapsed.as_secs_f64()),
+            Figure::median("replies", ratio(tally.replies, 1.0)),
+            Figure::sum("lost", ratio(tally.lost, 1.0)),
+            Figure::sum("altered", ratio(tally.mismatches, 1.0)),
         ])
     }
 }

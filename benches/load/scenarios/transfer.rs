@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Fold, Metric, Scenario, ratio};
+use super::{Scenario, ratio};
 use crate::client::connect;
+use crate::figures::Figure;
 use crate::poller::{Interest, Poller};
 use crate::procfs::cpu_time;
 use crate::server::Server;
@@ -22,21 +23,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Time for the server to go to sleep, after which its CPU time is exact.
 const SETTLE: Duration = Duration::from_millis(20);
 
-const METRICS: &[Metric] = &[
-    Metric {
-        name: "MB per second",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "cpu ms",
-        fold: Fold::Median,
-    },
-    Metric {
-        name: "altered",
-        fold: Fold::Sum,
-    },
-];
-
 /// Writes lines while the socket takes them and checks what comes back meanwhile.
 #[derive(Debug)]
 pub(super) struct Transfer;
@@ -50,11 +36,7 @@ impl Scenario for Transfer {
         "1 GiB there and back on 1 connection, in lines of 16 KiB; speed counts, so more is better"
     }
 
-    fn metrics(&self) -> &'static [Metric] {
-        METRICS
-    }
-
-    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<f64>> {
+    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let mut exchange = Exchange::new(connect(server.address)?);
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();
@@ -69,8 +51,8 @@ impl Scenario for Transfer {
         thread::sleep(SETTLE);
         let used = cpu_time(server.pid())? - before;
         Ok(vec![
-            ratio(BYTES, 1e6) / elapsed.as_secs_f64(),
-            used.total.as_secs_f64() * 1e3,
+            Figure::median("MB per second", ratio(BYTES, 1e6) / elapsed.as_secs_f64()),
+            Figure::median("cpu ms", used.total.as_secs_f64() * 1e3),
         ])
     }
 }
