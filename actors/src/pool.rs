@@ -310,12 +310,12 @@ impl Pool {
         let (outcome, result) = oneshot::channel();
         let connecting = Connecting {
             client: client.clone(),
+            target: connect.target.address.clone(),
             result,
         };
-        let target = connect.target.address.clone();
         let refuse = |kind: io::ErrorKind, why: String| {
             let error = io::Error::new(kind, why);
-            ConnectError::new(target, ConnectPhase::Options, &error)
+            ConnectError::new(&connecting.target, ConnectPhase::Options, &error)
         };
         let problem = connect
             .validate()
@@ -532,6 +532,7 @@ impl fmt::Debug for Pool {
 #[derive(Debug)]
 pub struct Connecting {
     client: Client,
+    target: String,
     result: oneshot::Receiver<Result<Client, ConnectError>>,
 }
 
@@ -553,12 +554,15 @@ impl Future for Connecting {
     type Output = Result<Client, ConnectError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.result).poll(cx).map(|result| {
-            result.unwrap_or_else(|_| {
-                let error = io::Error::new(io::ErrorKind::Interrupted, PoolStopped);
-                Err(ConnectError::new("the peer", ConnectPhase::Connect, &error))
-            })
-        })
+        let result = std::task::ready!(Pin::new(&mut self.result).poll(cx));
+        Poll::Ready(result.unwrap_or_else(|_| {
+            let error = io::Error::new(io::ErrorKind::Interrupted, PoolStopped);
+            Err(ConnectError::new(
+                &self.target,
+                ConnectPhase::Connect,
+                &error,
+            ))
+        }))
     }
 }
 

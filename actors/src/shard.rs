@@ -20,7 +20,7 @@ use switchboard_core::{
 use tokio::sync::{Notify, oneshot};
 use tracing::Span;
 
-use crate::client::{Client, ClientActor, ClientInfo, Launch, Origin, Passes, Shared, clock};
+use crate::client::{Client, ClientActor, ClientInfo, Launch, Link, Origin, Passes, Shared, clock};
 use crate::error::ListenError;
 use crate::message::PoolEvent;
 use crate::options::{Connect, Listen};
@@ -123,7 +123,7 @@ impl ShardLocal {
         }
         let launch = Launch {
             client,
-            link: Ok(incoming.transport),
+            link: Link::Up(incoming.transport),
             outlet,
             outcome: None,
             lease,
@@ -147,10 +147,13 @@ impl ShardLocal {
         let outlet = self.seat(&client, |client, crew| attach(client, crew, &span));
         let launch = Launch {
             client,
-            link: Err(match refusal {
-                Some(error) => Box::pin(std::future::ready(Err(error))),
-                None => network.connect(connect.target),
-            }),
+            link: Link::Connecting {
+                target: connect.target.address.clone(),
+                establish: match refusal {
+                    Some(error) => Box::pin(std::future::ready(Err(error))),
+                    None => network.connect(connect.target),
+                },
+            },
             outlet,
             outcome: Some(outcome),
             lease: None,

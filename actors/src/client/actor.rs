@@ -33,6 +33,8 @@ use super::{Client, Shared, clock};
 
 /// How many bytes one wake may read before others get their turn.
 const READ_BUDGET: usize = 256 * 1024;
+/// How many bytes one wake may write before others get their turn.
+const WRITE_BUDGET: usize = 1024 * 1024;
 /// How many chunks one write gathers.
 const GATHER: usize = 16;
 /// After so many messages in a row the actor lets others have their turn: actix itself never does.
@@ -62,8 +64,11 @@ pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectErro
 pub(crate) type Passes = (Option<GatePass>, Option<GatePass>);
 
 /// What the actor holds of the outside world.
-enum Link {
-    Connecting(Establish),
+pub(crate) enum Link {
+    Connecting {
+        target: String,
+        establish: Establish,
+    },
     Up(Box<dyn Transport>),
     Down,
 }
@@ -71,7 +76,7 @@ enum Link {
 /// Everything a connection's actor starts with.
 pub(crate) struct Launch {
     pub(crate) client: Client,
-    pub(crate) link: Result<Box<dyn Transport>, Establish>,
+    pub(crate) link: Link,
     pub(crate) outlet: Outlet,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) lease: Option<SlotLease>,
@@ -86,10 +91,7 @@ impl ClientActor {
         let shared = Arc::clone(&launch.client.shared);
         let actor = Self {
             client: launch.client,
-            link: match launch.link {
-                Ok(transport) => Link::Up(transport),
-                Err(establish) => Link::Connecting(establish),
-            },
+            link: launch.link,
             outlet: launch.outlet,
             local,
             sleep: None,
@@ -118,13 +120,15 @@ impl ClientActor {
     fn drive(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         let mut now = Now::ask(clock);
         let shared = Arc::clone(self.shared());
-        if let Link::Connecting(_) = self.link {
-            self.drive_connecting(&shared, cx, &mut now);
-        }
         let mut core = shared.lock();
         match &core.driver {
             Some(driver) if driver.will_wake(cx.waker()) => {}
             _ => core.driver = Some(cx.waker().clone()),
+        }
+        if let Link::Connecting { .. } = self.link {
+            drop(core);
+            self.drive_connecting(&shared, cx, &mut now);
+            core = shared.lock();
         }
         core.machine.begin_round();
         if let Some(deadline) = core.machine.poll_timeout()
@@ -143,7 +147,8 @@ impl ClientActor {
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);
         }
-        if let Some(reset) = core.machine.is_over() {
+        let over = core.machine.is_over();
+        if let Some(reset) = over {
             if let Link::Up(transport) = &mut self.link
                 && reset
             {
@@ -158,23 +163,22 @@ impl ClientActor {
             core.released = true;
         }
         self.sleep_until_deadline(&mut core, cx);
-        let done = core.machine.is_over().is_some()
-            && core.machine.is_told()
-            && !core.in_flight
-            && core.tickets == 0;
         self.tell(&shared, core, &mut now);
-        if done { Poll::Ready(()) } else { Poll::Pending }
+        if over.is_some() && shared.lock().is_done() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Waits for an outbound connection to be established.
     fn drive_connecting(&mut self, shared: &Arc<Shared>, cx: &mut TaskContext<'_>, now: &mut Now) {
-        let Link::Connecting(establish) = &mut self.link else {
+        let Link::Connecting { target, establish } = &mut self.link else {
             return;
         };
         let cancelled = shared.lock().machine.is_cancelled();
         let outcome = if cancelled {
-            let error = io::Error::new(io::ErrorKind::Interrupted, "given up");
-            Err(ConnectError::new("the peer", ConnectPhase::Connect, &error))
+            Err(given_up(target, "given up here"))
         } else {
             match establish.as_mut().poll(cx) {
                 Poll::Pending => return,
@@ -281,6 +285,12 @@ impl ClientActor {
     }
 }
 
+/// The failure of an attempt that was ended on our side.
+fn given_up(target: &str, why: &str) -> ConnectError {
+    let error = io::Error::new(io::ErrorKind::Interrupted, why);
+    ConnectError::new(target, ConnectPhase::Connect, &error)
+}
+
 /// Writes what the machine has, until it has nothing or the socket takes no more.
 fn write(
     machine: &mut Connection,
@@ -288,7 +298,12 @@ fn write(
     cx: &mut TaskContext<'_>,
     now: &mut Now,
 ) {
+    let mut budget = WRITE_BUDGET;
     loop {
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return;
+        }
         let mut slices = [IoSlice::new(&[]); GATHER];
         let count = machine.poll_transmit(&mut slices);
         let written = match count {
@@ -301,7 +316,10 @@ fn write(
                 let error = io::ErrorKind::WriteZero.into();
                 machine.handle_write_error(&error, now);
             }
-            Poll::Ready(Ok(count)) => machine.handle_written(count, now),
+            Poll::Ready(Ok(count)) => {
+                budget = budget.saturating_sub(count);
+                machine.handle_written(count, now);
+            }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
             Poll::Pending => return,
@@ -390,7 +408,7 @@ where
 
     fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
         self.messages += 1;
-        if self.messages % MESSAGE_TURN == 0 {
+        if self.messages.is_multiple_of(MESSAGE_TURN) {
             ctx.wait(tokio::task::yield_now().into_actor(self));
         }
         MessageResult(command.run(&self.client))
@@ -423,10 +441,10 @@ impl Drop for ClientActor {
         let mut core = shared.lock();
         core.driver = None;
         if core.machine.is_over().is_none() {
-            if !core.machine.abort(Cause::RuntimeFailed) || core.machine.is_cancelled() {
-                let error = io::Error::new(io::ErrorKind::Interrupted, "the pool ended");
-                let error = ConnectError::new("the peer", ConnectPhase::Connect, &error);
-                core.machine.handle_connect_failed(error);
+            core.machine.abort(Cause::RuntimeFailed);
+            if let Link::Connecting { target, .. } = &self.link {
+                core.machine
+                    .handle_connect_failed(given_up(target, "the pool ended"));
             }
         }
         if !core.released

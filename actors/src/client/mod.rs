@@ -24,7 +24,7 @@ use crate::pool::Pool;
 
 pub use actor::ClientActor;
 use actor::WithSocket;
-pub(crate) use actor::{Launch, Passes};
+pub(crate) use actor::{Launch, Link, Passes};
 pub use shared::{Answer, Ticket};
 pub(crate) use shared::{Origin, Shared, SharedEvent, clock};
 

@@ -198,6 +198,11 @@ impl Core {
             })
     }
 
+    /// Whether the end was told and handled.
+    pub(super) fn is_done(&self) -> bool {
+        self.machine.is_told() && !self.in_flight && self.tickets == 0
+    }
+
     /// Whether there is something that may be told now.
     pub(super) fn has_event(&self) -> bool {
         self.machine.has_event()
