@@ -264,6 +264,12 @@ mod tests {
             linger_timeout: Duration::ZERO,
             ..Default::default()
         };
-        assert!(config.validate().unwrap_err().to_string().contains("linger_timeout"));
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("linger_timeout")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! switchboard: an actor-model connection runtime on actix.
+#![doc = include_str!("../../README.md")]
 #![deny(unsafe_code)]
 
 pub mod client;

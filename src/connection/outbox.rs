@@ -252,7 +252,11 @@ impl Outbox {
     /// The next send whose last byte has been taken.
     pub(super) fn take_sent(&mut self) -> Option<(Token, usize)> {
         let taken = self.position - self.size as u64;
-        let mark = self.marks.front().filter(|mark| mark.end <= taken).copied()?;
+        let mark = self
+            .marks
+            .front()
+            .filter(|mark| mark.end <= taken)
+            .copied()?;
         self.marks.pop_front();
         Some((mark.token, mark.bytes))
     }
@@ -295,7 +299,10 @@ mod tests {
     fn front(outbox: &Outbox, most: usize) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 8];
         let count = outbox.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+        let bytes: Vec<u8> = slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect();
         bytes[..most.min(bytes.len())].to_vec()
     }
 

@@ -102,7 +102,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn check_send(&self, length: usize, token: Option<Token>) -> Result<(), SendRefusal> {
+    pub(super) fn check_send(
+        &self,
+        length: usize,
+        token: Option<Token>,
+    ) -> Result<(), SendRefusal> {
         self.check_writable()?;
         self.outbox.check_room(length)?;
         if token.is_some() && self.outbox.marks() + self.notices.len() >= outbox::MAX_NOTICES {
@@ -191,14 +195,16 @@ impl Connection {
 
     pub(super) fn touch_read(&mut self, now: &mut Now) {
         if let Some(rule) = self.config.idle_read {
-            self.timers.set(TimeoutKind::IdleRead, now.get() + rule.after);
+            self.timers
+                .set(TimeoutKind::IdleRead, now.get() + rule.after);
         }
         self.touch_both(now);
     }
 
     pub(super) fn touch_write(&mut self, now: &mut Now) {
         if let Some(rule) = self.config.idle_write {
-            self.timers.set(TimeoutKind::IdleWrite, now.get() + rule.after);
+            self.timers
+                .set(TimeoutKind::IdleWrite, now.get() + rule.after);
         }
         self.touch_both(now);
     }
@@ -226,7 +232,12 @@ impl Connection {
         }
     }
 
-    pub(super) fn idle_timed_out(&mut self, kind: TimeoutKind, rule: Option<IdleRule>, now: &mut Now) {
+    pub(super) fn idle_timed_out(
+        &mut self,
+        kind: TimeoutKind,
+        rule: Option<IdleRule>,
+        now: &mut Now,
+    ) {
         let Some(IdleRule { after, action }) = rule else {
             return;
         };

@@ -23,10 +23,7 @@ pub(super) enum State {
         report: Option<Report>,
     },
     /// Nothing is left to do but to let go of the socket.
-    Over {
-        reset: bool,
-        report: Option<Report>,
-    },
+    Over { reset: bool, report: Option<Report> },
 }
 
 #[derive(Debug)]

@@ -64,9 +64,7 @@ impl Timers {
     /// Takes one clock that has run out, the first of the table's order.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<TimeoutKind> {
         let table = self.table.as_mut()?;
-        let due = table
-            .iter()
-            .position(|at| at.is_some_and(|at| at <= now))?;
+        let due = table.iter().position(|at| at.is_some_and(|at| at <= now))?;
         table[due] = None;
         Some(KINDS[due])
     }

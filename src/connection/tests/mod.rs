@@ -134,10 +134,17 @@ impl Wire {
     fn round(&mut self) -> bool {
         let mut now = self.now();
         self.machine.begin_round();
-        if self.machine.poll_timeout().is_some_and(|at| at <= self.time) {
+        if self
+            .machine
+            .poll_timeout()
+            .is_some_and(|at| at <= self.time)
+        {
             self.machine.handle_timeout(&mut now);
             let next = self.machine.poll_timeout();
-            assert!(next.is_none_or(|at| at > self.time), "a deadline in the past");
+            assert!(
+                next.is_none_or(|at| at > self.time),
+                "a deadline in the past"
+            );
         }
         if self.machine.is_cancelled() {
             let error = io::ErrorKind::Interrupted.into();
@@ -160,7 +167,10 @@ impl Wire {
         loop {
             let mut slices = [IoSlice::new(&[]); 4];
             let count = self.machine.poll_transmit(&mut slices);
-            let offered: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            let offered: Vec<u8> = slices[..count]
+                .iter()
+                .flat_map(|slice| slice.to_vec())
+                .collect();
             if offered.is_empty() {
                 break;
             }
@@ -233,7 +243,10 @@ impl Wire {
                 event => self.events.push(event),
             }
         }
-        assert!(self.machine.poll_event(now).is_none(), "`has_event` denied it");
+        assert!(
+            self.machine.poll_event(now).is_none(),
+            "`has_event` denied it"
+        );
         told
     }
 
@@ -258,7 +271,8 @@ impl Wire {
 
     /// The peer sends, in one segment.
     fn peer_sends(&mut self, bytes: impl AsRef<[u8]>) {
-        self.incoming.push_back(Incoming::Bytes(bytes.as_ref().to_vec()));
+        self.incoming
+            .push_back(Incoming::Bytes(bytes.as_ref().to_vec()));
         self.drive();
     }
 
@@ -270,7 +284,8 @@ impl Wire {
 
     /// The connection is reset: reading fails once everything that came was read.
     fn peer_resets(&mut self) {
-        self.incoming.push_back(Incoming::Error(io::ErrorKind::ConnectionReset));
+        self.incoming
+            .push_back(Incoming::Error(io::ErrorKind::ConnectionReset));
         self.drive();
     }
 
@@ -307,7 +322,9 @@ impl Wire {
     }
 
     fn close(&mut self) -> bool {
-        let was_open = self.machine.close(Cause::LocalClose, true, None, &mut self.now());
+        let was_open = self
+            .machine
+            .close(Cause::LocalClose, true, None, &mut self.now());
         self.drive();
         was_open
     }

@@ -190,14 +190,24 @@ fn switching_the_framing_in_mid_stream_loses_no_byte() {
             wire.receive(&Receive::once(kind.clone()));
             told.extend(wire.told());
         }
-        let expected = ["line head", "data abc", "message hi", "message ", "data body"];
+        let expected = [
+            "line head",
+            "data abc",
+            "message hi",
+            "message ",
+            "data body",
+        ];
         assert_eq!(told, expected, "split at {split}");
         let mut rest = String::new();
         while rest.len() < 3 {
             for kind in &kinds[5..] {
                 if rest.len() < 3 {
                     wire.receive(&Receive::once(kind.clone()));
-                    rest.extend(wire.told().iter().filter_map(|told| told.strip_prefix("data ")));
+                    rest.extend(
+                        wire.told()
+                            .iter()
+                            .filter_map(|told| told.strip_prefix("data ")),
+                    );
                 }
             }
         }
@@ -296,7 +306,10 @@ fn xas_38_a_line_that_is_too_long_closes_after_the_lines_before_it() {
         ]
     );
     let limit = 4;
-    assert_eq!(wire.closed().cause, Cause::Frame(FrameError::LineTooLong { limit }));
+    assert_eq!(
+        wire.closed().cause,
+        Cause::Frame(FrameError::LineTooLong { limit })
+    );
     assert_eq!(&wire.closed().unread[..], b"12345");
 
     let mut wire = Wire::open(settings());

@@ -26,7 +26,9 @@ fn xas_50_every_tracked_send_is_told_once_in_order() {
     assert_eq!(wire.told(), ["sent 0: 3 bytes"]);
     wire.gulp = 7;
     wire.takes(usize::MAX);
-    let expected: Vec<_> = (1..100).map(|token| format!("sent {token}: 3 bytes")).collect();
+    let expected: Vec<_> = (1..100)
+        .map(|token| format!("sent {token}: 3 bytes"))
+        .collect();
     assert_eq!(wire.told(), expected);
     assert_eq!(wire.taken, b"abcuntracked".repeat(100));
 }
@@ -85,7 +87,10 @@ fn amb_07_an_empty_send_is_refused() {
     let mut wire = Wire::open(config(|_| {}));
     let refused = wire.machine.send("", Some(Token(1))).unwrap_err();
     assert_eq!(refused.refusal, SendRefusal::Empty);
-    let refused = wire.machine.send_many(vec![Bytes::new(); 3], None).unwrap_err();
+    let refused = wire
+        .machine
+        .send_many(vec![Bytes::new(); 3], None)
+        .unwrap_err();
     assert_eq!(refused.refusal, SendRefusal::Empty);
     assert_eq!(refused.payload.len(), 3);
     wire.drive();
@@ -120,7 +125,10 @@ fn aio_12_a_send_beyond_the_capacity_is_refused_whole_and_comes_back() {
 #[test]
 fn aco_10_a_message_that_is_too_long_is_refused_and_comes_back() {
     let mut wire = Wire::open(config(|config| config.max_message = 4));
-    let refused = wire.machine.send_message(vec![1, 2, 3, 4, 5], None).unwrap_err();
+    let refused = wire
+        .machine
+        .send_message(vec![1, 2, 3, 4, 5], None)
+        .unwrap_err();
     assert_eq!(
         refused.refusal,
         SendRefusal::MessageTooLong { asked: 5, limit: 4 }
@@ -134,13 +142,20 @@ fn aco_10_a_message_that_is_too_long_is_refused_and_comes_back() {
 fn aio_14_many_parts_are_one_send_with_one_notice_all_or_none() {
     let mut wire = stalled(config(|config| config.write_capacity = 20_000));
     let parts = |sizes: &[usize]| -> Vec<Bytes> {
-        sizes.iter().map(|&size| Bytes::from(vec![b'p'; size])).collect()
+        sizes
+            .iter()
+            .map(|&size| Bytes::from(vec![b'p'; size]))
+            .collect()
     };
     let refused = wire
         .machine
         .send_many(parts(&[3, 10_000, 9_998]), Some(Token(1)))
         .unwrap_err();
-    assert_eq!(wire.machine.write_buffer_size(), 0, "nothing of it is queued");
+    assert_eq!(
+        wire.machine.write_buffer_size(),
+        0,
+        "nothing of it is queued"
+    );
     assert_eq!(refused.payload, parts(&[3, 10_000, 9_998]));
     let sent = parts(&[3, 0, 10_000, 9_997]);
     assert!(wire.machine.send_many(sent, Some(Token(2))).is_ok());
@@ -185,7 +200,10 @@ fn xas_50_sends_whose_notices_nobody_takes_are_refused_in_the_end() {
     }
     let refused = wire.machine.send("x", Some(Token(0))).unwrap_err();
     assert!(refused.is_full());
-    assert!(matches!(refused.refusal, SendRefusal::TooManyNotices { .. }));
+    assert!(matches!(
+        refused.refusal,
+        SendRefusal::TooManyNotices { .. }
+    ));
     assert!(wire.machine.send("untracked", None).is_ok());
     wire.awake = true;
     wire.drive();
@@ -204,9 +222,17 @@ fn xas_53_the_send_slot_is_lent_once_and_back_when_it_was_sent() {
     wire.send("before ");
     assert_eq!(wire.machine.send_slot(slot, 3, Some(Token(1))), Ok(false));
     wire.send(" after");
-    assert_eq!(wire.machine.take_slot(), Err(SlotError::Busy), "it is queued");
+    assert_eq!(
+        wire.machine.take_slot(),
+        Err(SlotError::Busy),
+        "it is queued"
+    );
     wire.takes(9);
-    assert_eq!(wire.machine.take_slot(), Err(SlotError::Busy), "2 of 3 are sent");
+    assert_eq!(
+        wire.machine.take_slot(),
+        Err(SlotError::Busy),
+        "2 of 3 are sent"
+    );
     assert_eq!(wire.told(), NOTHING);
     wire.takes(1);
     assert_eq!(wire.told(), ["sent 1: 3 bytes"]);
@@ -235,11 +261,11 @@ fn xas_53_a_slot_that_is_not_sent_comes_back() {
         slot = Some(back);
     }
     wire.send("1234567");
-    let (error, back) = wire
-        .machine
-        .send_slot(slot.unwrap(), 4, None)
-        .unwrap_err();
-    assert!(matches!(error, SlotError::Refused(SendRefusal::Full { .. })));
+    let (error, back) = wire.machine.send_slot(slot.unwrap(), 4, None).unwrap_err();
+    assert!(matches!(
+        error,
+        SlotError::Refused(SendRefusal::Full { .. })
+    ));
     assert_eq!(back.len(), 256);
     assert_eq!(wire.machine.take_slot(), Err(SlotError::Busy), "still lent");
     wire.machine.return_slot(back);

@@ -271,7 +271,11 @@ fn resuming_what_was_not_paused_resets_no_clock() {
 #[test]
 fn a_connection_that_no_session_adopts_in_time_is_closed() {
     let mut wire = Wire::accepted(config(|config| config.adoption_timeout = seconds(5)));
-    assert_eq!(wire.machine.poll_timeout(), None, "adoption at once needs no clock");
+    assert_eq!(
+        wire.machine.poll_timeout(),
+        None,
+        "adoption at once needs no clock"
+    );
     wire.machine.handle_unadopted(&mut wire.now());
     wire.wait(seconds(4));
     wire.machine.handle_unadopted(&mut wire.now());
@@ -320,7 +324,8 @@ fn a_session_that_takes_nothing_cannot_keep_a_finished_connection_for_ever() {
     wire.generous = false;
     wire.machine.pause_reading();
     wire.receive(&Receive::always(LINE));
-    wire.machine.handle_data(&mut BytesMut::from("a\nb\n"), &mut wire.now());
+    wire.machine
+        .handle_data(&mut BytesMut::from("a\nb\n"), &mut wire.now());
     wire.machine.handle_eof(&mut wire.now());
     wire.wait(seconds(60));
     assert_eq!(
