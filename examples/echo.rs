@@ -1,5 +1,19 @@
-//! Line echo: one reply line per line, the same bytes.
+//! Line echo: every line comes back as the same bytes, its own ending included.
+//!
+//! Shows a whole server: one actor per connection, logs on stderr by `RUST_LOG` (default: info), and
+//! an orderly end at Ctrl-C or TERM, when each peer still gets what was queued for it. A second signal
+//! resets whoever is left.
+//!
+//! ```sh
+//! cargo run --release --example echo -- 127.0.0.1:7000
+//! ```
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
 use switchboard::prelude::*;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 struct Echo {
     client: Client,
@@ -13,6 +27,7 @@ impl Handler<LineReceived> for Echo {
     type Result = ();
 
     fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) {
+        // Refused only when the connection is closing: while a peer does not read, no line comes.
         let _ = self.client.send_line(&msg.line);
     }
 }
@@ -20,17 +35,41 @@ impl Handler<LineReceived> for Echo {
 session!(Echo);
 
 #[actix::main]
-async fn main() -> Result<(), switchboard::Error> {
-    tracing_subscriber::fmt::init();
+async fn main() -> ExitCode {
+    log_to_stderr();
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
-    let pool = Pool::builder().start()?;
+    match serve(&address).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(address: &str) -> Result<(), switchboard::Error> {
+    let pool = Pool::builder().name("echo").start()?;
     let server = pool
         .listen(Listen::tcp(address).lines(), |client| Echo { client })
         .await?;
+    // From here on signals are caught, so that whoever reads the line may send one.
+    let ended = pool.run_until_signal();
     println!("listening on {}", server.local_addr());
-    pool.run_until_signal().await?;
+    io::stdout().flush()?;
+    ended.await?;
     if let Some(totals) = pool.stop_report() {
         println!("{totals}");
     }
     Ok(())
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
 }

@@ -2,13 +2,14 @@
 //! `std::net`.
 
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Client, Pool, PoolBuilder, Totals};
+use switchboard::{Client, IntoSession, Listen, Pool, PoolBuilder, Totals};
 use tokio::sync::mpsc;
 
 /// No test waits longer than this for anything.
@@ -61,9 +62,13 @@ pub fn dial(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A plain blocking listener on a free port of the loopback interface.
+/// A plain blocking listener on a free port of the loopback interface; it gives up after
+/// [`PATIENCE`].
 pub fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bounds its `accept` too, and what it accepts inherits it.
+    let socket = socket2::SockRef::from(&listener);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
@@ -172,6 +177,251 @@ impl Trace {
     pub async fn nothing_for(&mut self, time: Duration) {
         if let Ok(Some(event)) = tokio::time::timeout(time, self.events.recv()).await {
             panic!("expected nothing, got {event:?}");
+        }
+    }
+}
+
+/// A session that sends every line back.
+pub struct Echo {
+    pub client: Client,
+}
+
+impl Actor for Echo {
+    type Context = Context<Self>;
+}
+
+impl Handler<LineReceived> for Echo {
+    type Result = ();
+
+    fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) {
+        // A peer that is gone needs no answer.
+        let _ = self.client.send_line(&msg.line);
+    }
+}
+
+switchboard::session!(Echo);
+
+/// Passes on what a pool tells its subscribers.
+pub struct Watcher {
+    events: mpsc::UnboundedSender<PoolEvent>,
+}
+
+impl Actor for Watcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Room for all that a test may cause at once: none may be missed.
+        ctx.set_mailbox_capacity(4096);
+    }
+}
+
+impl Handler<PoolEvent> for Watcher {
+    type Result = ();
+
+    fn handle(&mut self, event: PoolEvent, _: &mut Self::Context) {
+        // A test that has seen enough no longer looks.
+        let _ = self.events.send(event);
+    }
+}
+
+/// Everything that this pool tells from now on.
+pub fn watch(pool: &Pool) -> mpsc::UnboundedReceiver<PoolEvent> {
+    let (events, seen) = mpsc::unbounded_channel();
+    pool.subscribe(Watcher { events }.start().recipient());
+    seen
+}
+
+/// The next event of a pool that `pick` takes.
+pub async fn next_pool_event<T>(
+    events: &mut mpsc::UnboundedReceiver<PoolEvent>,
+    mut pick: impl FnMut(&PoolEvent) -> Option<T>,
+) -> T {
+    let picked = async {
+        loop {
+            let event = events.recv().await.expect("the watcher is gone");
+            if let Some(picked) = pick(&event) {
+                return picked;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, picked)
+        .await
+        .expect("no such event of the pool in time")
+}
+
+/// Waits until `is_so`, which no event tells.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    let asking = async {
+        while !is_so() {
+            // Asks again shortly; the timeout around it is what bounds the wait.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .expect("it never became so");
+}
+
+/// Set in a process that [`rerun`] made.
+pub const RERUN: &str = "SWITCHBOARD_TEST_RERUN";
+
+/// Whether this is a process that [`rerun`] made.
+pub fn is_rerun() -> bool {
+    std::env::var_os(RERUN).is_some()
+}
+
+/// Runs one test of the calling executable again, in a process of its own that can be measured or
+/// signalled; there [`is_rerun`] is true. `open_files` becomes its limit of open files.
+pub fn rerun(test: &str, open_files: Option<u64>) -> std::process::Command {
+    let executable = std::env::current_exe().unwrap();
+    let mut command = std::process::Command::new("sh");
+    let script = open_files.map_or_else(
+        || "exec \"$@\"".to_owned(),
+        |most| format!("ulimit -n {most} && exec \"$@\""),
+    );
+    command
+        .args(["-c", &script, "sh"])
+        .arg(executable)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(RERUN, "1")
+        .stdin(std::process::Stdio::null());
+    command
+}
+
+/// A child process that is killed when a test gives up on it.
+pub struct Reaped(pub std::process::Child);
+
+impl Reaped {
+    /// How it ended, which must be in time.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        let since = std::time::Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(since.elapsed() < PATIENCE * 2, "the child does not end");
+            // Asks again shortly whether the process has ended.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        // Ended already, as it should be, there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A listener of these options and a peer that it accepted: the peer's end, our handle, and what its
+/// [`Recorder`] sees from then on.
+pub async fn serve(pool: &Pool, listen: Listen) -> (TcpStream, Client, Trace) {
+    let (events, mut trace) = trace();
+    let session = move |client| Recorder {
+        client,
+        events: events.clone(),
+    };
+    let peer = serve_with(pool, listen, session).await;
+    let handle = expect!(trace, Accepted).handle;
+    (peer, handle, trace)
+}
+
+/// The same with a [`FullRecorder`].
+pub async fn serve_full(pool: &Pool, listen: Listen) -> (TcpStream, Client, Trace) {
+    let (events, mut trace) = trace();
+    let session = move |client| FullRecorder {
+        client,
+        events: events.clone(),
+    };
+    let peer = serve_with(pool, listen, session).await;
+    let handle = expect!(trace, Accepted).handle;
+    (peer, handle, trace)
+}
+
+/// A listener of these options with sessions of this kind, and a peer that has connected to it.
+pub async fn serve_with<F, S>(pool: &Pool, listen: Listen, session: F) -> TcpStream
+where
+    F: Fn(Client) -> S + Send + Sync + 'static,
+    S: IntoSession,
+{
+    let server = pool.listen(listen, session).await.unwrap();
+    dial(server.local_addr())
+}
+
+/// So many bytes in which a byte that is missing, doubled or out of place shows.
+pub fn pattern(count: usize) -> Vec<u8> {
+    let mut bytes = (0..=250).collect::<Vec<u8>>().repeat(count / 251 + 1);
+    bytes.truncate(count);
+    bytes
+}
+
+/// Writes from `bytes` until the system has taken nothing for 150 ms, which is the time that it may
+/// need to move bytes on between its own buffers; says how much it took.
+pub fn stuff(stream: &TcpStream, bytes: &[u8]) -> usize {
+    const QUIET: Duration = Duration::from_millis(150);
+    stream.set_nonblocking(true).unwrap();
+    let (mut taken, mut since) = (0, Instant::now());
+    while since.elapsed() < QUIET && taken < bytes.len() {
+        match (&mut &*stream).write(&bytes[taken..]) {
+            Ok(count) => {
+                taken += count;
+                since = Instant::now();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => panic!("the peer cannot write: {error}"),
+        }
+    }
+    stream.set_nonblocking(false).unwrap();
+    taken
+}
+
+/// Whether this test has a process of its own, so that its memory and its processor time are its own.
+/// If not, runs it in one and says `false`: nothing is left to do.
+pub fn alone(test: &str) -> bool {
+    static ONE_BY_ONE: Mutex<()> = Mutex::new(());
+    if is_rerun() {
+        return true;
+    }
+    let _turn = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = rerun(test, None).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+/// Resident memory of this process in bytes.
+pub fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// The processor time that the living threads of this process have used.
+pub fn processor_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let spent = tasks.filter_map(|task| {
+        // A thread may end while we look.
+        let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(spent.sum())
+}
+
+impl Trace {
+    /// Waits until every recorder is gone; none of them may tell anything more.
+    pub async fn ended(&mut self) {
+        let last = tokio::time::timeout(PATIENCE, self.events.recv())
+            .await
+            .expect("a recorder stays");
+        if let Some(event) = last {
+            panic!("expected the end, got {event:?}");
         }
     }
 }

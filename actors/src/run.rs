@@ -24,16 +24,20 @@ impl Pool {
     pub async fn run_until_signal(&self) -> Result<(), Error> {
         let mut signals = Signals::new()?;
         tokio::select! {
-            () = signals.next() => {}
-            _ = self.stopped() => return Ok(()),
+            () = signals.next() => self.stop_unless(&mut signals).await,
+            _ = self.stopped() => {}
         }
+        Ok(())
+    }
+
+    /// Stops in order, or at once when another signal comes.
+    async fn stop_unless(&self, signals: &mut Signals) {
         let stopping = self.stop();
         tokio::select! {
-            _ = stopping => return Ok(()),
+            _ = stopping => return,
             () = signals.next() => {}
         }
         self.stop_within(Duration::ZERO).await;
-        Ok(())
     }
 
     /// Runs until no connection is left; at once if there is none (AC-01).
@@ -104,7 +108,7 @@ pub fn default_pool() -> Result<Pool, StartError> {
 
 impl PoolBuilder {
     /// Starts the pool in an actix system on this thread, runs `work` with it, and then the pool until
-    /// a signal or a stop; returns the last counters (XAS-07).
+    /// a signal or a stop; returns the last counters (XAS-07). A signal ends `work` too.
     ///
     /// # Errors
     /// When the pool cannot be started, or what `work` gives.
@@ -115,10 +119,20 @@ impl PoolBuilder {
     {
         System::new().block_on(async move {
             let pool = self.start()?;
-            let outcome = work(pool.clone()).await;
-            if outcome.is_ok() {
-                pool.run_until_signal().await?;
-            }
+            // Heard from here on: one that comes while `work` still prepares stops in order too.
+            let mut signals = Signals::new()?;
+            let until_stopped = async {
+                work(pool.clone()).await?;
+                pool.stopped().await;
+                Ok(())
+            };
+            let outcome = tokio::select! {
+                outcome = until_stopped => outcome,
+                () = signals.next() => {
+                    pool.stop_unless(&mut signals).await;
+                    Ok(())
+                }
+            };
             let totals = pool.stop().await;
             outcome.map(|()| totals)
         })

@@ -15,7 +15,7 @@ use switchboard_core::connection::Permit;
 use switchboard_core::{Cause, Interests};
 use tracing::Span;
 
-use crate::client::{Client, SharedEvent};
+use crate::client::{Client, Next, SharedEvent};
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
 use crate::shard::Crew;
@@ -198,11 +198,25 @@ fn take_turn<S: Session>(
     current: &mut Option<&'static str>,
 ) -> Turn {
     let shared = &client.shared;
+    shared.begin_turn();
     let mut back = Permit::NONE;
     let mut over = false;
+    let mut batch = None;
     for _ in 0..TURN {
-        let Some((event, permit)) = shared.next_event(back) else {
-            return Turn::Done { over };
+        let begun = batch.as_ref().and_then(|batch| shared.begin_frame(batch));
+        let (event, permit) = match begun {
+            Some((event, permit)) => (event, back.join(permit)),
+            None => match shared.next_event(std::mem::replace(&mut back, Permit::NONE)) {
+                None => return Turn::Done { over },
+                Some(Next::One(one)) => {
+                    batch = None;
+                    one
+                }
+                Some(Next::Many(frames)) => {
+                    batch = Some(frames);
+                    continue;
+                }
+            },
         };
         back = permit;
         over |= matches!(
@@ -217,7 +231,7 @@ fn take_turn<S: Session>(
             break;
         }
     }
-    shared.give_back(back);
+    shared.interrupt_turn(back);
     Turn::Later
 }
 

@@ -22,7 +22,6 @@ use tracing::Span;
 
 use crate::client::{Client, ClientActor, ClientInfo, Launch, Link, Origin, Passes, Shared, clock};
 use crate::error::ListenError;
-use crate::message::PoolEvent;
 use crate::options::{Connect, Listen};
 use crate::pool::{Pool, Totals};
 use crate::server::{Server, ServerActor, ServerState};
@@ -143,7 +142,7 @@ impl ShardLocal {
             passes,
             refusal,
         } = open;
-        let span = telemetry::connection_span(&Span::none(), &client);
+        let span = telemetry::connection_span(client.pool().span(), &client);
         let outlet = self.seat(&client, |client, crew| attach(client, crew, &span));
         let launch = Launch {
             client,
@@ -172,7 +171,10 @@ impl ShardLocal {
         let (interests, outlet, failure) = match attach(client, &self.crew) {
             Ok((interests, Outlet::None)) => (interests, Outlet::None, Some(Cause::NoSession)),
             Ok((interests, outlet)) => (interests, outlet, None),
-            Err(cause) => (Interests::NONE, Outlet::None, Some(cause)),
+            Err(cause) => {
+                client.shared.report_failure(&cause);
+                (Interests::NONE, Outlet::None, Some(cause))
+            }
         };
         let mut core = client.shared.lock();
         core.machine.set_interests(interests);
@@ -215,13 +217,6 @@ impl ShardLocal {
                     server.closed(reason);
                 }
                 telemetry::closed(client, detail);
-                if let Cause::SessionPanicked { event, text } = &detail.cause {
-                    client.pool().report(PoolEvent::SessionFailed {
-                        client: client.id(),
-                        event: *event,
-                        text: text.clone(),
-                    });
-                }
             }
         }
     }

@@ -10,22 +10,27 @@
 //!
 //! | event | level | fields |
 //! |---|---|---|
-//! | `listening`, `listener closed` | info | counters of the listener |
+//! | `listening` | info | none but those of its span |
+//! | `listener closed` | info | `reason`, `accepted`, `live`, `rejected` |
 //! | `listener failed` | error | `error` |
 //! | `accepting paused` | warn | `pause`, `error` |
-//! | `accept fault`, `peer rejected` | debug | `error` or `peer` |
-//! | `connected`, `connection failed`, `connection closed` | debug | `id`, `reason`, `detail` |
-//! | `session panicked` | error | `id`, `event`, `text` |
+//! | `accept fault` | debug | `error` |
+//! | `peer rejected` | debug | `peer` |
+//! | `connected` | debug | `id`, `peer` |
+//! | `connection failed` | debug | `id`, `error` |
+//! | `connection closed` | debug | `id`, `reason`, `detail` |
+//! | `session panicked` | error | `id`, `event` if it is known, `text` |
 //! | `actor panicked` | error | `actor`, `text` |
 //! | `not adopted` | warn | `id`, `error` |
-//! | `pool stopping`, `pool stopped` | info | counters of the pool |
+//! | `pool stopping` | info | `grace` |
+//! | `pool stopped` | info | `accepted`, `connected`, `live` |
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use switchboard_core::{ArmError, Cause, ClosedDetail, ClosedReason, ConnectError, ServerId};
+use switchboard_core::{ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, ServerId};
 use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 
 use crate::client::Client;
@@ -107,9 +112,10 @@ pub(crate) fn connect_failed(client: &Client, error: &ConnectError) {
 pub(crate) fn closed(client: &Client, detail: &ClosedDetail) {
     let reason = detail.cause.reason();
     debug!(target: TARGET, id = %client.id(), %reason, %detail, "connection closed");
-    if let Cause::SessionPanicked { event, text } = &detail.cause {
-        error!(target: TARGET, id = %client.id(), event, text, "session panicked");
-    }
+}
+
+pub(crate) fn session_panicked(id: ClientId, event: Option<&'static str>, text: &str) {
+    error!(target: TARGET, %id, event, text, "session panicked");
 }
 
 pub(crate) fn not_adopted(client: &Client, error: &ArmError) {

@@ -74,6 +74,26 @@ impl Calibrator {
     }
 }
 
+/// What a slice was taken under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conditions {
+    /// The slower one of the calibrations before and after.
+    pub(crate) calibration: Duration,
+    /// The share of its time that the server, or the load, waited for its core. Others ran there
+    /// then; or the server has several threads, and they waited for each other.
+    pub(crate) waiting: f64,
+}
+
+impl Conditions {
+    /// More waiting than this, and others had a part in the figures. Alone, it is below 0.03.
+    const MOST_WAITING: f64 = 0.1;
+
+    /// Whether the figures are good, if `best` is the best calibration.
+    pub(crate) fn are_quiet(&self, best: Duration) -> bool {
+        is_fast(self.calibration, best) && self.waiting <= Self::MOST_WAITING
+    }
+}
+
 /// Whether a core that needed `measured` was in the fast mode: at most a quarter slower than the
 /// `best`.
 pub(crate) fn is_fast(measured: Duration, best: Duration) -> bool {
@@ -85,9 +105,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quarter_slower_is_still_fast() {
+    fn quiet_is_fast_and_alone() {
         let best = Duration::from_nanos(1_000);
-        assert!(is_fast(Duration::from_nanos(1_250), best));
-        assert!(!is_fast(Duration::from_nanos(1_251), best));
+        let quiet = |nanos, waiting| {
+            Conditions {
+                calibration: Duration::from_nanos(nanos),
+                waiting,
+            }
+            .are_quiet(best)
+        };
+        assert!(quiet(1_250, 0.1));
+        assert!(!quiet(1_251, 0.1));
+        assert!(!quiet(1_250, 0.11));
     }
 }

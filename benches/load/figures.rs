@@ -52,11 +52,11 @@ impl Figure {
 
 /// The figures of a server; none when there is no slice.
 ///
-/// Slices of a slow core count only when there is no other; the table says so.
+/// Slices that are not kept count only when there is no other; the table says so.
 pub(crate) fn fold(server: &ServerResult, best: Duration) -> Vec<Figure> {
-    let (kept, slow): (Vec<&Slice>, Vec<_>) =
+    let (kept, others): (Vec<&Slice>, Vec<_>) =
         server.slices.iter().partition(|slice| slice.is_kept(best));
-    let slices = if kept.is_empty() { slow } else { kept };
+    let slices = if kept.is_empty() { others } else { kept };
     let Some(model) = slices.first() else {
         return Vec::new();
     };
@@ -97,13 +97,17 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calibrate::Conditions;
 
     const BEST: Duration = Duration::from_nanos(1_000);
 
     fn folded(slices: &[(f64, u64)], figure: fn(&'static str, f64) -> Figure) -> Option<f64> {
         let slice = |(value, nanos): &(f64, u64)| Slice {
             figures: vec![figure("cpu us", *value)],
-            calibration: Some(Duration::from_nanos(*nanos)),
+            conditions: Some(Conditions {
+                calibration: Duration::from_nanos(*nanos),
+                waiting: 0.0,
+            }),
         };
         let slices = slices.iter().map(slice).collect();
         let server = ServerResult {
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_slices_do_not_count_beside_fast_ones() {
+    fn disturbed_slices_do_not_count_beside_quiet_ones() {
         assert_eq!(
             folded(&[(4.0, 1_000), (9.0, 1_600), (5.0, 1_100)], Figure::median),
             Some(4.5)

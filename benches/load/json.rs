@@ -42,11 +42,17 @@ fn server(server: &ServerResult, results: &Results) -> String {
 
 fn slice(slice: &Slice, results: &Results) -> String {
     let kept = slice.is_kept(results.best);
-    let calibration = slice.calibration.map_or("null".to_owned(), |measured| {
-        measured.as_nanos().to_string()
-    });
+    let (calibration, waiting) = match slice.conditions {
+        Some(conditions) => (
+            conditions.calibration.as_nanos().to_string(),
+            number(conditions.waiting),
+        ),
+        None => ("null".to_owned(), "null".to_owned()),
+    };
     let figures = object(&slice.figures);
-    format!("{{\"kept\": {kept}, \"calibration_ns\": {calibration}, \"figures\": {figures}}}")
+    format!(
+        "{{\"kept\": {kept}, \"calibration_ns\": {calibration}, \"waiting\": {waiting}, \"figures\": {figures}}}"
+    )
 }
 
 fn object(figures: &[Figure]) -> String {
@@ -90,14 +96,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::calibrate::Conditions;
 
     #[test]
     fn slices_say_whether_they_were_kept() {
         let slice = |value, nanos| Slice {
             figures: vec![Figure::median("cpu us", value)],
-            calibration: Some(Duration::from_nanos(nanos)),
+            conditions: Some(Conditions {
+                calibration: Duration::from_nanos(nanos),
+                waiting: 0.5,
+            }),
         };
-        let slices = vec![slice(4.0, 1_000), slice(9.0, 1_600)];
+        let quiet = Slice {
+            conditions: None,
+            ..slice(4.0, 0)
+        };
+        let slices = vec![quiet, slice(9.0, 1_600)];
         let servers = vec![ServerResult {
             name: "a \"b\"\n".to_owned(),
             slices,
@@ -105,7 +119,7 @@ mod tests {
         }];
         let scenarios = vec![ScenarioResult {
             name: "ping1",
-            about: "about",
+            about: "",
             baselines: &[],
             servers,
         }];
@@ -113,8 +127,14 @@ mod tests {
             best: Duration::from_nanos(1_000),
             scenarios,
         });
-        let expected = r#"{"best_calibration_ns": 1000, "scenarios": [{"name": "ping1", "servers": [{"name": "a \"b\"\u000a", "figures": {"cpu us": 4}, "failures": 1, "slices": [{"kept": true, "calibration_ns": 1000, "figures": {"cpu us": 4}}, {"kept": false, "calibration_ns": 1600, "figures": {"cpu us": 9}}]}]}]}"#;
-        assert_eq!(text.trim_end(), expected);
+        let expected = [
+            r#"{"best_calibration_ns": 1000, "scenarios": [{"name": "ping1", "servers": ["#,
+            r#"{"name": "a \"b\"\u000a", "figures": {"cpu us": 4}, "failures": 1, "slices": ["#,
+            r#"{"kept": true, "calibration_ns": null, "waiting": null, "figures": {"cpu us": 4}}, "#,
+            r#"{"kept": false, "calibration_ns": 1600, "waiting": 0.5, "figures": {"cpu us": 9}}"#,
+            "]}]}]}\n",
+        ];
+        assert_eq!(text, expected.concat());
         assert_eq!(number(f64::NAN), "null");
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct CpuTime {
     pub(crate) total: Duration,
     /// The user part: sampled by the tick, so it wants many seconds to be true.
     pub(crate) user: Duration,
+    /// Time that threads were ready to run while their core ran something else.
+    pub(crate) waited: Duration,
 }
 
 impl Sub for CpuTime {
@@ -21,6 +23,7 @@ impl Sub for CpuTime {
         Self {
             total: self.total.saturating_sub(earlier.total),
             user: self.user.saturating_sub(earlier.user),
+            waited: self.waited.saturating_sub(earlier.waited),
         }
     }
 }
@@ -30,12 +33,13 @@ impl Sub for CpuTime {
 /// # Errors
 /// There is no such process, or its files are not what `proc(5)` says.
 pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
-    let mut nanos = 0;
+    let (mut run, mut waited) = (0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end between the listing and the reading; its time is lost, as the listing's
         // is.
         if let Ok(schedstat) = fs::read_to_string(task?.path().join("schedstat")) {
-            nanos += field(&schedstat, 0)?;
+            run += field(&schedstat, 0)?;
+            waited += field(&schedstat, 1)?;
         }
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -44,7 +48,8 @@ pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = field(after_name, 11)?;
     Ok(CpuTime {
-        total: Duration::from_nanos(nanos),
+        total: Duration::from_nanos(run),
+        waited: Duration::from_nanos(waited),
         user: Duration::from_nanos(
             ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()),
         ),

@@ -77,8 +77,8 @@ fn slices(server: &ServerResult, best: Duration) -> String {
         .iter()
         .filter(|slice| slice.is_kept(best))
         .count();
-    let slow = if kept == 0 && taken > 0 {
-        ", all slow"
+    let disturbed = if kept == 0 && taken > 0 {
+        ", disturbed"
     } else {
         ""
     };
@@ -87,7 +87,7 @@ fn slices(server: &ServerResult, best: Duration) -> String {
     } else {
         String::new()
     };
-    format!("{kept} of {taken}{slow}{failed}")
+    format!("{kept} of {taken}{disturbed}{failed}")
 }
 
 /// As many digits as mean something.
@@ -103,12 +103,16 @@ fn short(figure: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calibrate::Conditions;
     use crate::runner::Slice;
 
     fn server(name: &str, values: &[(f64, u64)], failures: u32) -> ServerResult {
         let slice = |(value, nanos): &(f64, u64)| Slice {
             figures: vec![Figure::median("cpu us", *value), Figure::sum("lost", 0.0)],
-            calibration: Some(Duration::from_nanos(*nanos)),
+            conditions: Some(Conditions {
+                calibration: Duration::from_nanos(*nanos),
+                waiting: 0.0,
+            }),
         };
         ServerResult {
             name: name.to_owned(),
@@ -140,7 +144,7 @@ mod tests {
         let expected = "\n**ping1**: about\n\n\
             | server | cpu us | / a | lost | slices |\n|---|---:|---:|---:|---:|\n\
             | a | 4.00 | 1.00 | 0 | 1 of 2, 1 failed |\n\
-            | b | 5.00 | 1.25 | 0 | 0 of 1, all slow |\n\
+            | b | 5.00 | 1.25 | 0 | 0 of 1, disturbed |\n\
             | c | - | - | - | 0 of 0, 2 failed |\n";
         assert_eq!(text(servers), expected);
     }

@@ -3,19 +3,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::calibrate::{Calibrator, is_fast};
+use crate::calibrate::{Calibrator, Conditions, is_fast};
 use crate::figures::Figure;
 use crate::machine::{Cores, pin};
+use crate::procfs::cpu_time;
 use crate::scenarios::Scenario;
 use crate::server::{Server, ServerSpec};
 
-/// How often a slice is taken again after the core was slow during it.
-const RETRIES: u32 = 3;
+/// How often a slice is taken again after its conditions were not quiet.
+const RETRIES: u32 = 5;
 /// How long to wait for the fast mode before a slice, in pauses.
 const PAUSES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long to leave the machine to others after a slice that is not kept.
+const RETREAT: Duration = Duration::from_secs(1);
 
 /// What `load run` was told.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ pub(crate) struct ScenarioResult {
 #[derive(Debug)]
 pub(crate) struct ServerResult {
     pub(crate) name: String,
-    /// All slices, also those of a slow core.
+    /// All slices, also those that are not kept.
     pub(crate) slices: Vec<Slice>,
     /// Slices without figures, because the server did not do its work.
     pub(crate) failures: u32,
@@ -68,16 +71,15 @@ pub(crate) struct ServerResult {
 pub(crate) struct Slice {
     /// What the scenario measured.
     pub(crate) figures: Vec<Figure>,
-    /// The slower one of the calibrations before and after; none where the core's speed does not
-    /// matter.
-    pub(crate) calibration: Option<Duration>,
+    /// What it was taken under; none where that does not matter.
+    pub(crate) conditions: Option<Conditions>,
 }
 
 impl Slice {
-    /// Whether the core was in the fast mode, or need not be, if `best` is the best calibration.
+    /// Whether its figures are good, if `best` is the best calibration.
     pub(crate) fn is_kept(&self, best: Duration) -> bool {
-        self.calibration
-            .is_none_or(|measured| is_fast(measured, best))
+        self.conditions
+            .is_none_or(|conditions| conditions.are_quiet(best))
     }
 }
 
@@ -134,7 +136,7 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
     })
 }
 
-/// Takes slices until the core was fast during one.
+/// Takes slices until the conditions were quiet during one.
 fn take_slices(
     scenario: &dyn Scenario,
     spec: &ServerSpec,
@@ -152,6 +154,7 @@ fn take_slices(
                 if kept {
                     return;
                 }
+                thread::sleep(RETREAT);
             }
             Err(error) => {
                 eprintln!("{title}: failed: {error}");
@@ -168,25 +171,37 @@ fn take_slice(
     options: &RunOptions,
     calibrator: &mut Calibrator,
 ) -> io::Result<Slice> {
-    let before = fast_core(scenario, calibrator)?;
+    if !scenario.wants_quiet() {
+        let server = Server::start(spec, options.cores.server)?;
+        let figures = scenario.run(&server, options.slice)?;
+        return Ok(Slice {
+            figures,
+            conditions: None,
+        });
+    }
+    let before = wait_for_fast_core(calibrator)?;
     let server = Server::start(spec, options.cores.server)?;
+    let (begin, watched) = (Instant::now(), [server.pid(), std::process::id()]);
+    let [server_before, load_before] = watched.map(cpu_time);
     let figures = scenario.run(&server, options.slice)?;
+    let [server_after, load_after] = watched.map(cpu_time);
+    let waited = (server_after? - server_before?)
+        .waited
+        .max((load_after? - load_before?).waited);
+    let waiting = waited.div_duration_f64(begin.elapsed());
     drop(server);
-    let calibration = match before {
-        Some(before) => Some(before.max(calibrator.measure()?)),
-        None => None,
-    };
+    let calibration = before.max(calibrator.measure()?);
     Ok(Slice {
         figures,
-        calibration,
+        conditions: Some(Conditions {
+            calibration,
+            waiting,
+        }),
     })
 }
 
-/// Waits for the fast mode, for a while, where the scenario wants it.
-fn fast_core(scenario: &dyn Scenario, calibrator: &mut Calibrator) -> io::Result<Option<Duration>> {
-    if !scenario.wants_fast_core() {
-        return Ok(None);
-    }
+/// Waits for the fast mode, but not for ever.
+fn wait_for_fast_core(calibrator: &mut Calibrator) -> io::Result<Duration> {
     let mut measured = calibrator.measure()?;
     for _ in 0..PAUSES {
         if is_fast(measured, calibrator.best()) {
@@ -195,26 +210,29 @@ fn fast_core(scenario: &dyn Scenario, calibrator: &mut Calibrator) -> io::Result
         thread::sleep(PAUSE);
         measured = calibrator.measure()?;
     }
-    Ok(Some(measured))
+    Ok(measured)
 }
 
 fn progress(title: &str, slice: &Slice, kept: bool) {
-    let first = slice
-        .figures
-        .first()
-        .map(|figure| format!("{} {:.3}", figure.name, figure.value));
-    let calibration = slice
-        .calibration
-        .map(|measured| format!(", calibration {measured:?}"));
-    let verdict = if kept {
-        "kept"
-    } else {
-        "discarded, the core was slow"
-    };
+    let figure = slice.figures.first();
+    let figure = figure
+        .map(|first| format!("{} {:.3}", first.name, first.value))
+        .unwrap_or_default();
+    let conditions = slice.conditions.map(
+        |Conditions {
+             calibration,
+             waiting,
+         }| {
+            format!(
+                ", calibration {calibration:?}, waiting {:.1} %",
+                waiting * 100.0
+            )
+        },
+    );
+    let verdict = if kept { "kept" } else { "discarded" };
     eprintln!(
-        "{title}: {}{}, {verdict}",
-        first.unwrap_or_default(),
-        calibration.unwrap_or_default()
+        "{title}: {figure}{}, {verdict}",
+        conditions.unwrap_or_default()
     );
 }
 

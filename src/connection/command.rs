@@ -39,7 +39,16 @@ impl Connection {
         };
         self.touch_read(now);
         self.touch_write(now);
-        self.notify(Interests::OPENED, Event::Opened);
+        // Sends that were queued before, even before the session was known, may have paused writing
+        // already; only how it stands is told.
+        self.notices
+            .retain(|event| !matches!(event, Event::WritePaused | Event::WriteResumed));
+        if self.outbox.is_paused() && self.interests.contains(Interests::WRITE_PAUSED) {
+            self.notices.push_front(Event::WritePaused);
+        }
+        if self.interests.contains(Interests::OPENED) {
+            self.notices.push_front(Event::Opened);
+        }
         let config = Arc::clone(&self.config);
         if let Some(first) = &config.first_receive
             && self.inbound.armed().is_none()
@@ -91,11 +100,14 @@ impl Connection {
     /// # Errors
     /// When a receive is armed, or the connection is closed and nothing is left.
     pub fn try_receive(&mut self, most: usize, now: &mut Now) -> Result<Option<Bytes>, ArmError> {
+        if !matches!(
+            self.state,
+            State::Connecting | State::Adopting | State::Open { .. }
+        ) {
+            return Err(ArmError::Closed);
+        }
         if self.inbound.armed().is_some() {
             return Err(ArmError::AlreadyReceiving);
-        }
-        if !matches!(self.state, State::Open { .. }) {
-            return Err(ArmError::Closed);
         }
         if self.inbound.is_empty() || most == 0 {
             return Ok(None);
@@ -205,7 +217,10 @@ impl Connection {
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(usize, bool), SendRefusal> {
         self.check_writable()?;
         // Nothing is queued while writing is paused: that is what "would block" means here.
-        let high = self.outbox.limits().0.max(1);
+        let high = match self.outbox.limits() {
+            _ if self.outbox.is_paused() => 0,
+            (high, _) => high.max(1),
+        };
         let room = high.saturating_sub(self.outbox.size());
         let count = bytes.len().min(room).min(self.outbox.room());
         let wake = self.outbox.is_empty() && count > 0;
@@ -253,8 +268,8 @@ impl Connection {
     pub fn hurry(&mut self, linger: Duration, now: &mut Now) {
         self.linger = self.linger.min(linger);
         if matches!(self.state, State::Lingering { .. }) {
-            let deadline = now.get() + self.linger;
-            self.timers.set(TimeoutKind::Linger, deadline);
+            self.timers
+                .shorten(TimeoutKind::Linger, now.get(), self.linger);
         }
     }
 
@@ -307,10 +322,12 @@ impl Connection {
         self.reading_paused = true;
     }
 
-    /// Goes on with delivery and reading.
+    /// Goes on with delivery and reading. Repeating it does nothing.
     pub fn resume_reading(&mut self, now: &mut Now) {
-        self.reading_paused = false;
-        self.touch_read(now);
+        if std::mem::take(&mut self.reading_paused) && matches!(self.state, State::Open { .. }) {
+            // No byte has moved: only the peer's silence is counted anew.
+            self.start_idle_read(now);
+        }
         self.settle(now);
     }
 
@@ -378,8 +395,11 @@ impl Connection {
         };
         if was_open {
             self.begin_close(cause, deadline, now);
-        } else if let Some(deadline) = deadline {
-            self.timers.set(TimeoutKind::Flush, now.get() + deadline);
+        } else if let Some(deadline) = deadline
+            && let State::Closing(closing) = &mut self.state
+        {
+            closing.deadline = deadline;
+            self.timers.start(TimeoutKind::Flush, now.get(), deadline);
         }
         if !flush && let State::Closing(closing) = &mut self.state {
             closing.dropped += self.outbox.size();
@@ -405,6 +425,7 @@ impl Connection {
             }
             State::Lingering { ref mut report, .. } => {
                 let report = report.take();
+                self.timers.clear_all();
                 self.state = State::Over {
                     reset: true,
                     report,

@@ -17,6 +17,23 @@ impl Permit {
         }
     }
 
+    /// A permit for one frame of so many bytes.
+    pub(super) const fn one(bytes: usize) -> Self {
+        Self { frames: 1, bytes }
+    }
+
+    /// A permit for several frames of so many bytes together.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "frames are counted against a u32 credit"
+    )]
+    pub(super) const fn many(frames: usize, bytes: usize) -> Self {
+        Self {
+            frames: frames as u32,
+            bytes,
+        }
+    }
+
     /// A permit for nothing, as events that carry no data have it.
     pub const NONE: Self = Self {
         frames: 0,
@@ -43,10 +60,10 @@ impl Credit {
         self.frames == 0 || ((self.frames as usize) < frames && self.bytes < bytes)
     }
 
-    pub(super) const fn take(&mut self, bytes: usize) -> Permit {
-        self.frames += 1;
-        self.bytes += bytes;
-        Permit { frames: 1, bytes }
+    pub(super) const fn take(&mut self, permit: Permit) -> Permit {
+        self.frames += permit.frames;
+        self.bytes += permit.bytes;
+        permit
     }
 
     pub(super) const fn give_back(&mut self, permit: Permit) {
@@ -67,11 +84,11 @@ mod tests {
     fn credit_ends_at_either_bound_and_comes_back() {
         let mut credit = Credit::default();
         assert!(credit.is_left(1, 10));
-        let first = credit.take(100);
+        let first = credit.take(Permit::one(100));
         assert!(!credit.is_left(1, 1000), "frames are used up");
         assert!(!credit.is_left(9, 100), "bytes are used up");
         assert!(credit.is_left(2, 101));
-        let second = credit.take(1);
+        let second = credit.take(Permit::one(1));
         credit.give_back(first.join(second));
         assert_eq!(credit.frames_out(), 0);
         assert!(credit.is_left(1, 1));

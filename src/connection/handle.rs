@@ -35,8 +35,8 @@ impl Connection {
     /// The session did not adopt at once: its time starts now.
     pub fn handle_unadopted(&mut self, now: &mut Now) {
         if matches!(self.state, State::Adopting) && !self.timers.is_set(TimeoutKind::Adoption) {
-            let deadline = now.get() + self.config.adoption_timeout;
-            self.timers.set(TimeoutKind::Adoption, deadline);
+            let after = self.config.adoption_timeout;
+            self.timers.start(TimeoutKind::Adoption, now.get(), after);
         }
     }
 
@@ -120,7 +120,11 @@ impl Connection {
     /// The peer finished sending.
     pub fn handle_eof(&mut self, now: &mut Now) {
         match &mut self.state {
-            State::Open { read, .. } => {
+            // Once is enough: what was told already is not told again.
+            State::Open {
+                read: read @ ReadHalf::Open,
+                ..
+            } => {
                 *read = ReadHalf::Finished { told: false };
                 self.settle(now);
                 if matches!(self.state, State::Open { .. }) {
@@ -182,8 +186,10 @@ impl Connection {
                 TimeoutKind::IdleWrite => self.idle_timed_out(kind, self.config.idle_write, now),
                 TimeoutKind::Idle => self.idle_timed_out(kind, self.config.idle, now),
                 TimeoutKind::Flush => {
-                    let after = self.config.flush_timeout;
-                    self.cut_short(Cause::Timeout { kind, after }, true);
+                    if let State::Closing(closing) = &self.state {
+                        let after = closing.deadline;
+                        self.cut_short(Cause::Timeout { kind, after }, true);
+                    }
                 }
                 TimeoutKind::HalfClosed => self.half_closed_timed_out(now),
                 TimeoutKind::Linger => self.let_go(),
@@ -196,6 +202,7 @@ impl Connection {
         self.interests = Interests::NONE;
         self.notices.clear();
         self.credit = Credit::default();
+        self.fault = None;
         self.inbound.disarm();
         match self.state {
             State::Connecting => self.state = State::Cancelling,

@@ -11,9 +11,10 @@ use crate::frame::{
     AnyFraming, Cut, DelimiterFraming, FrameError, Framing, LengthFraming, LineFraming, LineRule,
     SizeFraming,
 };
-use crate::line::{Line, LineEnding};
 use crate::receive::{OnTimeout, Receive, ReceiveKind, Repeat};
 
+use super::batch::Batch;
+use super::credit::Permit;
 use super::{Event, Interests};
 
 /// Reads of at least this size keep their block; smaller ones are copied into one of their own, so
@@ -40,7 +41,7 @@ pub(super) struct Armed {
 
 /// What a frame is delivered as.
 #[derive(Debug, Clone, Copy)]
-enum Form {
+pub(super) enum Form {
     Line { rule: LineRule, encoding: Encoding },
     Data,
     Message,
@@ -194,14 +195,7 @@ impl Inbound {
         let armed = self.armed.as_mut()?;
         let body = take_body(&mut self.buffer, cut);
         let length = cut.total();
-        let event = match armed.form {
-            Form::Line { rule, encoding } => {
-                let ending = LineEnding::of_discarded(cut.discard);
-                Event::Line(Line::from_cut(body, ending, rule, encoding))
-            }
-            Form::Data => Event::Data(body),
-            Form::Message => Event::Message(body),
-        };
+        let event = armed.form.event(body, cut);
         match &mut armed.repeat {
             Repeat::Always => armed.framing.reset(),
             Repeat::Times(left) => match std::num::NonZeroU32::new(left.get() - 1) {
@@ -213,6 +207,54 @@ impl Inbound {
             },
         }
         Some((event, length))
+    }
+
+    /// Takes all complete frames at once, at most so many, if there is more than one and the receive
+    /// goes on without a deadline. Whether the bytes behind them are in order is not looked at.
+    pub(super) fn take_batch(&mut self, most: usize) -> Option<(Batch, Permit)> {
+        let armed = self.armed.as_mut()?;
+        let first = self.ready?;
+        if most < 2
+            || first.total() == self.buffer.len()
+            || armed.repeat != Repeat::Always
+            || armed.timeout.is_some()
+        {
+            return None;
+        }
+        let mut cuts = Vec::with_capacity(most);
+        let mut end = 0;
+        let mut next = Some(first);
+        while let Some(cut) = next {
+            cuts.push((end, cut));
+            end += cut.total();
+            armed.framing.reset();
+            next = if cuts.len() < most {
+                // A broken rule is found again when its turn comes.
+                armed.framing.cut(&self.buffer[end..]).unwrap_or(None)
+            } else {
+                None
+            };
+        }
+        self.ready = None;
+        armed.framing.reset();
+        let permit = Permit::many(cuts.len(), end);
+        let block = self.buffer.split_to(end).freeze();
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        Some((Batch::new(block, armed.form, cuts), permit))
+    }
+
+    /// Puts back what was taken last and not begun with.
+    pub(super) fn put_back(&mut self, rest: &Bytes) {
+        let mut buffer = BytesMut::with_capacity(rest.len() + self.buffer.len());
+        buffer.extend_from_slice(rest);
+        buffer.extend_from_slice(&self.buffer);
+        self.buffer = buffer;
+        self.ready = None;
+        if let Some(armed) = &mut self.armed {
+            armed.framing.reset();
+        }
     }
 
     /// Takes at most so many bytes without any framing.

@@ -16,6 +16,7 @@
 //! The methods come in four families: getters, commands (what the session wants), `handle_*` (what
 //! the socket or the clock did), and `poll_*` (what is to be done).
 
+mod batch;
 mod command;
 mod credit;
 mod event;
@@ -35,8 +36,10 @@ use bytes::BytesMut;
 
 use crate::config::ConnectionConfig;
 use crate::error::ConnectError;
+use crate::frame::FrameError;
 use crate::reason::ClosedDetail;
 
+pub use batch::Batch;
 pub use credit::Permit;
 pub use event::{Event, Interests};
 pub use state::ConnectionState;
@@ -57,6 +60,10 @@ pub struct Connection {
     outbox: Outbox,
     timers: Timers,
     credit: Credit,
+    /// Frames that were taken at once and may still be recalled.
+    batch: Option<Batch>,
+    /// A broken framing rule, found while frames before it are still with the session.
+    fault: Option<FrameError>,
     /// Events that are not frames. Bounded by the sends that may wait for a notice.
     notices: VecDeque<Event>,
     reading_paused: bool,
@@ -158,6 +165,8 @@ impl Connection {
             outbox,
             timers: Timers::default(),
             credit: Credit::default(),
+            batch: None,
+            fault: None,
             notices: VecDeque::new(),
             reading_paused: false,
             interest: Readiness::default(),
@@ -202,6 +211,12 @@ impl Connection {
     #[must_use]
     pub const fn write_buffer_size(&self) -> usize {
         self.outbox.size()
+    }
+
+    /// Whether more than the high mark is queued, and not yet down to the low one.
+    #[must_use]
+    pub const fn is_write_paused(&self) -> bool {
+        self.outbox.is_paused()
     }
 
     /// Whether an attempt to connect was given up and should be stopped.

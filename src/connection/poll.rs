@@ -6,7 +6,10 @@ use std::time::Instant;
 use crate::now::Now;
 
 use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
-use super::{Connection, Ending, Event, Permit, ReadWish};
+use super::{Batch, Connection, Ending, Event, Permit, ReadWish};
+
+/// How many frames are taken at once at most.
+const MOST_AT_ONCE: usize = 64;
 
 impl Connection {
     /// The next deadline, if any.
@@ -47,7 +50,7 @@ impl Connection {
             State::Open {
                 read: ReadHalf::Open,
                 ..
-            } if !self.reading_paused => {
+            } if !self.reading_paused && self.fault.is_none() => {
                 let wanted = if self.inbound.armed().is_some() {
                     !self.inbound.is_ready()
                         || (self.inbound.reads_ahead()
@@ -88,7 +91,7 @@ impl Connection {
     /// Whether [`poll_event`](Self::poll_event) would give something.
     #[must_use]
     pub fn has_event(&self) -> bool {
-        !self.notices.is_empty()
+        self.has_notice()
             || self.is_deliverable()
             || self.is_readable()
             || self.is_writable()
@@ -104,14 +107,21 @@ impl Connection {
             )
     }
 
-    /// Whether a notice waits.
+    /// Whether a notice waits. Before the connection is adopted they are kept: `Opened` comes first.
     #[must_use]
     pub fn has_notice(&self) -> bool {
         !self.notices.is_empty()
+            && !matches!(
+                self.state,
+                State::Connecting | State::Cancelling | State::Adopting
+            )
     }
 
     /// The next notice, and nothing else.
     pub fn poll_notice(&mut self) -> Option<(Event, Permit)> {
+        if !self.has_notice() {
+            return None;
+        }
         let notice = self.notices.pop_front()?;
         Some((notice, Permit::NONE))
     }
@@ -127,9 +137,10 @@ impl Connection {
         {
             self.frames_in += 1;
             self.start_receive_clock(now);
+            let permit = self.credit.take(Permit::one(length));
             let outcome = self.inbound.scan();
             self.framed(outcome, now);
-            return Some((event, self.credit.take(length)));
+            return Some((event, permit));
         }
         if self.is_readable() {
             self.interest.readable_told = true;
@@ -148,6 +159,52 @@ impl Connection {
                 Some((event, Permit::NONE))
             }
             _ => None,
+        }
+    }
+
+    /// Several frames at once, when there are several and nothing else comes first: the same events
+    /// that [`poll_event`](Self::poll_event) would give one by one. Whoever takes them gives the credit
+    /// of each back when it was handled, and says [`recall`](Self::recall) before anything that could
+    /// change what is delivered next.
+    pub fn poll_batch(&mut self, now: &mut Now) -> Option<Batch> {
+        if self.has_notice() || self.batch.is_some() || !self.is_deliverable() {
+            return None;
+        }
+        let most = self.config.read_credit - self.credit.frames_out() as usize;
+        let (batch, permit) = self.inbound.take_batch(most.min(MOST_AT_ONCE))?;
+        self.frames_in += batch.len() as u64;
+        // The credit of each comes back with it.
+        let _ = self.credit.take(permit);
+        self.batch = Some(batch.clone());
+        let outcome = self.inbound.scan();
+        self.framed(outcome, now);
+        Some(batch)
+    }
+
+    /// Whether frames that were taken at once could still be recalled.
+    #[must_use]
+    pub const fn has_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// The frames of the last batch from this position on were not begun with: they come back, as if
+    /// they had not been taken. At its end that is none.
+    pub fn recall(&mut self, position: usize, now: &mut Now) {
+        let Some(batch) = self.batch.take() else {
+            return;
+        };
+        let (rest, permit) = batch.rest(position);
+        if rest.is_empty() {
+            return;
+        }
+        let position = position.min(batch.len());
+        self.frames_in -= (batch.len() - position) as u64;
+        self.inbound.put_back(&rest);
+        self.fault = None;
+        self.credit.give_back(permit);
+        if matches!(self.state, State::Open { .. }) {
+            let outcome = self.inbound.scan();
+            self.framed(outcome, now);
         }
     }
 
@@ -170,12 +227,18 @@ impl Connection {
     }
 
     /// An event was handled: its credit comes back. `true`: delivery had stopped for want of it.
-    pub fn give_back(&mut self, permit: Permit) -> bool {
+    pub fn give_back(&mut self, permit: Permit, now: &mut Now) -> bool {
         if permit.is_none() {
             return false;
         }
         let stopped = !self.has_credit();
         self.credit.give_back(permit);
+        // The peer's end, and the close for a rule that it broke, wait until all that came before was
+        // handled, and so answered.
+        if self.credit.frames_out() == 0 {
+            let outcome = self.fault.take().map_or(Ok(()), Err);
+            self.framed(outcome, now);
+        }
         stopped && self.has_credit()
     }
 

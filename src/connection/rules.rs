@@ -18,7 +18,7 @@ const LEVEL_NOTICES: usize = 16;
 
 impl Connection {
     pub(super) fn notify(&mut self, interest: Interests, event: Event) {
-        if !self.interests.contains(interest) {
+        if !self.interests.contains(interest) || self.is_reported() {
             return;
         }
         if self.notices.len() >= LEVEL_NOTICES && self.cancels_out(&event) {
@@ -27,19 +27,32 @@ impl Connection {
         self.notices.push_back(event);
     }
 
+    /// Whether the last event is fixed: nothing can come before it any more.
+    const fn is_reported(&self) -> bool {
+        matches!(self.state, State::Lingering { .. } | State::Over { .. })
+    }
+
     /// A session that falls behind need not hear of levels that have changed back meanwhile: a pause
-    /// and its resume cancel out, a repeated `Idle` says nothing new.
+    /// and its resume cancel out, and what is repeated says nothing new.
     fn cancels_out(&mut self, event: &Event) -> bool {
         let is_level = |event: &Event| matches!(event, Event::WritePaused | Event::WriteResumed);
-        if is_level(event)
-            && let Some(last) = self.notices.iter().rposition(is_level)
-        {
-            self.notices.remove(last);
-            return true;
+        match event {
+            Event::Idle(kind) => self
+                .notices
+                .iter()
+                .any(|notice| matches!(notice, Event::Idle(told) if told == kind)),
+            level if is_level(level) => {
+                let Some(last) = self.notices.iter().rposition(is_level) else {
+                    return false;
+                };
+                // A session that hears of one of the two only has the same one waiting.
+                if std::mem::discriminant(&self.notices[last]) != std::mem::discriminant(level) {
+                    self.notices.remove(last);
+                }
+                true
+            }
+            _ => false,
         }
-        matches!(event, Event::Idle(_))
-            && matches!(self.notices.back(), Some(Event::Idle(last))
-                if matches!(event, Event::Idle(kind) if kind == last))
     }
 
     pub(super) fn has_credit(&self) -> bool {
@@ -47,9 +60,17 @@ impl Connection {
             .is_left(self.config.read_credit, self.config.read_window)
     }
 
-    /// Whether input waits because the peer does not take our output.
+    /// Whether input waits because the peer does not take our output. What cannot be written at all
+    /// is nothing to wait for.
     pub(super) fn is_held(&self) -> bool {
         self.outbox.is_paused()
+            && !matches!(
+                self.state,
+                State::Open {
+                    write: WriteHalf::Broken(_),
+                    ..
+                }
+            )
             && !self
                 .config
                 .read_while_write_paused
@@ -129,6 +150,11 @@ impl Connection {
     /// What follows from looking for a frame.
     pub(super) fn framed(&mut self, outcome: Result<(), FrameError>, now: &mut Now) {
         if let Err(error) = outcome {
+            if self.credit.frames_out() > 0 {
+                // The answers to the frames before it are still to come.
+                self.fault = Some(error);
+                return;
+            }
             self.begin_close(Cause::Frame(error), None, now);
             return;
         }
@@ -139,8 +165,11 @@ impl Connection {
     }
 
     /// Ends what cannot go on: once no frame is left to deliver, a finished or broken direction
-    /// decides.
+    /// decides. A frame that is with the session may still be answered.
     pub(super) fn settle(&mut self, now: &mut Now) {
+        if self.credit.frames_out() > 0 {
+            return;
+        }
         let State::Open { read, write } = &mut self.state else {
             return;
         };
@@ -155,12 +184,12 @@ impl Connection {
                 self.end(cause, None, false);
             }
             (ReadHalf::Open, WriteHalf::Broken(cause))
-                if !ready && self.inbound.armed().is_none() =>
+                if !ready && self.inbound.armed().is_none() && !self.interest.readable =>
             {
                 let cause = cause.clone();
                 self.end(cause, None, false);
             }
-            (ReadHalf::Finished { told }, _) if !*told && !ready => {
+            (ReadHalf::Finished { told }, write) if !*told && !ready => {
                 let waits = self.inbound.armed().is_none() && !self.inbound.is_empty();
                 if waits {
                     return;
@@ -170,9 +199,13 @@ impl Connection {
                     self.begin_close(Cause::TruncatedMessage { received }, None, now);
                 } else if self.interests.contains(Interests::PEER_FINISHED) {
                     *told = true;
+                    let both_finished = matches!(write, WriteHalf::Finished);
                     self.inbound.disarm();
                     self.timers.clear(TimeoutKind::Receive);
                     self.notices.push_back(Event::PeerFinished);
+                    if both_finished {
+                        self.end(Cause::PeerFinished, None, false);
+                    }
                 } else {
                     self.begin_close(Cause::PeerFinished, None, now);
                 }
@@ -183,35 +216,39 @@ impl Connection {
 
     pub(super) fn start_receive_clock(&mut self, now: &mut Now) {
         match self.inbound.armed().and_then(|armed| armed.timeout) {
-            Some(timeout) => self.timers.set(TimeoutKind::Receive, now.get() + timeout),
+            Some(timeout) => self.timers.start(TimeoutKind::Receive, now.get(), timeout),
             None => self.timers.clear(TimeoutKind::Receive),
         }
     }
 
     pub(super) fn start_half_closed_clock(&mut self, now: &mut Now) {
-        let deadline = now.get() + self.config.half_closed_timeout;
-        self.timers.set(TimeoutKind::HalfClosed, deadline);
+        let after = self.config.half_closed_timeout;
+        self.timers.start(TimeoutKind::HalfClosed, now.get(), after);
     }
 
     pub(super) fn touch_read(&mut self, now: &mut Now) {
+        self.start_idle_read(now);
+        self.touch_both(now);
+    }
+
+    pub(super) fn start_idle_read(&mut self, now: &mut Now) {
         if let Some(rule) = self.config.idle_read {
             self.timers
-                .set(TimeoutKind::IdleRead, now.get() + rule.after);
+                .start(TimeoutKind::IdleRead, now.get(), rule.after);
         }
-        self.touch_both(now);
     }
 
     pub(super) fn touch_write(&mut self, now: &mut Now) {
         if let Some(rule) = self.config.idle_write {
             self.timers
-                .set(TimeoutKind::IdleWrite, now.get() + rule.after);
+                .start(TimeoutKind::IdleWrite, now.get(), rule.after);
         }
         self.touch_both(now);
     }
 
     pub(super) fn touch_both(&mut self, now: &mut Now) {
         if let Some(rule) = self.config.idle {
-            self.timers.set(TimeoutKind::Idle, now.get() + rule.after);
+            self.timers.start(TimeoutKind::Idle, now.get(), rule.after);
         }
         if self.timers.is_set(TimeoutKind::HalfClosed) {
             self.start_half_closed_clock(now);
@@ -254,7 +291,7 @@ impl Connection {
                 if !excused {
                     self.notify(Interests::IDLE, Event::Idle(kind));
                 }
-                self.timers.set(kind, now.get() + after);
+                self.timers.start(kind, now.get(), after);
             }
         }
     }
@@ -276,9 +313,14 @@ impl Connection {
         }
     }
 
-    /// From use to closing. Frames that were not taken become unread bytes.
+    /// From use to closing. Frames that were not taken become unread bytes. What is not established
+    /// yet is given up.
     pub(super) fn begin_close(&mut self, cause: Cause, deadline: Option<Duration>, now: &mut Now) {
         let peer_finished = match &self.state {
+            State::Connecting => {
+                self.state = State::Cancelling;
+                return;
+            }
             State::Adopting => false,
             State::Open {
                 write: WriteHalf::Broken(_),
@@ -297,10 +339,17 @@ impl Connection {
                 ..
             }
         );
+        let phase = match self.state {
+            State::Adopting => ClosePhase::Adopting,
+            _ => ClosePhase::Open,
+        };
+        let deadline = deadline.unwrap_or(self.config.flush_timeout);
         self.inbound.disarm();
         self.timers.clear_all();
         self.state = State::Closing(Closing {
             cause,
+            phase,
+            deadline,
             peer_finished,
             dropped: 0,
             dropped_tokens: Vec::new(),
@@ -310,8 +359,7 @@ impl Connection {
         } else if finished {
             self.start_lingering(now);
         } else {
-            let deadline = deadline.unwrap_or(self.config.flush_timeout);
-            self.timers.set(TimeoutKind::Flush, now.get() + deadline);
+            self.timers.start(TimeoutKind::Flush, now.get(), deadline);
         }
     }
 
@@ -330,8 +378,8 @@ impl Connection {
     pub(super) fn start_lingering(&mut self, now: &mut Now) {
         if let Some(report) = self.close_report(None) {
             self.timers.clear_all();
-            let deadline = now.get() + self.linger;
-            self.timers.set(TimeoutKind::Linger, deadline);
+            self.timers
+                .start(TimeoutKind::Linger, now.get(), self.linger);
             self.state = State::Lingering {
                 discarded: 0,
                 report: Some(report),
@@ -357,13 +405,14 @@ impl Connection {
         };
         let cause = closing.cause.clone();
         let dropped = closing.dropped;
+        let from = closing.phase;
         let mut unsent_tokens = std::mem::take(&mut closing.dropped_tokens);
         let unsent = dropped + self.outbox.size();
         unsent_tokens.extend(self.outbox.clear());
         let phase = if unsent > 0 {
             ClosePhase::Flushing
         } else {
-            ClosePhase::Open
+            from
         };
         Some(Report::Closed(Box::new(ClosedDetail {
             cause,

@@ -1,8 +1,10 @@
 //! The states of a connection; what belongs to a state lives inside it.
 
+use std::time::Duration;
+
 use crate::error::ConnectError;
 use crate::id::Token;
-use crate::reason::{Cause, ClosedDetail};
+use crate::reason::{Cause, ClosePhase, ClosedDetail};
 
 /// Where a connection is in its life.
 #[derive(Debug)]
@@ -50,6 +52,10 @@ pub(super) enum WriteHalf {
 #[derive(Debug)]
 pub(super) struct Closing {
     pub(super) cause: Cause,
+    /// How far the connection had come.
+    pub(super) phase: ClosePhase,
+    /// How long sending what is left may take.
+    pub(super) deadline: Duration,
     pub(super) peer_finished: bool,
     /// What was thrown away instead of sent.
     pub(super) dropped: usize,

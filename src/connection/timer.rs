@@ -1,6 +1,6 @@
 //! The timer table: one instant per clock, no timer object anywhere.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::reason::TimeoutKind;
 
@@ -40,6 +40,25 @@ impl Timers {
         self.table.get_or_insert_default()[index(kind)] = Some(at);
     }
 
+    /// Sets a clock that runs out after so long; one that runs for longer than time can tell never
+    /// does.
+    pub(super) fn start(&mut self, kind: TimeoutKind, now: Instant, after: Duration) {
+        match now.checked_add(after) {
+            Some(at) => self.set(kind, at),
+            None => self.clear(kind),
+        }
+    }
+
+    /// As [`start`](Self::start), unless the clock runs out earlier already.
+    pub(super) fn shorten(&mut self, kind: TimeoutKind, now: Instant, after: Duration) {
+        let earlier = self.table.as_ref().and_then(|table| table[index(kind)]);
+        if let Some(at) = now.checked_add(after)
+            && earlier.is_none_or(|earlier| at < earlier)
+        {
+            self.set(kind, at);
+        }
+    }
+
     pub(super) fn clear(&mut self, kind: TimeoutKind) {
         if let Some(table) = &mut self.table {
             table[index(kind)] = None;
@@ -73,7 +92,6 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn the_table_gives_the_nearest_and_takes_each_once() {

@@ -1,5 +1,6 @@
 //! `ClientActor`: one actor, one driver, one deadline per connection.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -13,7 +14,7 @@ use actix::{
     WrapFuture,
 };
 use socket2::SockRef;
-use switchboard_core::connection::ReadWish;
+use switchboard_core::connection::{Ending, ReadWish};
 use switchboard_core::{Cause, ConnectError, ConnectPhase, Connection, GatePass, Now};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
@@ -28,6 +29,7 @@ use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::transport::{self, LocalFuture, Transport};
 
+use super::home::Home;
 use super::shared::{Core, Ticket};
 use super::{Client, Shared, clock};
 
@@ -46,7 +48,8 @@ const MESSAGE_TURN: u32 = 128;
 /// it as a message; [`Client`] has the same as methods.
 pub struct ClientActor {
     client: Client,
-    link: Link,
+    link: Rc<RefCell<Link>>,
+    home: Home,
     outlet: Outlet,
     local: Rc<ShardLocal>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -89,9 +92,12 @@ impl ClientActor {
     pub(crate) fn launch(launch: Launch, local: Rc<ShardLocal>) {
         let member = local.crew.join();
         let shared = Arc::clone(&launch.client.shared);
+        let link = Rc::new(RefCell::new(launch.link));
+        let home = Home::settle(Rc::clone(&link));
         let actor = Self {
             client: launch.client,
-            link: launch.link,
+            home,
+            link,
             outlet: launch.outlet,
             local,
             sleep: None,
@@ -109,6 +115,7 @@ impl ClientActor {
         });
         if let Some(shared) = weak.upgrade() {
             let _ = shared.actor.set(address.downgrade());
+            shared.lock().home = Some(home);
         }
     }
 
@@ -125,7 +132,9 @@ impl ClientActor {
             Some(driver) if driver.will_wake(cx.waker()) => {}
             _ => core.driver = Some(cx.waker().clone()),
         }
-        if let Link::Connecting { .. } = self.link {
+        let link = Rc::clone(&self.link);
+        let connecting = matches!(*link.borrow(), Link::Connecting { .. });
+        if connecting {
             drop(core);
             self.drive_connecting(&shared, cx, &mut now);
             core = shared.lock();
@@ -136,7 +145,8 @@ impl ClientActor {
         {
             core.machine.handle_timeout(&mut now);
         }
-        if let Link::Up(transport) = &mut self.link {
+        let mut link = link.borrow_mut();
+        if let Link::Up(transport) = &mut *link {
             let transport = transport.as_mut();
             write(&mut core.machine, transport, cx, &mut now);
             let slot = self
@@ -149,13 +159,14 @@ impl ClientActor {
         }
         let over = core.machine.is_over();
         if let Some(reset) = over {
-            if let Link::Up(transport) = &mut self.link
+            if let Link::Up(transport) = &mut *link
                 && reset
             {
                 transport.set_reset();
             }
-            self.link = Link::Down;
+            *link = Link::Down;
         }
+        drop(link);
         if !core.released
             && let Some(ending) = core.machine.ending()
         {
@@ -173,7 +184,9 @@ impl ClientActor {
 
     /// Waits for an outbound connection to be established.
     fn drive_connecting(&mut self, shared: &Arc<Shared>, cx: &mut TaskContext<'_>, now: &mut Now) {
-        let Link::Connecting { target, establish } = &mut self.link else {
+        let link = Rc::clone(&self.link);
+        let mut link = link.borrow_mut();
+        let Link::Connecting { target, establish } = &mut *link else {
             return;
         };
         let cancelled = shared.lock().machine.is_cancelled();
@@ -195,7 +208,7 @@ impl ClientActor {
                     let _ = shared.peer_addr.set(address);
                 }
                 core.machine.handle_connected();
-                self.link = Link::Up(connected.transport);
+                *link = Link::Up(connected.transport);
                 self.local.connected(&self.client);
                 if !matches!(self.outlet, Outlet::None) {
                     let _ = core.machine.adopt(now);
@@ -205,9 +218,13 @@ impl ClientActor {
                 Ok(self.client.clone())
             }
             Err(error) => {
-                self.link = Link::Down;
+                *link = Link::Down;
                 core.machine.handle_connect_failed(error.clone());
-                Err(error)
+                // The machine has added what was not sent.
+                Err(match core.machine.ending() {
+                    Some(Ending::ConnectFailed(failure)) => failure.clone(),
+                    _ => error,
+                })
             }
         };
         drop(core);
@@ -242,7 +259,7 @@ impl ClientActor {
 
     /// Lets the session know that there are events, unless it is at them already.
     fn tell<'a>(&mut self, shared: &'a Shared, mut core: MutexGuard<'a, Core>, now: &mut Now) {
-        if core.session_gone {
+        if core.session_gone && !matches!(self.outlet, Outlet::Handlers(_)) {
             // Letting go of a mailbox may drop messages, which needs the lock.
             drop(core);
             self.outlet = Outlet::None;
@@ -277,7 +294,7 @@ impl ClientActor {
             }
             Outlet::None => {
                 while let Some((event, permit)) = core.poll_event(now) {
-                    core.machine.give_back(permit);
+                    core.machine.give_back(permit, now);
                     drop(event);
                 }
             }
@@ -292,14 +309,14 @@ fn given_up(target: &str, why: &str) -> ConnectError {
 }
 
 /// Writes what the machine has, until it has nothing or the socket takes no more.
-fn write(
+pub(super) fn write(
     machine: &mut Connection,
     transport: &mut dyn Transport,
     cx: &mut TaskContext<'_>,
     now: &mut Now,
 ) {
     let mut budget = WRITE_BUDGET;
-    loop {
+    while machine.write_buffer_size() > 0 {
         if budget == 0 {
             cx.waker().wake_by_ref();
             return;
@@ -426,7 +443,7 @@ impl Handler<WithSocket> for ClientActor {
     type Result = ();
 
     fn handle(&mut self, message: WithSocket, _: &mut Self::Context) {
-        if let Link::Up(transport) = &self.link
+        if let Link::Up(transport) = &*self.link.borrow()
             && let Some(socket) = transport.socket()
         {
             (message.0)(socket);
@@ -437,12 +454,14 @@ impl Handler<WithSocket> for ClientActor {
 impl Drop for ClientActor {
     /// An actor that ends before its connection (its thread stops, or it failed) still tells the end.
     fn drop(&mut self) {
+        self.home.leave();
         let shared = Arc::clone(&self.client.shared);
         let mut core = shared.lock();
         core.driver = None;
+        core.home = None;
         if core.machine.is_over().is_none() {
             core.machine.abort(Cause::RuntimeFailed);
-            if let Link::Connecting { target, .. } = &self.link {
+            if let Link::Connecting { target, .. } = &*self.link.borrow() {
                 core.machine
                     .handle_connect_failed(given_up(target, "the pool ended"));
             }

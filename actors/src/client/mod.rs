@@ -1,6 +1,7 @@
 //! `Client`, the handle of one connection, and `ClientActor`, which moves its bytes.
 
 mod actor;
+mod home;
 mod shared;
 
 use std::any::{Any, TypeId};
@@ -26,13 +27,25 @@ pub use actor::ClientActor;
 use actor::WithSocket;
 pub(crate) use actor::{Launch, Link, Passes};
 pub use shared::{Answer, Ticket};
-pub(crate) use shared::{Origin, Shared, SharedEvent, clock};
+pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 
 /// The handle of one connection. Cheap to clone, usable from any thread; dropping every handle does
 /// not close the connection (AC-19).
 ///
 /// Commands take effect in the order in which they are given. After the connection is closed every
 /// one of them answers with its `Closed` error and does nothing (XAS-23).
+///
+/// Only a [`Pool`] makes one; there is no constructor (XAS-15).
+///
+/// ```compile_fail,E0451
+/// # use switchboard::Client;
+/// let client = Client { shared: unreachable!() };
+/// ```
+///
+/// ```compile_fail,E0624
+/// # use switchboard::Client;
+/// let client = Client::new(unreachable!());
+/// ```
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,

@@ -4,18 +4,22 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Context as TaskContext, Waker};
 use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
-use switchboard_core::connection::{Permit, ReadWish};
+use switchboard_core::connection::{Batch, Permit, ReadWish};
 use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Now};
 
-use crate::message::ClientEvent;
+use crate::message::{ClientEvent, PoolEvent};
 use crate::pool::Pool;
 use crate::server::ServerState;
+use crate::telemetry;
 
+use super::actor::{Link, write};
+use super::home::Home;
 use super::{Client, ClientActor};
 
 /// One connection, as seen from all sides.
@@ -29,6 +33,9 @@ pub(crate) struct Shared {
     pub(super) local_addr: OnceLock<SocketAddr>,
     pub(super) peer_addr: OnceLock<SocketAddr>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
+    /// How many frames of the batch that is with the session were begun with; [`RECALLED`] once the
+    /// rest was taken back.
+    begun: AtomicU32,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
     pub(super) states: Mutex<Option<Box<States>>>,
@@ -40,8 +47,15 @@ pub(super) type States = HashMap<TypeId, Box<dyn Any + Send>>;
 /// code runs and never while a message is sent or dropped.
 pub(crate) struct Core {
     pub(crate) machine: Connection,
-    /// Whether the session has failed or ended: nobody is left to be told anything.
+    /// Whether the session has failed or ended: nobody is left to be told anything, but for those of
+    /// shared handlers that live.
     pub(super) session_gone: bool,
+    /// Whether it was told that the session panicked.
+    session_failed: bool,
+    /// Where the connection's link is; set by its actor.
+    pub(super) home: Option<Home>,
+    /// Whether the session is in its turn on the connection's own thread: it writes at the end.
+    turn_at_home: bool,
     /// Wakes the connection's actor.
     pub(super) driver: Option<Waker>,
     /// Whether the actor waits for the socket to become readable.
@@ -75,9 +89,13 @@ impl Shared {
             local_addr: local_addr.map(OnceLock::from).unwrap_or_default(),
             peer_addr: peer_addr.map(OnceLock::from).unwrap_or_default(),
             actor: OnceLock::new(),
+            begun: AtomicU32::new(RECALLED),
             core: Mutex::new(Core {
                 machine,
                 session_gone: false,
+                session_failed: false,
+                home: None,
+                turn_at_home: false,
                 driver: None,
                 driver_reads: false,
                 driver_sleeps: None,
@@ -98,6 +116,7 @@ impl Shared {
     pub(crate) fn command<R>(&self, run: impl FnOnce(&mut Connection, &mut Now) -> R) -> R {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
+        self.recall(&mut core, &mut now);
         let result = run(&mut core.machine, &mut now);
         wake_if_needed(core);
         result
@@ -110,46 +129,105 @@ impl Shared {
     ) -> Result<T, E> {
         let mut core = self.lock();
         let (value, was_empty) = run(&mut core.machine)?;
-        // A send that passes the high mark tells so; the session hears of it within its own burst.
-        if was_empty || (!core.in_flight && core.has_event()) {
+        if core.machine.has_batch() && core.machine.is_write_paused() {
+            // What was taken at once now has to wait for the peer, unless the session says otherwise.
+            self.recall(&mut core, &mut Now::ask(clock));
+        }
+        // What a session sends in its turn is written at the end of it; whoever else sends wakes the
+        // actor. A send that passes the high mark tells so, which the session hears within its turn.
+        let waits = core.turn_at_home && core.home.is_some_and(Home::is_here);
+        if (was_empty && !waits) || (!core.in_flight && core.has_event()) {
             wake(core);
         }
         Ok(value)
     }
 
-    /// The next event for the session. `None` ends its turn: the burst is over.
-    pub(crate) fn next_event(&self, back: Permit) -> Option<(SharedEvent, Permit)> {
+    /// The session begins a turn.
+    pub(crate) fn begin_turn(&self) {
+        let mut core = self.lock();
+        core.turn_at_home = core.home.is_some_and(Home::is_here);
+    }
+
+    /// The next event for the session, or several. `None` ends its turn: the burst is over.
+    pub(crate) fn next_event(&self, back: Permit) -> Option<Next> {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
-        core.machine.give_back(back);
-        let next = core.poll_event(&mut now);
+        self.recall(&mut core, &mut now);
+        core.machine.give_back(back, &mut now);
+        if let Some(batch) = core.machine.poll_batch(&mut now) {
+            self.begun.store(0, Ordering::Release);
+            return Some(Next::Many(batch));
+        }
+        let next = core.poll_event(&mut now).map(Next::One);
         if next.is_none() {
             core.in_flight = false;
+            core.end_turn(&mut now);
             wake_if_needed(core);
         }
         next
     }
 
-    /// Gives credit back without asking for more, as a turn that is interrupted does.
-    pub(crate) fn give_back(&self, back: Permit) {
-        self.lock().machine.give_back(back);
+    /// Begins with the next frame of a batch; `None` if there is none left, or they were recalled.
+    pub(crate) fn begin_frame(&self, batch: &Batch) -> Option<(SharedEvent, Permit)> {
+        let position = self.begun.fetch_add(1, Ordering::AcqRel);
+        batch.get(position as usize)
+    }
+
+    /// Takes back the frames that were taken at once and not begun with, so that what is commanded
+    /// meets the connection as it is.
+    fn recall(&self, core: &mut Core, now: &mut Now) {
+        if core.machine.has_batch() {
+            let begun = self.begun.swap(RECALLED, Ordering::AcqRel);
+            core.machine.recall(begun as usize, now);
+        }
+    }
+
+    /// A turn is interrupted; the burst will come again.
+    pub(crate) fn interrupt_turn(&self, back: Permit) {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        self.recall(&mut core, &mut now);
+        core.machine.give_back(back, &mut now);
+        core.end_turn(&mut now);
+        wake_if_needed(core);
     }
 
     /// The session failed or ended; the connection closes.
     pub(crate) fn session_gone(&self, cause: Cause) {
         let mut now = Now::ask(clock);
+        self.report_failure(&cause);
         let mut core = self.lock();
+        self.recall(&mut core, &mut now);
         core.in_flight = false;
+        core.turn_at_home = false;
         core.session_gone = true;
         core.machine.handle_session_gone(cause, &mut now);
         wake(core);
     }
 
+    /// Tells once that the session panicked, if that is what it did; also when the connection was
+    /// closing already, so that no panic goes unseen.
+    pub(crate) fn report_failure(&self, cause: &Cause) {
+        let Cause::SessionPanicked { event, text } = cause else {
+            return;
+        };
+        if std::mem::replace(&mut self.lock().session_failed, true) {
+            return;
+        }
+        telemetry::session_panicked(self.id, *event, text);
+        self.pool.report(PoolEvent::SessionFailed {
+            client: self.id,
+            event: *event,
+            text: text.clone(),
+        });
+    }
+
     /// A shared handler is done with an event.
     pub(super) fn ticket_back(&self, permit: Permit) {
+        let mut now = Now::ask(clock);
         let mut core = self.lock();
         core.tickets = core.tickets.saturating_sub(1);
-        core.machine.give_back(permit);
+        core.machine.give_back(permit, &mut now);
         wake_if_needed(core);
     }
 
@@ -157,6 +235,15 @@ impl Shared {
     pub(crate) fn hurry(&self, linger: Duration) {
         self.command(|machine, now| machine.hurry(linger, now));
     }
+}
+
+/// Stands behind every frame: nothing more can be begun with.
+const RECALLED: u32 = u32::MAX / 2;
+
+/// What a session gets next.
+pub(crate) enum Next {
+    One((SharedEvent, Permit)),
+    Many(Batch),
 }
 
 /// Where a connection comes from.
@@ -181,6 +268,21 @@ impl Core {
             return self.machine.poll_notice();
         }
         self.machine.poll_event(now)
+    }
+
+    /// Writes what the session has sent in its turn, if it ran on the connection's own thread. The
+    /// socket goes on waking the connection's actor.
+    fn end_turn(&mut self, now: &mut Now) {
+        if !std::mem::take(&mut self.turn_at_home) || self.machine.write_buffer_size() == 0 {
+            return;
+        }
+        let link = self.home.and_then(Home::link);
+        if let (Some(link), Some(driver)) = (link, &self.driver)
+            && let Link::Up(transport) = &mut *link.borrow_mut()
+        {
+            let mut cx = TaskContext::from_waker(driver);
+            write(&mut self.machine, transport.as_mut(), &mut cx, now);
+        }
     }
 
     /// Whether the actor has to look at the connection.

@@ -43,7 +43,8 @@ pub enum PoolEvent {
         /// What the system said.
         error: String,
     },
-    /// A session panicked; its connection is closed with reason Error (XAS-22).
+    /// A session panicked, or the factory that should have made it; its connection is closed with
+    /// reason Error, unless it was closing already (XAS-22). Told once per connection.
     SessionFailed {
         /// The connection.
         client: ClientId,

@@ -28,7 +28,7 @@ impl Scenario for Idle {
         "10,000 idle connections after one line on each: resident memory, open and closed"
     }
 
-    fn wants_fast_core(&self) -> bool {
+    fn wants_quiet(&self) -> bool {
         false
     }
 

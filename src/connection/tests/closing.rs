@@ -1,7 +1,6 @@
 //! Closing in good order: flush, finish, linger; write_eof; what the peer's end brings about.
 
 use super::*;
-use crate::connection::ConnectionState;
 use crate::error::SendRefusal;
 use crate::reason::{ClosePhase, ClosedReason, TimeoutKind};
 
@@ -410,6 +409,21 @@ fn aio_37_the_peers_end_is_told_once_however_often_the_socket_says_so() {
     wire.receive(&Receive::always(LINE));
     wire.peer_finishes();
     wire.machine.handle_eof(&mut wire.now());
+    wire.drive();
+    assert_eq!(wire.told(), ["peer finished"]);
+}
+
+/// AMB-04, AC-15.
+#[test]
+fn amb_04_an_end_that_waited_for_bytes_to_be_taken_is_told_when_they_are() {
+    let mut wire = Wire::open(config(|_| {}));
+    wire.receive(&Receive::once(exact(1)));
+    wire.peer_sends("abc");
+    wire.machine.handle_eof(&mut wire.now());
+    wire.drive();
+    assert_eq!(wire.told(), ["data a"]);
+    let taken = wire.machine.try_receive(9, &mut wire.now()).unwrap();
+    assert_eq!(taken.as_deref(), Some(&b"bc"[..]));
     wire.drive();
     assert_eq!(wire.told(), ["peer finished"]);
 }

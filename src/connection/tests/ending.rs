@@ -1,7 +1,7 @@
 //! Other ends: failures of the socket and of the session; connections that never came to be.
 
 use super::*;
-use crate::connection::{ConnectionState, Ending};
+use crate::connection::Ending;
 use crate::error::SendRefusal;
 use crate::reason::{ClosePhase, ClosedReason, IoOperation};
 
@@ -311,6 +311,22 @@ fn amb_03_what_never_connected_fails_once_and_is_never_closed() {
     assert_eq!(wire.told(), NOTHING);
 }
 
+/// AC-15: nothing is there, which is not the same as an end.
+#[test]
+fn ac_15_before_a_connection_is_in_use_there_is_nothing_to_take() {
+    for mut wire in [
+        Wire::connecting(config(|_| {})),
+        Wire::accepted(config(|_| {})),
+    ] {
+        let try_receive = |wire: &mut Wire| wire.machine.try_receive(9, &mut wire.now());
+        assert_eq!(try_receive(&mut wire), Ok(None));
+        wire.receive(&Receive::once(LINE));
+        assert_eq!(try_receive(&mut wire), Err(ArmError::AlreadyReceiving));
+        wire.abort();
+        assert_eq!(try_receive(&mut wire), Err(ArmError::Closed));
+    }
+}
+
 /// AMB-03.
 #[test]
 fn amb_03_giving_up_an_attempt_is_told_as_its_failure() {
@@ -326,7 +342,8 @@ fn amb_03_giving_up_an_attempt_is_told_as_its_failure() {
     for give_up in ways {
         let mut wire = Wire::connecting(config(|_| {}));
         wire.send("abc");
-        assert!(give_up(&mut wire.machine, &mut wire.now()));
+        let mut now = wire.now();
+        assert!(give_up(&mut wire.machine, &mut now));
         assert!(wire.machine.is_cancelled());
         let again = wire
             .machine
@@ -377,7 +394,7 @@ fn xas_23_after_the_end_every_command_says_so_and_does_nothing() {
     wire.told();
     let mut now = wire.now();
     let machine = &mut wire.machine;
-    assert!(matches!(machine.ending(), None), "it was told");
+    assert!(machine.ending().is_none(), "it was told");
     assert_eq!(machine.adopt(&mut now), Ok(()));
     assert_eq!(
         machine.arm(&Receive::once(LINE), &mut now),

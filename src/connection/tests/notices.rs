@@ -30,6 +30,22 @@ fn aio_35_opened_comes_first_also_when_writing_was_paused_before() {
     assert_eq!(wire.told(), ["opened", "write paused", "idle: receive"]);
 }
 
+/// AIO-10.
+#[test]
+fn aio_10_a_pause_from_before_the_session_was_known_is_told_to_it() {
+    let settings = config(|config| config.write_high = 4);
+    let mut wire = Wire::connecting(settings);
+    wire.room = 0;
+    wire.machine.set_interests(Interests::NONE);
+    wire.send("12345");
+    wire.machine.set_interests(Interests::ALL);
+    wire.machine.handle_connected();
+    wire.adopt();
+    assert_eq!(wire.told(), ["opened", "write paused"]);
+    wire.takes(5);
+    assert_eq!(wire.told(), ["write resumed"]);
+}
+
 #[test]
 fn adopting_twice_opens_once() {
     let mut wire = Wire::accepted(config(|_| {}));
@@ -195,5 +211,5 @@ fn aio_02_a_snapshot_shows_what_the_connection_is_doing() {
     assert_eq!((snapshot.frames_in, snapshot.unread), (1, 1));
     assert_eq!((snapshot.write_buffer, snapshot.write_limits), (1, (0, 0)));
     assert!(snapshot.write_paused && snapshot.reading_paused && snapshot.receiving);
-    assert_eq!(snapshot.state, crate::ConnectionState::Open);
+    assert_eq!(snapshot.state, ConnectionState::Open);
 }

@@ -22,8 +22,31 @@ fn delivery_stops_when_the_frames_of_the_credit_are_used_up() {
     assert!(wire.give_back());
     assert_eq!(wire.told(), ["line 5"]);
     assert!(!wire.give_back(), "delivery had not stopped");
-    assert!(!wire.machine.give_back(Permit::NONE));
+    let mut now = wire.now();
+    assert!(!wire.machine.give_back(Permit::NONE, &mut now));
     assert_eq!(wire.machine.frames_out(), 0);
+}
+
+/// XAS-49: who is still at a frame may yet want to answer it.
+#[test]
+fn xas_49_the_peers_end_waits_until_the_session_is_done_with_what_came_before() {
+    for interests in [Interests::ALL, Interests::LINE.with(Interests::CLOSED)] {
+        let mut wire = stingy(config(|_| {}));
+        wire.machine.set_interests(interests);
+        wire.peer_sends("last\n");
+        wire.machine.handle_eof(&mut wire.now());
+        wire.drive();
+        assert_eq!(wire.told(), ["line last"]);
+        wire.send("answer");
+        wire.give_back();
+        let told = wire.told();
+        if interests == Interests::ALL {
+            assert_eq!(told, ["peer finished"]);
+        } else {
+            assert_eq!(told, ["closed: peer finished"]);
+            assert_eq!(wire.closed().unsent, 0, "the answer was sent");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,473 @@
+//! Promises that hold whatever happens in whatever order.
+
+mod naive;
+mod workload;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{SendRefusal, SlotError};
+
+use workload::{Finale, How, Step, Workload, pieces, steady_kinds, workloads};
+
+/// A connection under a workload, and beside it what must be true.
+struct Witness {
+    wire: Wire,
+    interests: Interests,
+    adopted: bool,
+    session_gone: bool,
+    /// So many of the bytes that came were delivered.
+    cursor: usize,
+    /// The receive that was armed last, and how often it completed.
+    armed: Option<(Receive, u32)>,
+    /// The bytes of accepted sends.
+    accepted: Vec<u8>,
+    /// Accepted sends that want a notice, in order.
+    tracked: Vec<Tracked>,
+    /// So many of them were told to be sent.
+    sent: usize,
+    paused: bool,
+    peer_finished: bool,
+    /// So many events were looked at.
+    seen: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tracked {
+    token: Token,
+    bytes: usize,
+    /// Where in the stream it ends.
+    end: usize,
+}
+
+impl Witness {
+    fn new(workload: &Workload) -> Self {
+        let config = workload.config.clone();
+        let mut wire = if workload.outbound {
+            Wire::connecting(config)
+        } else {
+            Wire::accepted(config)
+        };
+        wire.machine.set_interests(workload.interests);
+        wire.machine.handle_unadopted(&mut wire.now());
+        wire.generous = false;
+        Self {
+            wire,
+            interests: workload.interests,
+            adopted: false,
+            session_gone: false,
+            cursor: 0,
+            armed: None,
+            accepted: Vec::new(),
+            tracked: Vec::new(),
+            sent: 0,
+            paused: false,
+            peer_finished: false,
+            seen: 0,
+        }
+    }
+
+    fn run(&mut self, step: Step) {
+        let mut now = self.wire.now();
+        let machine = &mut self.wire.machine;
+        match step {
+            Step::Adopt => self.adopt(),
+            Step::Connected => {
+                machine.handle_connected();
+                machine.handle_unadopted(&mut now);
+            }
+            Step::Arm(receive) => {
+                if machine.arm(&receive, &mut now).is_ok() {
+                    self.armed = Some((receive, 0));
+                }
+            }
+            Step::CancelReceive => {
+                machine.cancel_receive();
+            }
+            Step::TryReceive(most) => self.try_receive(most),
+            Step::Send { how, body, token } => self.send(how, body, token),
+            Step::TrySend(body) => self.try_send(&body),
+            Step::SetWriteLimits(high, low) => {
+                let _ = machine.set_write_limits(high, low);
+            }
+            Step::PauseReading => machine.pause_reading(),
+            Step::ResumeReading => machine.resume_reading(&mut now),
+            Step::SetReadiness(readable, writable) => {
+                let _ = machine.set_readiness(readable, writable, &mut now);
+            }
+            Step::GiveBack => {
+                self.wire.give_back();
+            }
+            Step::WriteEof => {
+                let _ = machine.write_eof();
+            }
+            Step::Close { flush, deadline } => {
+                machine.close(Cause::LocalClose, flush, deadline, &mut now);
+            }
+            Step::CloseAfterPeer => machine.close_after_peer(&mut now),
+            Step::Abort => {
+                machine.abort(Cause::LocalAbort);
+            }
+            Step::SessionGone => {
+                machine.handle_session_gone(Cause::SessionStopped, &mut now);
+                self.session_gone = true;
+            }
+            Step::Incoming(piece) => self.wire.incoming.push_back(piece),
+            Step::NoticeEof => {
+                self.wire.incoming = [Incoming::Eof].into();
+                machine.handle_eof(&mut now);
+            }
+            Step::Room(count) => self.wire.room = count,
+            Step::Gulp(count) => self.wire.gulp = count,
+            Step::BreakWriting => self.wire.writing_breaks(),
+            Step::Awake(awake) => self.wire.awake = awake,
+            Step::Wait(time) => self.wire.wait(time),
+        }
+        self.wire.drive();
+        self.look();
+    }
+
+    fn adopt(&mut self) {
+        let mut now = self.wire.now();
+        let machine = &mut self.wire.machine;
+        let adopts = machine.state() == ConnectionState::Adopting;
+        let armed_before = machine.snapshot().receiving;
+        let outcome = machine.adopt(&mut now);
+        if adopts {
+            self.adopted = true;
+            let first = self.wire.machine.config().first_receive.clone();
+            if let (Some(first), Ok(()), false) = (first, outcome, armed_before) {
+                self.armed = Some((first, 0));
+            }
+        }
+    }
+
+    fn try_receive(&mut self, most: usize) {
+        let mut now = self.wire.now();
+        if let Ok(Some(bytes)) = self.wire.machine.try_receive(most, &mut now) {
+            assert!(bytes.len() <= most && !bytes.is_empty());
+            assert!(self.wire.came[self.cursor..].starts_with(&bytes));
+            self.cursor += bytes.len();
+        }
+    }
+
+    fn send(&mut self, how: How, body: Vec<u8>, token: Option<u64>) {
+        let token = token.map(Token);
+        let machine = &mut self.wire.machine;
+        let closed = matches!(
+            machine.state(),
+            ConnectionState::Closing | ConnectionState::Closed
+        );
+        let mut stream = body.clone();
+        let refusal = match how {
+            How::Borrowed => machine.send(&body[..], token).err().map(|error| {
+                assert_eq!(error.payload, body);
+                error.refusal
+            }),
+            How::Owned => machine.send(body.clone(), token).err().map(|error| {
+                assert_eq!(error.payload, body);
+                error.refusal
+            }),
+            How::Line => {
+                stream.push(b'\n');
+                machine.send_line(&body[..], token).err()
+            }
+            How::Message => {
+                let length = u32::try_from(body.len()).unwrap();
+                stream.splice(0..0, length.to_be_bytes());
+                machine
+                    .send_message(body.clone(), token)
+                    .err()
+                    .map(|error| {
+                        assert_eq!(error.payload, body);
+                        error.refusal
+                    })
+            }
+            How::Many => {
+                let parts: Vec<_> = body.chunks(5_000).map(Bytes::copy_from_slice).collect();
+                machine.send_many(parts.clone(), token).err().map(|error| {
+                    assert_eq!(error.payload, parts);
+                    error.refusal
+                })
+            }
+            How::Slot => {
+                let Ok(mut slot) = machine.take_slot() else {
+                    return;
+                };
+                stream.truncate(slot.len());
+                slot[..stream.len()].copy_from_slice(&stream);
+                match machine.send_slot(slot, stream.len(), token) {
+                    Ok(_) => None,
+                    Err((error, slot)) => {
+                        machine.return_slot(slot);
+                        match error {
+                            SlotError::Refused(refusal) => Some(refusal),
+                            SlotError::BadSize { .. } => Some(SendRefusal::Empty),
+                            SlotError::Busy => panic!("it was lent to us"),
+                        }
+                    }
+                }
+            }
+        };
+        match refusal {
+            None => {
+                assert!(!closed, "nothing is accepted any more");
+                self.accepted.extend_from_slice(&stream);
+                self.tracked.extend(token.map(|token| Tracked {
+                    token,
+                    bytes: stream.len(),
+                    end: self.accepted.len(),
+                }));
+            }
+            Some(SendRefusal::Closed) => assert!(closed || self.wire.write_error.is_some()),
+            Some(SendRefusal::MessageTooLong { .. }) => {}
+            Some(refusal) => assert!(!closed, "{refusal}"),
+        }
+    }
+
+    fn try_send(&mut self, body: &[u8]) {
+        let machine = &mut self.wire.machine;
+        if let Ok((count, _)) = machine.try_send(body) {
+            let (high, _) = machine.snapshot().write_limits;
+            assert!(count == 0 || machine.write_buffer_size() <= high.max(1));
+            self.accepted.extend_from_slice(&body[..count]);
+        }
+    }
+
+    /// Looks at what has happened since the last look.
+    fn look(&mut self) {
+        assert!(self.accepted.starts_with(&self.wire.taken));
+        let events = std::mem::take(&mut self.wire.events);
+        for event in &events {
+            self.check(event);
+            self.seen += 1;
+        }
+        match self.wire.ended.take() {
+            Some(Event::Closed(detail)) => {
+                self.check_closed(&detail);
+                self.wire.ended = Some(Event::Closed(detail));
+            }
+            Some(Event::ConnectFailed(error)) => {
+                assert_eq!(self.seen, 0, "it is told alone");
+                assert!(self.wire.taken.is_empty() && !self.adopted);
+                assert_eq!(error.unsent, self.accepted.len());
+                self.wire.ended = Some(Event::ConnectFailed(error));
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, event: &Event) {
+        let (interest, name) = interest_of(event);
+        assert!(self.interests.contains(interest), "{name} is not handled");
+        if self.adopted && self.interests.contains(Interests::OPENED) {
+            let opens = matches!(event, Event::Opened);
+            assert_eq!(opens, self.seen == 0, "opened first and once");
+        }
+        match event {
+            Event::Line(_) | Event::Data(_) | Event::Message(_) => {
+                let (receive, completed) = self.armed.as_mut().expect("something was armed");
+                if let Repeat::Times(count) = receive.repeat {
+                    assert!(*completed < count.get());
+                }
+                *completed += 1;
+                self.cursor += naive::taken(&receive.kind, event, &self.wire.came[self.cursor..]);
+            }
+            Event::Sent { token, bytes } => {
+                let tracked = self.tracked[self.sent];
+                assert_eq!((*token, *bytes), (tracked.token, tracked.bytes));
+                assert!(tracked.end <= self.wire.taken.len(), "told too early");
+                self.sent += 1;
+            }
+            Event::PeerFinished => {
+                assert!(!self.peer_finished, "once");
+                self.peer_finished = true;
+            }
+            Event::WritePaused | Event::WriteResumed if self.hears_levels() => {
+                let paused = matches!(event, Event::WritePaused);
+                assert_ne!(paused, self.paused, "they alternate");
+                self.paused = paused;
+            }
+            _ => {}
+        }
+    }
+
+    fn hears_levels(&self) -> bool {
+        let both = Interests::WRITE_PAUSED.with(Interests::WRITE_RESUMED);
+        self.interests.contains(both)
+    }
+
+    fn check_closed(&self, detail: &ClosedDetail) {
+        let wire = &self.wire;
+        assert_eq!(detail.unread, wire.came[self.cursor..], "unread");
+        let taken = wire.taken.len();
+        assert_eq!(detail.unsent, self.accepted.len() - taken, "unsent");
+        let unsent = self.tracked.iter().filter(|tracked| tracked.end > taken);
+        let unsent: Vec<_> = unsent.map(|tracked| tracked.token).collect();
+        assert_eq!(detail.unsent_tokens, unsent);
+        if !self.session_gone && self.interests.contains(Interests::SENT) {
+            assert_eq!(
+                self.sent + unsent.len(),
+                self.tracked.len(),
+                "one outcome each"
+            );
+        }
+        if !self.session_gone && self.adopted && self.interests.contains(Interests::OPENED) {
+            assert!(self.seen > 0, "opened was told");
+        }
+        assert_eq!(detail.bytes_out, taken as u64);
+        assert!(detail.bytes_in >= wire.came.len() as u64);
+    }
+
+    /// Ends it, if it has not ended; it must then come to its end by itself as time goes by.
+    fn finish(&mut self, finale: Finale, room: usize) {
+        self.run(Step::Awake(true));
+        self.wire.incoming.clear();
+        self.run(Step::Room(room));
+        match finale {
+            Finale::Close => self.run(Step::Close {
+                flush: true,
+                deadline: None,
+            }),
+            Finale::Abort => self.run(Step::Abort),
+            Finale::SessionGone => self.run(Step::SessionGone),
+            Finale::Eof => {
+                self.run(Step::Connected);
+                self.run(Step::Adopt);
+                self.run(Step::NoticeEof);
+            }
+        }
+        for _ in 0..100 {
+            if self.wire.machine.is_over().is_some() {
+                break;
+            }
+            let next = self.wire.machine.poll_timeout();
+            let next = next.unwrap_or_else(|| panic!("stuck: {:?}", self.wire.machine));
+            self.run(Step::Wait(next - self.wire.time));
+        }
+        assert!(self.wire.ended.is_some() && self.wire.machine.is_told());
+    }
+
+    /// Nothing changes after the end. The wire itself sees to it that nothing is told.
+    fn stay_over(&mut self) {
+        let (taken, time) = (self.wire.taken.len(), seconds(1_000));
+        let mut now = self.wire.now();
+        let machine = &mut self.wire.machine;
+        let closed = SendRefusal::Closed;
+        assert_eq!(machine.send("x", None).unwrap_err().refusal, closed);
+        assert_eq!(machine.send_line("x", None), Err(closed));
+        assert_eq!(machine.send_message("x", None).unwrap_err().refusal, closed);
+        let parts = vec![Bytes::from("x")];
+        assert_eq!(machine.send_many(parts, None).unwrap_err().refusal, closed);
+        assert_eq!(machine.try_send(b"x"), Err(closed));
+        assert_eq!(machine.take_slot(), Err(SlotError::Refused(closed)));
+        assert_eq!(machine.write_eof(), Err(closed));
+        let receive = Receive::once(LINE);
+        assert_eq!(machine.arm(&receive, &mut now), Err(ArmError::Closed));
+        assert_eq!(machine.try_receive(1, &mut now), Err(ArmError::Closed));
+        assert!(!machine.close(Cause::LocalClose, true, None, &mut now));
+        assert!(!machine.abort(Cause::LocalAbort));
+        self.run(Step::SetWriteLimits(Some(0), None));
+        self.run(Step::SetWriteLimits(Some(1_000_000), None));
+        self.run(Step::ResumeReading);
+        self.run(Step::GiveBack);
+        self.run(Step::CloseAfterPeer);
+        self.run(Step::Adopt);
+        self.run(Step::SetReadiness(true, true));
+        self.run(Step::Wait(time));
+        assert_eq!(self.wire.taken.len(), taken);
+    }
+}
+
+const fn interest_of(event: &Event) -> (Interests, &'static str) {
+    match event {
+        Event::Opened => (Interests::OPENED, "Opened"),
+        Event::Line(_) => (Interests::LINE, "Line"),
+        Event::Data(_) => (Interests::DATA, "Data"),
+        Event::Message(_) => (Interests::MESSAGE, "Message"),
+        Event::Sent { .. } => (Interests::SENT, "Sent"),
+        Event::WritePaused => (Interests::WRITE_PAUSED, "WritePaused"),
+        Event::WriteResumed => (Interests::WRITE_RESUMED, "WriteResumed"),
+        Event::PeerFinished => (Interests::PEER_FINISHED, "PeerFinished"),
+        Event::Idle(_) => (Interests::IDLE, "Idle"),
+        Event::Readable => (Interests::READABLE, "Readable"),
+        Event::Writable => (Interests::WRITABLE, "Writable"),
+        Event::Closed(_) => (Interests::CLOSED, "Closed"),
+        Event::ConnectFailed(_) => (Interests::CONNECT_FAILED, "ConnectFailed"),
+    }
+}
+
+/// How a stream stops.
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    Eof,
+    Reset,
+    BrokenPipe,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// AIO-35, XAS-19, XAS-48, XAS-50, AIO-10, AIO-12: whatever happens in whatever order, no byte
+    /// and no notice is lost or told twice, `Opened` comes first, the end comes once and last, and
+    /// it does come.
+    #[test]
+    fn every_life_is_told_completely_and_ends_once(workload in workloads()) {
+        let mut witness = Witness::new(&workload);
+        if !workload.outbound && workload.steps.len() % 4 > 0 {
+            witness.run(Step::Adopt);
+        }
+        for step in workload.steps {
+            witness.run(step);
+        }
+        witness.finish(workload.finale, workload.room);
+        witness.stay_over();
+    }
+
+    /// XAS-36, XAS-43, ACO-08, ACO-09, AC-26: however the bytes come and the session takes its time,
+    /// every complete frame is delivered before the end, and the rest is unread.
+    #[test]
+    fn frames_are_those_of_a_naive_splitter_whatever_ends_the_stream(
+        kind in steady_kinds(),
+        pieces in prop::collection::vec((pieces(), any::<bool>()), 0..20),
+        read_credit in 1_usize..4,
+        read_window in 1_usize..100,
+        stop in prop::sample::select(vec![Stop::Eof, Stop::Reset, Stop::BrokenPipe]),
+    ) {
+        let settings = config(|config| {
+            config.read_credit = read_credit;
+            config.read_window = read_window;
+            config.max_line = 1 << 20;
+            config.max_message = usize::try_from(u32::MAX).unwrap();
+        });
+        let mut wire = Wire::open_for(all_but(Interests::PEER_FINISHED), settings);
+        wire.generous = false;
+        wire.receive(&Receive::always(kind.clone()));
+        let stream: Vec<u8> = pieces.iter().flat_map(|(piece, _)| piece.clone()).collect();
+        for (piece, awake) in pieces {
+            wire.awake = awake;
+            wire.peer_sends(piece);
+        }
+        match stop {
+            Stop::Eof => wire.peer_finishes(),
+            Stop::Reset => wire.peer_resets(),
+            Stop::BrokenPipe => {
+                wire.writing_breaks();
+                wire.send("anybody there?");
+            }
+        }
+        wire.awake = true;
+        wire.drive();
+        while !wire.permits.is_empty() {
+            wire.give_back();
+        }
+        let (mut rest, mut expected) = (&stream[..], Vec::new());
+        while let Some((body, end)) = naive::frame(&kind, rest) {
+            expected.push(body);
+            rest = &rest[end..];
+        }
+        let delivered: Vec<_> = wire.events.iter().filter_map(naive::body).collect();
+        prop_assert_eq!(delivered, expected);
+        prop_assert_eq!(&wire.closed().unread[..], rest);
+    }
+}

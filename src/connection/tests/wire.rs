@@ -1,0 +1,369 @@
+//! The driver by the book, on a socket that is all script.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+/// A machine that always comes to rest does so within so many rounds.
+pub(super) const ROUNDS: usize = 10_000;
+
+/// What the peer did, as the socket shows it. When there is nothing, reading would block.
+#[derive(Debug, Clone)]
+pub(super) enum Incoming {
+    Bytes(Vec<u8>),
+    Eof,
+    Error(io::ErrorKind),
+}
+
+/// A connection, the script of its socket, its session's notebook, and a clock moved by hand.
+pub(super) struct Wire {
+    pub(super) machine: Connection,
+    pub(super) time: Instant,
+    pub(super) incoming: VecDeque<Incoming>,
+    /// So many more bytes does the socket take before writing would block.
+    pub(super) room: usize,
+    /// So many of them at once.
+    pub(super) gulp: usize,
+    pub(super) write_error: Option<io::ErrorKind>,
+    /// What came while the connection was in use.
+    pub(super) came: Vec<u8>,
+    /// What the socket took.
+    pub(super) taken: Vec<u8>,
+    /// Whether the sending direction was finished.
+    pub(super) finished: bool,
+    /// Whether the session takes events.
+    pub(super) awake: bool,
+    /// Whether the session gives credit back as soon as it has an event.
+    pub(super) generous: bool,
+    /// Credit that is with the session.
+    pub(super) permits: Vec<Permit>,
+    /// Frames, as they were delivered.
+    pub(super) events: Vec<Event>,
+    /// Everything that was told, in words, since somebody last looked.
+    pub(super) trace: Vec<String>,
+    pub(super) ended: Option<Event>,
+}
+
+impl Wire {
+    pub(super) fn new(machine: Connection) -> Self {
+        Self {
+            machine,
+            time: Instant::now(),
+            incoming: VecDeque::new(),
+            room: usize::MAX,
+            gulp: usize::MAX,
+            write_error: None,
+            came: Vec::new(),
+            taken: Vec::new(),
+            finished: false,
+            awake: true,
+            generous: true,
+            permits: Vec::new(),
+            events: Vec::new(),
+            trace: Vec::new(),
+            ended: None,
+        }
+    }
+
+    /// An accepted connection with a session that handles everything, not yet adopted.
+    pub(super) fn accepted(config: ConnectionConfig) -> Self {
+        let mut wire = Self::new(Connection::accepted(Arc::new(config)));
+        wire.machine.set_interests(Interests::ALL);
+        wire
+    }
+
+    /// An outbound connection that is being established.
+    pub(super) fn connecting(config: ConnectionConfig) -> Self {
+        let mut wire = Self::new(Connection::connecting(Arc::new(config)));
+        wire.machine.set_interests(Interests::ALL);
+        wire
+    }
+
+    /// A connection in use, `Opened` already told.
+    pub(super) fn open(config: ConnectionConfig) -> Self {
+        Self::open_for(Interests::ALL, config)
+    }
+
+    /// A connection in use by a session with these interests.
+    pub(super) fn open_for(interests: Interests, config: ConnectionConfig) -> Self {
+        let mut wire = Self::accepted(config);
+        wire.machine.set_interests(interests);
+        wire.adopt();
+        wire.told();
+        wire
+    }
+
+    pub(super) fn adopt(&mut self) {
+        self.machine.adopt(&mut self.now()).unwrap();
+        self.drive();
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now::at(self.time)
+    }
+
+    /// Does what a driver does, until nothing is left to do at this moment.
+    pub(super) fn drive(&mut self) {
+        for _ in 0..ROUNDS {
+            if !self.round() {
+                return;
+            }
+        }
+        panic!("no rest after {ROUNDS} rounds: {:?}", self.machine);
+    }
+
+    /// One round by the book. Whether anything came of it.
+    pub(super) fn round(&mut self) -> bool {
+        let mut now = self.now();
+        self.machine.begin_round();
+        if self
+            .machine
+            .poll_timeout()
+            .is_some_and(|at| at <= self.time)
+        {
+            self.machine.handle_timeout(&mut now);
+            let next = self.machine.poll_timeout();
+            assert!(
+                next.is_none_or(|at| at > self.time),
+                "a deadline in the past"
+            );
+        }
+        if self.machine.is_cancelled() {
+            let error = io::ErrorKind::Interrupted.into();
+            let error = ConnectError::new("peer:1", ConnectPhase::Connect, &error);
+            self.machine.handle_connect_failed(error);
+        }
+        let moved = self.write(&mut now) | self.read(&mut now);
+        let told = self.awake && self.tell(&mut now);
+        let snapshot = self.machine.snapshot();
+        assert!(snapshot.write_buffer <= self.machine.config().write_capacity);
+        if self.machine.is_over().is_some() {
+            assert_eq!(self.machine.poll_timeout(), None, "over, yet a deadline");
+            assert_eq!(self.machine.read_wish(), ReadWish::Nothing);
+        }
+        moved || told
+    }
+
+    fn write(&mut self, now: &mut Now) -> bool {
+        let mut moved = false;
+        loop {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let offered = self.machine.poll_transmit(&mut slices);
+            if offered == 0 {
+                break;
+            }
+            if let Some(kind) = self.write_error {
+                self.machine.handle_write_error(&kind.into(), now);
+                return true;
+            }
+            let most = self.room.min(self.gulp);
+            let mut count = 0;
+            for slice in &slices[..offered] {
+                let part = &slice[..slice.len().min(most - count)];
+                self.taken.extend_from_slice(part);
+                count += part.len();
+            }
+            if count == 0 {
+                return moved;
+            }
+            self.room -= count;
+            self.machine.handle_written(count, now);
+            moved = true;
+        }
+        if self.machine.wants_finish() {
+            assert!(!self.finished, "finished twice");
+            self.finished = true;
+            self.machine.handle_finished(now);
+            assert!(!self.machine.wants_finish());
+            moved = true;
+        }
+        moved
+    }
+
+    fn read(&mut self, now: &mut Now) -> bool {
+        let mut moved = false;
+        while self.machine.read_wish() != ReadWish::Nothing {
+            match self.incoming.pop_front() {
+                Some(Incoming::Bytes(bytes)) => {
+                    if self.is_in_use() {
+                        self.came.extend_from_slice(&bytes);
+                    }
+                    let mut data = BytesMut::from(&bytes[..]);
+                    self.machine.handle_data(&mut data, now);
+                    assert!(data.is_empty(), "all of it is taken");
+                }
+                Some(Incoming::Eof) => {
+                    self.incoming.push_front(Incoming::Eof);
+                    self.machine.handle_eof(now);
+                    assert_eq!(self.machine.read_wish(), ReadWish::Nothing);
+                }
+                Some(Incoming::Error(kind)) => {
+                    self.incoming.push_front(Incoming::Eof);
+                    self.machine.handle_read_error(&kind.into(), now);
+                }
+                None => {
+                    self.machine.handle_read_blocked(now);
+                    break;
+                }
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// Lets the session take everything. Levels of readiness mode count for nothing: they are told in
+    /// every round.
+    fn tell(&mut self, now: &mut Now) -> bool {
+        let mut told = false;
+        while self.machine.has_event() {
+            let (event, permit) = self.machine.poll_event(now).expect("`has_event` said so");
+            assert!(self.ended.is_none(), "{event:?} after the end");
+            told |= !matches!(event, Event::Readable | Event::Writable);
+            self.trace.push(in_words(&event));
+            if self.generous {
+                self.machine.give_back(permit, now);
+            } else if !permit.is_none() {
+                self.permits.push(permit);
+            }
+            match event {
+                Event::Closed(_) | Event::ConnectFailed(_) => self.ended = Some(event),
+                event => self.events.push(event),
+            }
+        }
+        assert!(
+            self.machine.poll_event(now).is_none(),
+            "`has_event` denied it"
+        );
+        told
+    }
+
+    fn is_in_use(&self) -> bool {
+        let state = self.machine.state();
+        matches!(state, ConnectionState::Open | ConnectionState::HalfClosed)
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub(super) fn wait(&mut self, time: Duration) {
+        let end = self.time + time;
+        for _ in 0..ROUNDS {
+            match self.machine.poll_timeout() {
+                Some(at) if at <= end => {
+                    self.time = self.time.max(at);
+                    self.drive();
+                }
+                _ => {
+                    self.time = end;
+                    self.drive();
+                    return;
+                }
+            }
+        }
+        panic!("deadline after deadline: {:?}", self.machine);
+    }
+
+    /// The peer sends, in one segment.
+    pub(super) fn peer_sends(&mut self, bytes: impl AsRef<[u8]>) {
+        self.incoming
+            .push_back(Incoming::Bytes(bytes.as_ref().to_vec()));
+        self.drive();
+    }
+
+    /// The peer finishes sending.
+    pub(super) fn peer_finishes(&mut self) {
+        self.incoming.push_back(Incoming::Eof);
+        self.drive();
+    }
+
+    /// The connection is reset: reading fails once everything that came was read.
+    pub(super) fn peer_resets(&mut self) {
+        self.incoming
+            .push_back(Incoming::Error(io::ErrorKind::ConnectionReset));
+        self.drive();
+    }
+
+    /// Writing fails from now on.
+    pub(super) fn writing_breaks(&mut self) {
+        self.write_error = Some(io::ErrorKind::BrokenPipe);
+    }
+
+    /// The socket takes so many more bytes.
+    pub(super) fn takes(&mut self, count: usize) {
+        self.room = count;
+        self.drive();
+    }
+
+    pub(super) fn arm(&mut self, receive: &Receive) -> Result<(), ArmError> {
+        let armed = self.machine.arm(receive, &mut self.now());
+        self.drive();
+        armed
+    }
+
+    /// Arms a receive that must succeed.
+    pub(super) fn receive(&mut self, receive: &Receive) {
+        self.arm(receive).unwrap();
+    }
+
+    pub(super) fn send(&mut self, bytes: &str) {
+        self.machine.send(bytes, None).unwrap();
+        self.drive();
+    }
+
+    pub(super) fn send_tracked(&mut self, bytes: &str, token: u64) {
+        self.machine.send(bytes, Some(Token(token))).unwrap();
+        self.drive();
+    }
+
+    pub(super) fn close(&mut self) -> bool {
+        let was_open = self
+            .machine
+            .close(Cause::LocalClose, true, None, &mut self.now());
+        self.drive();
+        was_open
+    }
+
+    pub(super) fn abort(&mut self) -> bool {
+        let was_open = self.machine.abort(Cause::LocalAbort);
+        self.drive();
+        was_open
+    }
+
+    /// The session gives all credit back.
+    pub(super) fn give_back(&mut self) -> bool {
+        let all = self.permits.drain(..).fold(Permit::NONE, Permit::join);
+        let resumed = self.machine.give_back(all, &mut self.now());
+        self.drive();
+        resumed
+    }
+
+    /// What was told since the last look.
+    pub(super) fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.trace)
+    }
+
+    /// The report, if it was told.
+    pub(super) fn closed(&self) -> &ClosedDetail {
+        match &self.ended {
+            Some(Event::Closed(detail)) => detail,
+            other => panic!("not closed but {other:?}, state {:?}", self.machine.state()),
+        }
+    }
+}
+
+fn in_words(event: &Event) -> String {
+    let text = String::from_utf8_lossy;
+    match event {
+        Event::Opened => "opened".into(),
+        Event::Line(line) => format!("line {}", text(line)),
+        Event::Data(data) => format!("data {}", text(data)),
+        Event::Message(message) => format!("message {}", text(message)),
+        Event::Sent { token, bytes } => format!("sent {}: {bytes} bytes", token.0),
+        Event::WritePaused => "write paused".into(),
+        Event::WriteResumed => "write resumed".into(),
+        Event::PeerFinished => "peer finished".into(),
+        Event::Idle(kind) => format!("idle: {kind}"),
+        Event::Readable => "readable".into(),
+        Event::Writable => "writable".into(),
+        Event::Closed(detail) => format!("closed: {detail}"),
+        Event::ConnectFailed(error) => format!("connect failed: {:?}", error.kind),
+    }
+}

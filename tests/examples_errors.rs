@@ -1,0 +1,55 @@
+//! What the examples say when they cannot do their job.
+
+use std::net::{TcpListener, UdpSocket};
+
+use crate::examples_support::Example;
+
+const SERVERS: [&str; 4] = ["echo", "tcp_server", "echo_server", "protocol_echo_server"];
+const CLIENTS: [&str; 3] = ["tcp_client", "http_get", "protocol_echo_client"];
+const UDP: [&str; 2] = ["udp_receiver", "udp_sender"];
+
+/// Exit code 1, and one line on stderr that names the address.
+fn fails_on(name: &'static str, address: &str) {
+    let ended = Example::start(name, &[address]).wait();
+    assert_eq!(ended.status.code(), Some(1), "{name}: {}", ended.stderr);
+    assert!(
+        ended.stderr.starts_with("error: "),
+        "{name}: {}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains(address), "{name}: {}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{name}: {}", ended.stderr);
+}
+
+/// XAS-24: the servers of XAS-71, AC-25 and AIO-44.
+#[test]
+fn xas_24_a_busy_port_is_one_line_that_names_the_address() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    for name in SERVERS {
+        fails_on(name, &busy.local_addr().unwrap().to_string());
+    }
+    let busy = UdpSocket::bind("127.0.0.1:0").unwrap();
+    fails_on("udp_receiver", &busy.local_addr().unwrap().to_string());
+}
+
+/// XAS-34: the clients of XAS-71, AC-24 and AIO-45.
+#[test]
+fn xas_34_a_refused_connection_is_one_line_that_names_the_address() {
+    // Bound and not listening: nobody else can take the port, and it refuses.
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    bound.bind(&any.into()).unwrap();
+    let refuses = bound.local_addr().unwrap().as_socket().unwrap();
+    for name in CLIENTS {
+        fails_on(name, &refuses.to_string());
+    }
+}
+
+/// XAS-71, AC-24, AC-25, AIO-44, AIO-45.
+#[test]
+fn xas_71_a_bad_address_is_one_line_that_names_it() {
+    for name in SERVERS.iter().chain(&CLIENTS).chain(&UDP) {
+        fails_on(name, "nonsense");
+        fails_on(name, "127.0.0.1:65536");
+    }
+}
