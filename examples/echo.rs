@@ -34,33 +34,26 @@ impl Handler<LineReceived> for Echo {
 
 session!(Echo);
 
-#[actix::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     log_to_stderr();
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
-    match serve(&address).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let served = Pool::builder().name("echo").run(|pool| async move {
+        let server = pool
+            .listen(Listen::tcp(address).lines(), |client| Echo { client })
+            .await?;
+        println!("listening on {}", server.local_addr());
+        Ok(io::stdout().flush()?)
+    });
+    match served {
+        Ok(totals) => {
+            println!("{totals}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn serve(address: &str) -> Result<(), switchboard::Error> {
-    let pool = Pool::builder().name("echo").start()?;
-    let server = pool
-        .listen(Listen::tcp(address).lines(), |client| Echo { client })
-        .await?;
-    // From here on signals are caught, so that whoever reads the line may send one.
-    let ended = pool.run_until_signal();
-    println!("listening on {}", server.local_addr());
-    io::stdout().flush()?;
-    ended.await?;
-    if let Some(totals) = pool.stop_report() {
-        println!("{totals}");
-    }
-    Ok(())
 }
 
 fn log_to_stderr() {

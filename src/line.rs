@@ -23,9 +23,12 @@ use crate::frame::LineRule;
 /// assert_eq!(line.text().unwrap(), "café");
 /// assert_eq!(line.as_bytes(), b"caf\xC3\xA9");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Line {
-    body: Bytes,
+    /// The body, and perhaps what stood behind it.
+    block: Bytes,
+    /// Bytes of the body.
+    length: usize,
     ending: LineEnding,
     encoding: Encoding,
 }
@@ -48,45 +51,50 @@ impl Line {
     #[must_use]
     pub const fn new(body: Bytes, ending: LineEnding, encoding: Encoding) -> Self {
         Self {
-            body,
+            length: body.len(),
+            block: body,
             ending,
             encoding,
         }
     }
 
-    /// The line of a body as it was cut from the input.
+    /// The line of a body and its ending, as they were cut from the input.
     ///
     /// Under [`LineRule::StripAllCr`] its CRs are dropped here (XAS-37), which copies only when one
     /// stands before another byte of the body; under the other rules this is [`new`](Self::new).
     #[inline]
     #[must_use]
-    pub fn from_cut(raw: Bytes, ending: LineEnding, rule: LineRule, encoding: Encoding) -> Self {
-        let body = match rule {
-            LineRule::StripAllCr => without_crs(raw),
-            LineRule::Lenient | LineRule::CrLf | LineRule::Lf => raw,
-        };
-        Self::new(body, ending, encoding)
+    pub fn from_cut(frame: Bytes, ending: LineEnding, rule: LineRule, encoding: Encoding) -> Self {
+        let length = frame.len() - ending.as_bytes().len();
+        match rule {
+            LineRule::StripAllCr => Self::new(without_crs(frame, length), ending, encoding),
+            LineRule::Lenient | LineRule::CrLf | LineRule::Lf => Self {
+                block: frame,
+                length,
+                ending,
+                encoding,
+            },
+        }
     }
 
     /// The body, without its ending.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.body
+        &self.block[..self.length]
     }
 
     /// The body as a block that is cheap to clone.
-    #[inline]
     #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        &self.body
+    pub fn to_bytes(&self) -> Bytes {
+        self.block.slice(..self.length)
     }
 
     /// The body alone.
-    #[inline]
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.body
+    pub fn into_bytes(mut self) -> Bytes {
+        self.block.truncate(self.length);
+        self.block
     }
 
     /// How it ended.
@@ -109,34 +117,35 @@ impl Line {
     /// When the body is not valid in the line's encoding (XAS-39).
     #[inline]
     pub fn text(&self) -> Result<Cow<'_, str>, Undecodable> {
-        self.encoding.decode(&self.body)
+        self.encoding.decode(self.as_bytes())
     }
 
     /// Bytes of the body.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.body.len()
+        self.length
     }
 
     /// Whether the body has no byte. An empty line is a line.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.body.is_empty()
+        self.length == 0
     }
 
     /// The same line with a body of its own, which does not keep the block alive that it was read in.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self {
-            body: Bytes::copy_from_slice(&self.body),
+            block: Bytes::copy_from_slice(self.as_bytes()),
             ..*self
         }
     }
 }
 
-fn without_crs(mut raw: Bytes) -> Bytes {
+fn without_crs(mut raw: Bytes, length: usize) -> Bytes {
+    raw.truncate(length);
     let kept = raw
         .iter()
         .rposition(|&byte| byte != b'\r')
@@ -179,7 +188,7 @@ impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 80;
         const LONGEST_CHAR: usize = 4;
-        let start = &self.body[..self.len().min(SHOWN * LONGEST_CHAR)];
+        let start = &self[..self.len().min(SHOWN * LONGEST_CHAR)];
         let text = String::from_utf8_lossy(start);
         let shown: String = text.chars().take(SHOWN).collect();
         f.debug_struct("Line")
@@ -190,19 +199,29 @@ impl fmt::Debug for Line {
     }
 }
 
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+            && self.ending == other.ending
+            && self.encoding == other.encoding
+    }
+}
+
+impl Eq for Line {}
+
 impl Deref for Line {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.body
+        self.as_bytes()
     }
 }
 
 impl AsRef<[u8]> for Line {
     #[inline]
     fn as_ref(&self) -> &[u8] {
-        &self.body
+        self.as_bytes()
     }
 }
 
@@ -229,7 +248,7 @@ pub trait AsLine {
 impl AsLine for Line {
     #[inline]
     fn body(&self) -> &[u8] {
-        &self.body
+        self.as_bytes()
     }
 
     #[inline]
@@ -286,16 +305,16 @@ mod tests {
     use crate::frame::{Framing, LineFraming};
 
     fn cut(raw: &'static [u8], rule: LineRule) -> Line {
-        let raw = Bytes::from_static(raw);
-        Line::from_cut(raw, LineEnding::Lf, rule, Encoding::Utf8)
+        let frame = [raw, b"\n"].concat().into();
+        Line::from_cut(frame, LineEnding::Lf, rule, Encoding::Utf8)
     }
 
     /// Everything from the wire to the line, as the connection does it.
     fn read(wire: &[u8], rule: LineRule) -> Line {
         let cut = LineFraming::new(rule, 64).cut(wire).unwrap().unwrap();
-        let body = Bytes::copy_from_slice(&wire[..cut.body]);
+        let frame = Bytes::copy_from_slice(&wire[..cut.total()]);
         let ending = LineEnding::of_discarded(cut.discard);
-        Line::from_cut(body, ending, rule, Encoding::Utf8)
+        Line::from_cut(frame, ending, rule, Encoding::Utf8)
     }
 
     #[test]
@@ -332,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_cr_that_only_precedes_the_lf_costs_no_copy() {
-        let raw = Bytes::from(b"body\r".to_vec());
+        let raw = Bytes::from(b"body\r\n".to_vec());
         let start = raw.as_ptr();
         let rule = LineRule::StripAllCr;
         let line = Line::from_cut(raw, LineEnding::Lf, rule, Encoding::Utf8);
@@ -405,8 +424,9 @@ mod tests {
             raw in prop::collection::vec(prop::sample::select(&b"a\r\xFF"[..]), 0..40),
         ) {
             let expected: Vec<u8> = raw.iter().copied().filter(|&byte| byte != b'\r').collect();
+            let frame = [&raw[..], b"\n"].concat();
             let line = Line::from_cut(
-                raw.into(),
+                frame.into(),
                 LineEnding::Lf,
                 LineRule::StripAllCr,
                 Encoding::Utf8,

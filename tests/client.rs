@@ -153,7 +153,8 @@ fn xas_33_a_peer_that_does_not_answer_fails_with_a_timeout() {
 /// XAS-34.
 #[test]
 fn xas_34_a_refused_connection_tells_connect_failed_once_and_never_closed() {
-    let totals = with_pool(async |pool| {
+    let totals = with(Pool::builder().shards(0), async |pool| {
+        // All on this thread, so that nothing fails before there is something to lose.
         let address = closed_port();
         let (connecting, mut trace) = connect(&pool, Connect::tcp(address));
         let id = connecting.id();

@@ -774,6 +774,8 @@ fn ac_02_each_thread_has_one_default_pool_that_comes_back_after_a_stop() {
     };
     std::thread::scope(|scope| {
         let threads = [scope.spawn(name), scope.spawn(name)];
-        threads.map(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }

@@ -572,6 +572,34 @@ fn of_a_stampede_exactly_so_many_are_let_in_and_the_others_are_rejected() {
     });
 }
 
+/// A limit of the pool is exact between listeners too: one that merely looks for its next peer takes
+/// nobody's place.
+#[test]
+fn two_listeners_with_two_places_never_reject_two_peers() {
+    with(Pool::builder().shards(2).max_connections(2), async |pool| {
+        let listen = || Listen::tcp(ANY).at_limit(AtLimit::Reject);
+        let servers = [greet(&pool, listen()).await, greet(&pool, listen()).await];
+        for round in 0..300 {
+            let dialling = servers.clone().map(|server| {
+                let address = server.local_addr();
+                actix_rt::spawn(peer(move || {
+                    let mut peer = dial(address);
+                    (is_let_in(&mut peer), peer)
+                }))
+            });
+            for dialled in dialling {
+                let (let_in, peer) = dialled.await.unwrap();
+                assert!(let_in, "in round {round}");
+                reset_on_close(&peer);
+            }
+            // A place is free when the connection's actor has ended, of which nobody is told.
+            let live = async || pool.connections().await.unwrap().len();
+            while live().await > 0 {}
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+}
+
 /// The other policy: all are served, so many at a time.
 #[test]
 fn of_a_stampede_all_are_served_and_never_more_than_so_many_at_once() {

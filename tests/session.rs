@@ -21,6 +21,9 @@ use tokio::sync::mpsc;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
 
+const MIB: usize = 1024 * 1024;
+const SHORT: Duration = Duration::from_millis(10);
+
 fn local() -> Listen {
     Listen::tcp("127.0.0.1:0")
 }
@@ -451,6 +454,30 @@ fn a_shared_handler_that_dies_takes_its_connections_with_it() {
     assert_eq!(totals.closed, [1, 2, 0, 0]);
 }
 
+/// T-06: the lines of others that waited behind the fatal one are nobody's fault; their connections
+/// close because nobody is left.
+#[test]
+fn lines_behind_a_fatal_one_are_not_blamed() {
+    let totals = with_pool(|pool| async move {
+        let mut events = watch(&pool);
+        let (told, mut trace) = trace();
+        let handlers = all_to(&Desk::new(told).start());
+        let (_, mut peers, ids) = three(&pool, &mut trace, move |_| handlers.clone()).await;
+        // The desk is on this thread, and waits for as long as this does not await.
+        peers[1].write_all(b"panic\n").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        peers[0].write_all(b"anybody?\n").unwrap();
+        peers[2].write_all(b"anybody?\nhello?\n").unwrap();
+        // Until the lines are in its mailbox, which nothing tells.
+        std::thread::sleep(Duration::from_millis(50));
+        for stream in &peers {
+            assert_eq!(rest(stream).await, b"");
+        }
+        assert_eq!(failure(&mut events).await.0, ids[1]);
+    });
+    assert_eq!(totals.closed, [1, 2, 0, 0]);
+}
+
 /// T-06: the same for an address of a session.
 #[test]
 fn a_shared_session_that_dies_takes_its_connections_with_it() {
@@ -861,6 +888,51 @@ fn a_session_ends_after_it_was_told_the_end() {
     assert_eq!(order, ["line", "closed", "stopped"]);
 }
 
+/// Takes its time over the end, and has a timer that would keep it alive for ever.
+struct Lasts {
+    told: mpsc::UnboundedSender<&'static str>,
+}
+
+impl Actor for Lasts {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Duration::from_secs(3600), |_, _| {});
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        let _ = self.told.send("stopped");
+    }
+}
+
+impl Handler<Closed> for Lasts {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: Closed, _: &mut Self::Context) -> Self::Result {
+        let work = tokio::time::sleep(Duration::from_millis(5)).into_actor(self);
+        AtomicResponse::new(Box::pin(work.map(|(), session, _| {
+            let _ = session.told.send("closed");
+        })))
+    }
+}
+
+session!(Lasts);
+
+/// A session whose last handler awaits is let finish, and ends then.
+#[test]
+fn a_session_that_awaits_in_closed_ends_after_that() {
+    with_pool(|pool| async move {
+        let (told, mut seen) = mpsc::unbounded_channel();
+        let make = move |_| Lasts { told: told.clone() };
+        let stream = serve_with(&pool, local().idle_timeout(SHORT), make).await;
+        assert_eq!(rest(&stream).await, b"");
+        for expected in ["closed", "stopped"] {
+            let next = tokio::time::timeout(PATIENCE, seen.recv()).await;
+            assert_eq!(next.expect("the session stays"), Some(expected));
+        }
+    });
+}
+
 /// XAS-21: values of the user's own, kept with the connection.
 #[derive(Debug, Clone, PartialEq)]
 struct Visits(Vec<String>);
@@ -1167,7 +1239,11 @@ fn xas_68_each_error_is_produced_and_covered() {
     }
 }
 
-const MIB: usize = 1024 * 1024;
+/// The middle one: what the machine does besides may stretch a few.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
 
 /// Answers each line after having blocked its thread for as many milliseconds as the line says.
 struct Slow {
@@ -1210,23 +1286,22 @@ fn xas_10_a_slow_handler_delays_nobody_on_another_shard() {
             .collect();
         assert_ne!(shards[0], shards[1], "they live on different threads");
         let start = Instant::now();
-        slow.write_all(b"400\n").unwrap();
-        let longest = peer(move || {
-            (0..20)
-                .map(|_| {
-                    let start = Instant::now();
-                    assert_eq!(exchange(&mut quick, b"0\n"), b"0\n");
-                    start.elapsed()
-                })
-                .max()
-                .unwrap()
+        slow.write_all(b"1000\n").unwrap();
+        let times = peer(move || {
+            let one = |_| {
+                let start = Instant::now();
+                assert_eq!(exchange(&mut quick, b"0\n"), b"0\n");
+                start.elapsed()
+            };
+            (0..20).map(one).collect()
         })
         .await;
-        assert!(longest < Duration::from_millis(50), "{longest:?}");
-        assert!(start.elapsed() < Duration::from_millis(400));
-        let got = peer(move || read_exact(&mut slow, 4)).await;
-        assert_eq!(got, b"400\n");
-        assert!(start.elapsed() >= Duration::from_millis(400));
+        assert!(start.elapsed() < Duration::from_millis(1000));
+        let usual = median(times);
+        assert!(usual < Duration::from_millis(50), "{usual:?}");
+        let got = peer(move || read_exact(&mut slow, 5)).await;
+        assert_eq!(got, b"1000\n");
+        assert!(start.elapsed() >= Duration::from_millis(1000));
     });
 }
 
@@ -1436,21 +1511,20 @@ fn a_flood_of_messages_to_one_connection_starves_nobody() {
             }
             address
         });
-        let (longest, rounds) = peer(move || {
-            let mut longest = Duration::ZERO;
-            let mut rounds = 0;
+        let times = peer(move || {
+            let mut times = Vec::new();
             while !flood.is_finished() {
                 let start = Instant::now();
                 assert_eq!(exchange(&mut neighbour, b"here\n"), b"here\n");
-                longest = longest.max(start.elapsed());
-                rounds += 1;
+                times.push(start.elapsed());
             }
             flood.join().unwrap();
-            (longest, rounds)
+            times
         })
         .await;
-        assert!(rounds > 10, "{rounds}");
-        assert!(longest < Duration::from_millis(100), "{longest:?}");
+        assert!(times.len() > 10, "{} turns in all", times.len());
+        let usual = median(times);
+        assert!(usual < Duration::from_millis(50), "{usual:?}");
     });
 }
 

@@ -49,6 +49,14 @@ macro_rules! handlers {
                     )
             }
 
+            /// Whether the recipient of the event with this name is still there, if it ever was.
+            pub(crate) fn lives(&self, event: &str) -> bool {
+                $(if event == stringify!($event) {
+                    return self.$field.as_ref().is_none_or(Recipient::connected);
+                })*
+                true
+            }
+
             /// Sends an event on. `false`: its recipient is gone.
             pub(crate) fn deliver(&self, event: ClientEvent) -> bool {
                 match event {

@@ -14,6 +14,7 @@ mod shard;
 mod supervisor;
 pub mod telemetry;
 pub mod transport;
+mod turn;
 
 pub use client::{Client, ClientActor, ClientInfo, SendSlot};
 pub use error::{Error, ListenError, ListenPhase, PoolStopped, StartError};
@@ -61,5 +62,6 @@ pub mod prelude {
 pub mod __private {
     pub use actix::{Actor, Handler};
 
-    pub use crate::session::{Burst, Outlet, Probe, Seat, Unhandled, attach_actor};
+    pub use crate::session::{Outlet, Probe, Seat, Unhandled, attach_actor};
+    pub use crate::turn::Burst;
 }

@@ -450,6 +450,8 @@ impl Pool {
     /// Sends every [`PoolEvent`] there, from now on. The recipient's mailbox bounds how many wait (16
     /// unless its actor says otherwise): what does not fit is counted in [`PoolEvent::Missed`].
     pub fn subscribe(&self, recipient: Recipient<PoolEvent>) {
+        // From now on: events that happen meanwhile stand behind the subscription in the mailbox.
+        self.inner.subscribed.store(true, Ordering::Relaxed);
         self.inner.address.do_send(Subscribe { recipient });
     }
 
@@ -632,10 +634,12 @@ impl Handler<PoolEvent> for PoolActor {
     type Result = ();
 
     fn handle(&mut self, event: PoolEvent, _: &mut Self::Context) {
+        let before = self.subscribers.len();
         self.subscribers
             .retain_mut(|subscriber| subscriber.tell(&event));
-        self.subscribed
-            .store(!self.subscribers.is_empty(), Ordering::Relaxed);
+        if before > 0 && self.subscribers.is_empty() {
+            self.subscribed.store(false, Ordering::Relaxed);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -104,11 +104,7 @@ impl Server {
     /// Whether it still listens.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        self.address.connected()
-    }
-
-    pub(crate) fn address(&self) -> Addr<ServerActor> {
-        self.address.clone()
+        self.state.listening.load(Ordering::Acquire)
     }
 }
 
@@ -129,6 +125,8 @@ pub(crate) struct ServerState {
     pub(crate) span: Span,
     requested: String,
     local_addr: SocketAddr,
+    /// The address of an actor tells it too late: the actor ends after it has let go of its port.
+    listening: AtomicBool,
     gate: Gate,
     counts: Counts,
 }
@@ -227,6 +225,7 @@ impl ServerActor {
             span: span.clone(),
             requested: listen.target.address,
             local_addr,
+            listening: AtomicBool::new(true),
             gate: listen
                 .max_connections
                 .map_or_else(Gate::unlimited, Gate::new),
@@ -252,7 +251,7 @@ impl ServerActor {
             pause: None,
             closed_by: ClosedReason::ClosedByHost,
         };
-        let address = start_guarded(actor, span, |exit| {
+        let address = start_guarded(actor, span, |ctx| { ctx.spawn(Acceptor); }, |exit| {
             if let Exit::Panicked(text) = exit {
                 telemetry::actor_panicked("ServerActor", &text);
             }
@@ -272,8 +271,13 @@ impl ServerActor {
                 }
                 self.pause = None;
             }
-            let room = self.admission.room(&self.state.gate);
-            if matches!(room, Room::Full) && self.admission.at_limit == AtLimit::Wait {
+            // Who would reject asks when the peer is there: to take a place before, if only for a
+            // moment, could have a peer rejected elsewhere.
+            let room = match self.admission.at_limit {
+                AtLimit::Reject => None,
+                AtLimit::Wait => Some(self.admission.room(&self.state.gate)),
+            };
+            if matches!(room, Some(Room::Full)) {
                 self.wait_for_room(cx);
                 return Poll::Pending;
             }
@@ -285,7 +289,7 @@ impl ServerActor {
                 Poll::Ready(Ok(incoming)) => {
                     self.backoff.reset();
                     self.admission.pool.pass();
-                    match room {
+                    match room.unwrap_or_else(|| self.admission.room(&self.state.gate)) {
                         Room::Free(passes, lease) => self.place(incoming, passes, lease),
                         Room::Full => self.reject(&incoming),
                     }
@@ -347,6 +351,11 @@ impl ServerActor {
         });
     }
 
+    fn stop_listening(&mut self) {
+        self.listener = None;
+        self.state.listening.store(false, Ordering::Release);
+    }
+
     fn failed(&mut self, error: &std::io::Error) {
         match AcceptFault::classify(error.kind(), error.raw_os_error()) {
             AcceptFault::Transient => self.state.lost(error),
@@ -364,7 +373,7 @@ impl ServerActor {
             AcceptFault::Fatal => {
                 self.closed_by = ClosedReason::Error;
                 telemetry::server_failed(&self.state.span, error);
-                self.listener = None;
+                self.stop_listening();
             }
         }
     }
@@ -392,10 +401,6 @@ impl Admission {
 
 impl Actor for ServerActor {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Acceptor);
-    }
 }
 
 /// The one future of a listener's actor.
@@ -427,13 +432,14 @@ impl Handler<CloseServer> for ServerActor {
     type Result = ();
 
     fn handle(&mut self, _: CloseServer, ctx: &mut Self::Context) {
-        self.listener = None;
+        self.stop_listening();
         ctx.stop();
     }
 }
 
 impl Drop for ServerActor {
     fn drop(&mut self) {
+        self.stop_listening();
         let server = self.state.id;
         let reason = self.closed_by;
         telemetry::server_closed(&self.state.span, reason, &self.state.info());

@@ -6,23 +6,20 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use actix::dev::MessageResponse;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use switchboard_core::connection::Permit;
 use switchboard_core::{Cause, Interests};
 use tracing::Span;
 
-use crate::client::{Client, Next, SharedEvent};
+use crate::client::Client;
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
 use crate::shard::Crew;
-use crate::supervisor::{Exit, panic_text, start_guarded, text_of};
-
-/// How many events a session handles before others on its thread get their turn.
-const TURN: usize = 128;
+use crate::supervisor::{Exit, panic_text, start_guarded};
+use crate::turn::{Burst, Intake};
 
 /// An actor that can be given a connection. Implemented by [`session!`](crate::session!).
 pub trait Session: Actor<Context = Context<Self>> + Handler<Burst> {
@@ -57,13 +54,10 @@ pub enum Outlet {
     /// Nowhere (any more).
     #[default]
     None,
-    /// To one actor, in bursts.
-    Session {
-        /// Its mailbox.
-        recipient: Recipient<Burst>,
-        /// Whether the actor lives for this connection only.
-        owned: bool,
-    },
+    /// To the connection's own actor, which takes them when it is woken.
+    Own,
+    /// To an actor that serves many connections, by its mailbox.
+    Shared(Recipient<Burst>),
     /// To several mailboxes, one by one.
     Handlers(Arc<Handlers>),
 }
@@ -72,7 +66,8 @@ impl fmt::Debug for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "None",
-            Self::Session { .. } => "Session",
+            Self::Own => "Own",
+            Self::Shared(_) => "Shared",
             Self::Handlers(_) => "Handlers",
         })
     }
@@ -82,21 +77,22 @@ impl fmt::Debug for Outlet {
 pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outlet) {
     let shared = Arc::clone(&seat.client.shared);
     let member = seat.crew.join();
-    let address = start_guarded(session, seat.span.clone(), move |exit| {
-        shared.session_gone(match exit {
-            Exit::Normal => Cause::SessionStopped,
-            Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
-        });
-        drop(member);
-    });
-    let recipient = address.recipient();
-    (
-        S::INTERESTS,
-        Outlet::Session {
-            recipient,
-            owned: true,
+    let intake = Intake::new(seat.client.clone());
+    start_guarded(
+        session,
+        seat.span.clone(),
+        |ctx| {
+            ctx.spawn(intake);
         },
-    )
+        move |exit| {
+            shared.session_gone(match exit {
+                Exit::Normal => Cause::SessionStopped,
+                Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
+            });
+            drop(member);
+        },
+    );
+    (S::INTERESTS, Outlet::Own)
 }
 
 impl<S: Session> IntoSession for Addr<S> {
@@ -106,14 +102,7 @@ impl<S: Session> IntoSession for Addr<S> {
         if !self.connected() {
             return (Interests::NONE, Outlet::None);
         }
-        let recipient = self.recipient();
-        (
-            S::INTERESTS,
-            Outlet::Session {
-                recipient,
-                owned: false,
-            },
-        )
+        (S::INTERESTS, Outlet::Shared(self.recipient()))
     }
 }
 
@@ -126,120 +115,6 @@ impl IntoSession for Handlers {
             return (interests, Outlet::None);
         }
         (interests, Outlet::Handlers(Arc::new(self)))
-    }
-}
-
-/// A turn at the events of one connection: the session takes them until none is left.
-///
-/// Dropped unhandled (the session is gone, or panicked), it closes the connection.
-#[derive(Debug)]
-pub struct Burst {
-    client: Option<Client>,
-    owned: bool,
-}
-
-impl Message for Burst {
-    type Result = ();
-}
-
-/// How a turn ended.
-enum Turn {
-    /// Nothing is left; the connection may be over.
-    Done { over: bool },
-    /// There may be more, but others come first.
-    Later,
-}
-
-impl Burst {
-    pub(crate) const fn new(client: Client, owned: bool) -> Self {
-        Self {
-            client: Some(client),
-            owned,
-        }
-    }
-
-    /// Lets the session handle the events.
-    #[doc(hidden)]
-    pub fn deliver<S: Session>(mut self, session: &mut S, ctx: &mut Context<S>) {
-        let Some(client) = self.client.take() else {
-            return;
-        };
-        let mut current = None;
-        let turn = catch_unwind(AssertUnwindSafe(|| {
-            take_turn(&client, session, ctx, &mut current)
-        }));
-        match turn {
-            Ok(Turn::Done { over }) => {
-                if over && self.owned {
-                    use actix::ActorContext as _;
-                    ctx.stop();
-                }
-            }
-            Ok(Turn::Later) => {
-                self.client = Some(client);
-                ctx.address().do_send(self);
-            }
-            Err(payload) => {
-                let text = text_of(&*payload).unwrap_or_else(|| "a panic without a text".into());
-                let event = current;
-                client
-                    .shared
-                    .session_gone(Cause::SessionPanicked { event, text });
-                resume_unwind(payload);
-            }
-        }
-    }
-}
-
-fn take_turn<S: Session>(
-    client: &Client,
-    session: &mut S,
-    ctx: &mut Context<S>,
-    current: &mut Option<&'static str>,
-) -> Turn {
-    let shared = &client.shared;
-    shared.begin_turn();
-    let mut back = Permit::NONE;
-    let mut over = false;
-    let mut batch = None;
-    for _ in 0..TURN {
-        let begun = batch.as_ref().and_then(|batch| shared.begin_frame(batch));
-        let (event, permit) = match begun {
-            Some((event, permit)) => (event, back.join(permit)),
-            None => match shared.next_event(std::mem::replace(&mut back, Permit::NONE)) {
-                None => return Turn::Done { over },
-                Some(Next::One(one)) => {
-                    batch = None;
-                    one
-                }
-                Some(Next::Many(frames)) => {
-                    batch = Some(frames);
-                    continue;
-                }
-            },
-        };
-        back = permit;
-        over |= matches!(
-            event,
-            SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
-        );
-        let event = ClientEvent::from_core(event, client);
-        *current = Some(event.name());
-        session.dispatch(event, ctx);
-        if ctx.waiting() {
-            // The handler waits for something: what follows must wait for it too.
-            break;
-        }
-    }
-    shared.interrupt_turn(back);
-    Turn::Later
-}
-
-impl Drop for Burst {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            client.shared.session_gone(Cause::SessionStopped);
-        }
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) type AttachOnce =
 pub(crate) struct ShardActor {
     local: Rc<ShardLocal>,
     network: Arc<dyn Network>,
-    servers: Vec<Addr<ServerActor>>,
+    servers: Vec<Server>,
 }
 
 /// What the actors of one shard share, all on one thread.
@@ -365,8 +365,8 @@ impl Handler<OpenListener> for ShardActor {
                 open.pool,
                 Rc::clone(local),
             );
-            shard.servers.retain(Addr::connected);
-            shard.servers.push(server.address());
+            shard.servers.retain(Server::is_listening);
+            shard.servers.push(server.clone());
             Ok(server)
         }))
     }
@@ -460,7 +460,7 @@ impl Handler<CountTotals> for ShardActor {
     type Result = actix::MessageResult<CountTotals>;
 
     fn handle(&mut self, _: CountTotals, _: &mut Self::Context) -> Self::Result {
-        self.servers.retain(Addr::connected);
+        self.servers.retain(Server::is_listening);
         actix::MessageResult((self.servers.len(), self.local.totals()))
     }
 }
@@ -483,8 +483,7 @@ impl Handler<StopShard> for ShardActor {
         let local = Rc::clone(&self.local);
         let stopping = async move {
             for server in servers {
-                // A listener that is gone already needs no closing.
-                let _ = server.send(crate::server::CloseServer).await;
+                server.close().await;
             }
             let clients = local.clients();
             for client in &clients {

@@ -25,17 +25,20 @@ pub(crate) enum Exit {
     Panicked(String),
 }
 
-/// Starts an actor on the calling thread's local set; `on_exit` is called exactly once. Everything
-/// that the actor does happens inside `span`.
+/// Starts an actor on the calling thread's local set, with what `prepare` puts into its context;
+/// `on_exit` is called exactly once. Everything that the actor does happens inside `span`.
 pub(crate) fn start_guarded<A>(
     actor: A,
     span: Span,
+    prepare: impl FnOnce(&mut Context<A>),
     on_exit: impl FnOnce(Exit) + Unpin + 'static,
 ) -> Addr<A>
 where
     A: Actor<Context = Context<A>>,
 {
-    let future = Context::new().into_future(actor);
+    let mut ctx = Context::new();
+    prepare(&mut ctx);
+    let future = ctx.into_future(actor);
     let address = future.address();
     tokio::task::spawn_local(Guard {
         future: Some(future),
@@ -53,19 +56,22 @@ struct Guard<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> {
 }
 
 impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Guard<F, E> {
-    /// Drops the actor, which may panic once more, and reports.
+    /// Drops the actor, which may panic once more, and reports. A panic is reported first: what the
+    /// actor held may say no more than that the actor is gone.
     fn end(&mut self, exit: Exit) {
+        if exit != Exit::Normal {
+            self.report(exit);
+        }
         let future = self.future.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
-        let exit = match (exit, dropped) {
-            (Exit::Normal, Err(payload)) => Exit::Panicked(panic_text(payload)),
-            (exit, dropped) => {
-                if let Err(payload) = dropped {
-                    panic_text(payload);
-                }
-                exit
-            }
-        };
+        self.report(match dropped {
+            Ok(()) => Exit::Normal,
+            Err(payload) => Exit::Panicked(panic_text(payload)),
+        });
+    }
+
+    /// Reports the exit, unless it was reported already.
+    fn report(&mut self, exit: Exit) {
         if let Some(on_exit) = self.on_exit.take() {
             on_exit(exit);
         }

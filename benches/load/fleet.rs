@@ -129,12 +129,10 @@ impl Fleet {
         while waiting > 0 {
             let count = self.poller.spin(deadline)?;
             if count == 0 {
-                for index in who
-                    .clone()
-                    .filter(|index| self.clients[*index].is_waiting())
-                    .collect::<Vec<_>>()
-                {
-                    self.lose(index, &mut tally);
+                for index in who {
+                    if self.clients[index].is_waiting() {
+                        self.lose(index, &mut tally);
+                    }
                 }
                 break;
             }

@@ -38,7 +38,7 @@ impl Server {
     /// Starts a server on `core` and waits until it says `listening on ADDR`.
     ///
     /// # Errors
-    /// The program cannot be started, ends, or does not say so in time.
+    /// The program cannot be started, ends, does not say so in time, or listens to the world.
     pub(crate) fn start(spec: &ServerSpec, core: usize) -> io::Result<Self> {
         let (program, arguments) = spec.command.split_first().expect("a command has a program");
         let mut command = Command::new(program);
@@ -65,6 +65,12 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         server.address = address_from(stdout)?;
+        if !server.address.ip().is_loopback() {
+            return Err(io::Error::other(format!(
+                "{} is not a loopback address",
+                server.address
+            )));
+        }
         thread::sleep(SETTLE);
         Ok(server)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::Event;
 use super::credit::Permit;
@@ -44,9 +44,8 @@ impl Batch {
     #[must_use]
     pub fn get(&self, position: usize) -> Option<(Event, Permit)> {
         let (start, cut) = self.0.cuts.get(position).copied()?;
-        let body = start + cut.skip;
-        let body = self.0.block.slice(body..body + cut.body);
-        Some((self.0.form.event(body, cut), Permit::one(cut.total())))
+        let frame = self.0.block.slice(start..start + cut.total());
+        Some((self.0.form.event(frame, cut), Permit::one(cut.total())))
     }
 
     /// All bytes from the frame at this position on, and the credit that those frames took.
@@ -62,16 +61,24 @@ impl Batch {
     }
 }
 
+fn body(mut frame: Bytes, cut: Cut) -> Bytes {
+    if cut.body < frame.len() {
+        frame.advance(cut.skip);
+        frame.truncate(cut.body);
+    }
+    frame
+}
+
 impl Form {
     /// A frame as the event that it is delivered as.
-    pub(super) fn event(self, body: Bytes, cut: Cut) -> Event {
+    pub(super) fn event(self, frame: Bytes, cut: Cut) -> Event {
         match self {
             Self::Line { rule, encoding } => {
                 let ending = LineEnding::of_discarded(cut.discard);
-                Event::Line(Line::from_cut(body, ending, rule, encoding))
+                Event::Line(Line::from_cut(frame, ending, rule, encoding))
             }
-            Self::Data => Event::Data(body),
-            Self::Message => Event::Message(body),
+            Self::Data => Event::Data(body(frame, cut)),
+            Self::Message => Event::Message(body(frame, cut)),
         }
     }
 }

@@ -92,6 +92,8 @@ impl Connection {
     /// Disarms the receive, if one is armed; what has arrived stays for the next one.
     pub fn cancel_receive(&mut self) -> bool {
         self.timers.clear(TimeoutKind::Receive);
+        // What broke this receive's rule need not break that of the next one.
+        self.fault = None;
         self.inbound.disarm().is_some()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::config::ConnectionConfig;
 use crate::encoding::Encoding;
@@ -193,9 +193,9 @@ impl Inbound {
     pub(super) fn take(&mut self) -> Option<(Event, usize)> {
         let cut = self.ready.take()?;
         let armed = self.armed.as_mut()?;
-        let body = take_body(&mut self.buffer, cut);
         let length = cut.total();
-        let event = armed.form.event(body, cut);
+        let frame = take_front(&mut self.buffer, length);
+        let event = armed.form.event(frame, cut);
         match &mut armed.repeat {
             Repeat::Always => armed.framing.reset(),
             Repeat::Times(left) => match std::num::NonZeroU32::new(left.get() - 1) {
@@ -260,14 +260,7 @@ impl Inbound {
     /// Takes at most so many bytes without any framing.
     pub(super) fn take_raw(&mut self, most: usize) -> Bytes {
         let count = most.min(self.buffer.len());
-        take_body(
-            &mut self.buffer,
-            Cut {
-                skip: 0,
-                body: count,
-                discard: 0,
-            },
-        )
+        take_front(&mut self.buffer, count)
     }
 
     /// Takes everything that nobody has asked for.
@@ -287,20 +280,15 @@ impl Inbound {
     }
 }
 
-/// Takes one frame off the front. A frame that is all there is, is copied if it is small: one block
-/// of the right size, and the buffer is free again.
-fn take_body(buffer: &mut BytesMut, cut: Cut) -> Bytes {
-    let whole = cut.total() == buffer.len();
-    if whole && cut.body < KEEP_BLOCK {
-        let body = Bytes::copy_from_slice(&buffer[cut.skip..cut.skip + cut.body]);
-        *buffer = BytesMut::new();
-        return body;
+/// Takes so many bytes off the front. When that is all there is, the buffer itself goes, if it is not
+/// much larger than what is in it.
+fn take_front(buffer: &mut BytesMut, count: usize) -> Bytes {
+    if count < buffer.len() {
+        return buffer.split_to(count).freeze();
     }
-    let mut frame = buffer.split_to(cut.total());
-    if whole {
-        *buffer = BytesMut::new();
+    let whole = std::mem::take(buffer);
+    if whole.capacity() > 2 * count {
+        return Bytes::copy_from_slice(&whole);
     }
-    frame.advance(cut.skip);
-    frame.truncate(cut.body);
-    frame.freeze()
+    whole.freeze()
 }

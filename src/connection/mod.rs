@@ -25,6 +25,7 @@ mod inbound;
 mod outbox;
 mod poll;
 mod rules;
+mod spare;
 mod state;
 mod timer;
 

@@ -9,6 +9,8 @@ use crate::error::SendRefusal;
 use crate::id::Token;
 use crate::payload::Payload;
 
+use super::spare;
+
 /// Payloads up to this size are copied behind one another; larger ones are queued as they are.
 const COALESCE: usize = 4 * 1024;
 /// A coalesced chunk does not grow beyond this; then the next one begins.
@@ -24,7 +26,9 @@ pub(super) struct Outbox {
     /// Full or foreign chunks, sent before `tail`.
     queue: VecDeque<Chunk>,
     /// The chunk that small payloads are copied into.
-    tail: BytesMut,
+    tail: Vec<u8>,
+    /// Bytes of it that were taken already.
+    tail_taken: usize,
     /// How long the last flush was: the size of the next chunk.
     hint: usize,
     /// Bytes in `queue` and `tail`.
@@ -42,7 +46,6 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 enum Chunk {
     Shared(Bytes),
-    Copied(BytesMut),
     /// The send slot; goes back to its owner when it was sent.
     Slot {
         buffer: BytesMut,
@@ -54,7 +57,6 @@ impl Chunk {
     fn rest(&self) -> &[u8] {
         match self {
             Self::Shared(bytes) => bytes,
-            Self::Copied(bytes) => bytes,
             Self::Slot { buffer, sent } => &buffer[*sent..],
         }
     }
@@ -62,7 +64,6 @@ impl Chunk {
     fn advance(&mut self, count: usize) {
         match self {
             Self::Shared(bytes) => bytes.advance(count),
-            Self::Copied(bytes) => bytes.advance(count),
             Self::Slot { sent, .. } => *sent += count,
         }
     }
@@ -88,7 +89,8 @@ impl Outbox {
     pub(super) fn new(high: usize, low: usize, capacity: usize) -> Self {
         Self {
             queue: VecDeque::new(),
-            tail: BytesMut::new(),
+            tail: Vec::new(),
+            tail_taken: 0,
             hint: 0,
             size: 0,
             position: 0,
@@ -157,8 +159,7 @@ impl Outbox {
             self.close_tail();
         }
         if self.tail.capacity() == 0 {
-            self.tail
-                .reserve(bytes.len().max(self.hint).clamp(LEAST_CHUNK, CHUNK));
+            self.tail = spare::take(bytes.len().max(self.hint).clamp(LEAST_CHUNK, CHUNK));
         }
         self.tail.extend_from_slice(bytes);
         self.grown(bytes.len());
@@ -205,11 +206,18 @@ impl Outbox {
 
     /// Lends out the front of the queue for one vectored write; returns how many slices were set.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        if self.queue.is_empty() {
+            if let ([slot, ..], true) = (&mut *slices, self.size > 0) {
+                *slot = IoSlice::new(&self.tail[self.tail_taken..]);
+                return 1;
+            }
+            return 0;
+        }
         let chunks = self
             .queue
             .iter()
             .map(Chunk::rest)
-            .chain([&self.tail[..]])
+            .chain([&self.tail[self.tail_taken..]])
             .filter(|chunk| !chunk.is_empty());
         let mut count = 0;
         for (slot, chunk) in slices.iter_mut().zip(chunks) {
@@ -235,12 +243,12 @@ impl Outbox {
                 progress.slot = Some(buffer);
             }
         }
-        if count > 0 && count == self.tail.len() {
+        self.tail_taken += count;
+        if count > 0 && self.tail_taken == self.tail.len() {
             // An idle connection keeps no send buffer.
-            self.hint = count;
-            self.tail = BytesMut::new();
-        } else {
-            self.tail.advance(count);
+            self.hint = self.tail.len();
+            self.tail_taken = 0;
+            spare::give(std::mem::take(&mut self.tail));
         }
         if self.size == 0 && self.queue.capacity() > 16 {
             self.queue = VecDeque::new();
@@ -264,7 +272,8 @@ impl Outbox {
     /// Throws everything away; returns the tokens that will get no notice.
     pub(super) fn clear(&mut self) -> Vec<Token> {
         self.queue = VecDeque::new();
-        self.tail = BytesMut::new();
+        self.tail = Vec::new();
+        self.tail_taken = 0;
         self.size = 0;
         let marks = std::mem::take(&mut self.marks);
         marks.into_iter().map(|mark| mark.token).collect()
@@ -280,8 +289,9 @@ impl Outbox {
 
     fn close_tail(&mut self) {
         if !self.tail.is_empty() {
-            let tail = std::mem::take(&mut self.tail);
-            self.queue.push_back(Chunk::Copied(tail));
+            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            tail.advance(std::mem::take(&mut self.tail_taken));
+            self.queue.push_back(Chunk::Shared(tail));
         }
     }
 

@@ -199,7 +199,7 @@ impl Connection {
         }
         let position = position.min(batch.len());
         self.frames_in -= (batch.len() - position) as u64;
-        self.inbound.put_back(&rest);
+        self.put_back(&rest);
         self.fault = None;
         self.credit.give_back(permit);
         if matches!(self.state, State::Open { .. }) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::config::{IdleAction, IdleRule};
 use crate::error::SendRefusal;
 use crate::frame::FrameError;
@@ -153,6 +155,7 @@ impl Connection {
             if self.credit.frames_out() > 0 {
                 // The answers to the frames before it are still to come.
                 self.fault = Some(error);
+                self.timers.clear(TimeoutKind::Receive);
                 return;
             }
             self.begin_close(Cause::Frame(error), None, now);
@@ -395,6 +398,21 @@ impl Connection {
                 reset,
                 report: Some(report),
             };
+        }
+    }
+
+    /// Bytes that the session gave back unhandled. When the end is reported already, they are unread.
+    pub(super) fn put_back(&mut self, bytes: &Bytes) {
+        match &mut self.state {
+            State::Lingering {
+                report: Some(Report::Closed(detail)),
+                ..
+            }
+            | State::Over {
+                report: Some(Report::Closed(detail)),
+                ..
+            } => detail.unread = [&bytes[..], &detail.unread[..]].concat().into(),
+            _ => self.inbound.put_back(bytes),
         }
     }
 

@@ -23,11 +23,12 @@ use tracing::Span;
 
 use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
-use crate::session::{Burst, Outlet};
+use crate::session::Outlet;
 use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::transport::{self, LocalFuture, Transport};
+use crate::turn::Burst;
 
 use super::home::Home;
 use super::shared::{Core, Ticket};
@@ -107,7 +108,7 @@ impl ClientActor {
             messages: 0,
         };
         let weak = Arc::downgrade(&shared);
-        let address = start_guarded(actor, launch.span, move |exit| {
+        let address = start_guarded(actor, launch.span, |ctx| { ctx.spawn(Driver); }, move |exit| {
             if let Exit::Panicked(text) = exit {
                 telemetry::actor_panicked("ClientActor", &text);
             }
@@ -266,20 +267,31 @@ impl ClientActor {
             core = shared.lock();
         }
         match &self.outlet {
-            Outlet::Session { recipient, owned } => {
+            Outlet::Own => {
+                if !core.in_flight && core.has_event() {
+                    core.in_flight = true;
+                    let session = core.session.clone();
+                    drop(core);
+                    shared.pool.pass();
+                    if let Some(session) = session {
+                        session.wake();
+                    }
+                }
+            }
+            Outlet::Shared(recipient) => {
                 if !core.in_flight && core.has_event() {
                     core.in_flight = true;
                     drop(core);
                     shared.pool.pass();
                     // One burst at most is ever in the mailbox.
-                    recipient.do_send(Burst::new(self.client.clone(), *owned));
+                    recipient.do_send(Burst::new(self.client.clone()));
                 }
             }
             Outlet::Handlers(handlers) => {
                 let mut events = Vec::new();
                 while let Some((event, permit)) = core.poll_event(now) {
                     let mut event = ClientEvent::from_core(event, &self.client);
-                    event.set_ticket(Ticket::issue(&self.client.shared, permit, &event));
+                    event.set_ticket(Ticket::issue(&self.client.shared, permit, &event, handlers));
                     core.tickets += 1;
                     events.push(event);
                 }
@@ -389,10 +401,6 @@ fn read(
 
 impl Actor for ClientActor {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Driver);
-    }
 }
 
 /// The one future of a connection's actor. actix polls it after the mailbox in the same poll, so all

@@ -13,6 +13,7 @@ use actix::WeakAddr;
 use switchboard_core::connection::{Batch, Permit, ReadWish};
 use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Now};
 
+use crate::handlers::Handlers;
 use crate::message::{ClientEvent, PoolEvent};
 use crate::pool::Pool;
 use crate::server::ServerState;
@@ -56,6 +57,8 @@ pub(crate) struct Core {
     pub(super) home: Option<Home>,
     /// Whether the session is in its turn on the connection's own thread: it writes at the end.
     turn_at_home: bool,
+    /// Wakes the session, if it is the connection's own.
+    pub(super) session: Option<Waker>,
     /// Wakes the connection's actor.
     pub(super) driver: Option<Waker>,
     /// Whether the actor waits for the socket to become readable.
@@ -96,6 +99,7 @@ impl Shared {
                 session_failed: false,
                 home: None,
                 turn_at_home: false,
+                session: None,
                 driver: None,
                 driver_reads: false,
                 driver_sleeps: None,
@@ -142,10 +146,21 @@ impl Shared {
         Ok(value)
     }
 
+    /// Whether the connection's own session has been called to its events; if not, its waker will be
+    /// called when it is.
+    pub(crate) fn is_called(&self, waker: &Waker) -> bool {
+        let mut core = self.lock();
+        match &core.session {
+            Some(session) if session.will_wake(waker) => {}
+            _ => core.session = Some(waker.clone()),
+        }
+        core.begin_turn();
+        core.in_flight
+    }
+
     /// The session begins a turn.
     pub(crate) fn begin_turn(&self) {
-        let mut core = self.lock();
-        core.turn_at_home = core.home.is_some_and(Home::is_here);
+        self.lock().begin_turn();
     }
 
     /// The next event for the session, or several. `None` ends its turn: the burst is over.
@@ -270,6 +285,10 @@ impl Core {
         self.machine.poll_event(now)
     }
 
+    fn begin_turn(&mut self) {
+        self.turn_at_home = self.in_flight && self.home.is_some_and(Home::is_here);
+    }
+
     /// Writes what the session has sent in its turn, if it ran on the connection's own thread. The
     /// socket goes on waking the connection's actor.
     fn end_turn(&mut self, now: &mut Now) {
@@ -338,8 +357,9 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Gives credit back when an event that went to a shared handler is dropped, and finds the connection
-/// whose event made a shared handler panic.
+/// Gives credit back when an event that went to a shared handler is dropped, finds the connection
+/// whose event made the handler panic, and notices an event that was never handled since its handler
+/// had gone.
 #[derive(Default)]
 pub struct Ticket(Option<Box<Issued>>);
 
@@ -347,6 +367,7 @@ struct Issued {
     shared: Arc<Shared>,
     permit: Permit,
     event: &'static str,
+    handlers: Arc<Handlers>,
 }
 
 impl Ticket {
@@ -354,11 +375,17 @@ impl Ticket {
         Self(None)
     }
 
-    pub(crate) fn issue(shared: &Arc<Shared>, permit: Permit, event: &ClientEvent) -> Self {
+    pub(crate) fn issue(
+        shared: &Arc<Shared>,
+        permit: Permit,
+        event: &ClientEvent,
+        handlers: &Arc<Handlers>,
+    ) -> Self {
         Self(Some(Box::new(Issued {
             shared: Arc::clone(shared),
             permit,
             event: event.name(),
+            handlers: Arc::clone(handlers),
         })))
     }
 }
@@ -368,7 +395,10 @@ impl Drop for Ticket {
         let Some(issued) = self.0.take() else {
             return;
         };
-        if std::thread::panicking() {
+        // A mailbox that is dropped is closed first: what is still in it is nobody's fault.
+        if !issued.handlers.lives(issued.event) {
+            issued.shared.session_gone(Cause::SessionStopped);
+        } else if std::thread::panicking() {
             issued.shared.session_gone(Cause::SessionPanicked {
                 event: Some(issued.event),
                 text: "in a shared handler".into(),

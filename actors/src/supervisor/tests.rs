@@ -134,7 +134,12 @@ impl Watched {
         let (exit, exits) = mpsc::unbounded_channel();
         let (stop, stopped) = mpsc::unbounded_channel();
         let actor = Panics { at, stopped: stop };
-        let address = start_guarded(actor, Span::none(), move |how| exit.send(how).unwrap());
+        let address = start_guarded(
+            actor,
+            Span::none(),
+            |_| {},
+            move |how| exit.send(how).unwrap(),
+        );
         Self {
             address,
             exits,

@@ -1,5 +1,6 @@
 //! The machine on a wire that is all script: no socket, no clock.
 
+mod batches;
 mod closing;
 mod ending;
 mod notices;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Connection, ConnectionState, Event, Interests, Permit, ReadWish};
+use super::{Batch, Connection, ConnectionState, Event, Interests, Permit, ReadWish};
 use crate::config::ConnectionConfig;
 use crate::error::{ArmError, ConnectError, ConnectPhase};
 use crate::id::Token;

@@ -35,6 +35,12 @@ pub(super) struct Wire {
     pub(super) awake: bool,
     /// Whether the session gives credit back as soon as it has an event.
     pub(super) generous: bool,
+    /// Frames that the session begins with when it can have several at once; 0 for one by one.
+    pub(super) at_once: usize,
+    /// Whether it is then busy with them, and not yet done with the last one.
+    pub(super) busy: bool,
+    /// What it is busy with, and how many of them it has begun with.
+    pub(super) held: Option<(Batch, usize)>,
     /// Credit that is with the session.
     pub(super) permits: Vec<Permit>,
     /// Frames, as they were delivered.
@@ -58,6 +64,9 @@ impl Wire {
             finished: false,
             awake: true,
             generous: true,
+            at_once: 0,
+            busy: false,
+            held: None,
             permits: Vec::new(),
             events: Vec::new(),
             trace: Vec::new(),
@@ -215,26 +224,72 @@ impl Wire {
     /// every round.
     fn tell(&mut self, now: &mut Now) -> bool {
         let mut told = false;
-        while self.machine.has_event() {
+        while self.held.is_none() {
+            if self.at_once > 0
+                && let Some(batch) = self.machine.poll_batch(now)
+            {
+                assert!(!batch.is_empty() && self.machine.poll_batch(now).is_none());
+                self.held = Some((batch, 0));
+                self.begin_frames(self.at_once);
+                if !self.busy {
+                    self.recall();
+                }
+                told = true;
+                continue;
+            }
+            if !self.machine.has_event() {
+                assert!(self.machine.poll_event(now).is_none());
+                break;
+            }
             let (event, permit) = self.machine.poll_event(now).expect("`has_event` said so");
-            assert!(self.ended.is_none(), "{event:?} after the end");
             told |= !matches!(event, Event::Readable | Event::Writable);
-            self.trace.push(in_words(&event));
-            if self.generous {
-                self.machine.give_back(permit, now);
-            } else if !permit.is_none() {
-                self.permits.push(permit);
-            }
-            match event {
-                Event::Closed(_) | Event::ConnectFailed(_) => self.ended = Some(event),
-                event => self.events.push(event),
-            }
+            self.note(event, permit);
         }
-        assert!(
-            self.machine.poll_event(now).is_none(),
-            "`has_event` denied it"
-        );
         told
+    }
+
+    /// The session begins with so many more of the frames that it has.
+    fn begin_frames(&mut self, most: usize) {
+        let Some((batch, mut begun)) = self.held.take() else {
+            return;
+        };
+        for _ in 0..most {
+            let Some((event, permit)) = batch.get(begun) else {
+                break;
+            };
+            begun += 1;
+            self.note(event, permit);
+        }
+        self.held = Some((batch, begun));
+    }
+
+    /// The session is done with what it has begun with; the rest comes back.
+    pub(super) fn recall(&mut self) {
+        if let Some((_, begun)) = self.held.take() {
+            self.machine.recall(begun, &mut self.now());
+            assert!(!self.machine.has_batch());
+        }
+    }
+
+    /// The session goes through all frames that it has.
+    pub(super) fn go_on(&mut self) {
+        self.begin_frames(usize::MAX);
+        self.recall();
+        self.drive();
+    }
+
+    fn note(&mut self, event: Event, permit: Permit) {
+        assert!(self.ended.is_none(), "{event:?} after the end");
+        self.trace.push(in_words(&event));
+        if self.generous {
+            self.machine.give_back(permit, &mut self.now());
+        } else if !permit.is_none() {
+            self.permits.push(permit);
+        }
+        match event {
+            Event::Closed(_) | Event::ConnectFailed(_) => self.ended = Some(event),
+            event => self.events.push(event),
+        }
     }
 
     fn is_in_use(&self) -> bool {

@@ -69,6 +69,9 @@ impl Witness {
 
     fn run(&mut self, step: Step) {
         let mut now = self.wire.now();
+        if step.is_command() {
+            self.wire.recall();
+        }
         let machine = &mut self.wire.machine;
         match step {
             Step::Adopt => self.adopt(),
@@ -121,6 +124,11 @@ impl Witness {
             Step::Gulp(count) => self.wire.gulp = count,
             Step::BreakWriting => self.wire.writing_breaks(),
             Step::Awake(awake) => self.wire.awake = awake,
+            Step::AtOnce { begun, busy } => {
+                self.wire.at_once = begun;
+                self.wire.busy = busy;
+            }
+            Step::GoOn => self.wire.go_on(),
             Step::Wait(time) => self.wire.wait(time),
         }
         self.wire.drive();
@@ -322,6 +330,8 @@ impl Witness {
     /// Ends it, if it has not ended; it must then come to its end by itself as time goes by.
     fn finish(&mut self, finale: Finale, room: usize) {
         self.run(Step::Awake(true));
+        self.wire.busy = false;
+        self.run(Step::GoOn);
         self.wire.incoming.clear();
         self.run(Step::Room(room));
         match finale {
@@ -432,6 +442,7 @@ proptest! {
         pieces in prop::collection::vec((pieces(), any::<bool>()), 0..20),
         read_credit in 1_usize..4,
         read_window in 1_usize..100,
+        at_once in 0_usize..4,
         stop in prop::sample::select(vec![Stop::Eof, Stop::Reset, Stop::BrokenPipe]),
     ) {
         let settings = config(|config| {
@@ -442,6 +453,7 @@ proptest! {
         });
         let mut wire = Wire::open_for(all_but(Interests::PEER_FINISHED), settings);
         wire.generous = false;
+        wire.at_once = at_once;
         wire.receive(&Receive::always(kind.clone()));
         let stream: Vec<u8> = pieces.iter().flat_map(|(piece, _)| piece.clone()).collect();
         for (piece, awake) in pieces {

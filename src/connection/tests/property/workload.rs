@@ -38,7 +38,35 @@ pub(super) enum Step {
     BreakWriting,
     /// Whether the session takes events.
     Awake(bool),
+    /// How many frames it begins with when it takes several at once, and whether it then tarries.
+    AtOnce {
+        begun: usize,
+        busy: bool,
+    },
+    /// It handles all that it took.
+    GoOn,
     Wait(Duration),
+}
+
+impl Step {
+    /// Whether the session asks for something that could change what is delivered next.
+    pub(super) const fn is_command(&self) -> bool {
+        !matches!(
+            self,
+            Self::Connected
+                | Self::Send { .. }
+                | Self::TrySend(_)
+                | Self::Incoming(_)
+                | Self::NoticeEof
+                | Self::Room(_)
+                | Self::Gulp(_)
+                | Self::BreakWriting
+                | Self::Awake(_)
+                | Self::AtOnce { .. }
+                | Self::GoOn
+                | Self::Wait(_)
+        )
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +179,8 @@ fn steps() -> impl Strategy<Value = Step> {
         4 => any::<bool>().prop_map(Step::Awake),
         4 => up_to(6).prop_map(Step::Wait),
         4 => Just(Step::GiveBack),
+        3 => (0_usize..4, any::<bool>()).prop_map(|(begun, busy)| Step::AtOnce { begun, busy }),
+        3 => Just(Step::GoOn),
         2 => Just(Step::CancelReceive),
         2 => (0_usize..50).prop_map(Step::TryReceive),
         2 => any::<(bool, bool)>().prop_map(|(r, w)| Step::SetReadiness(r, w)),

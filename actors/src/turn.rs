@@ -1,0 +1,180 @@
+//! How a session gets at its events: it takes turns.
+//!
+//! The connection's actor only says that there are events; the session then takes them, one by one,
+//! straight from the machine until none is left. So what it does in one handler (arm, pause, close)
+//! decides what it gets next. A session that is the connection's own is woken by an [`Intake`] in its
+//! own context; one that serves many connections gets a [`Burst`] in its mailbox.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use actix::{ActorContext, ActorFuture, AsyncContext, Context, Message};
+use switchboard_core::Cause;
+use switchboard_core::connection::Permit;
+
+use crate::client::{Client, Next, SharedEvent};
+use crate::message::ClientEvent;
+use crate::session::Session;
+use crate::supervisor::text_of;
+
+/// How many events a session handles before others on its thread get their turn.
+const TURN: usize = 128;
+
+/// How a turn ended.
+enum Turn {
+    /// Nothing is left.
+    Done,
+    /// There may be more, but others come first.
+    Later,
+}
+
+/// A session's claim on the events of one connection. Dropped before the last event was handled (the
+/// session is gone, or panicked), it closes the connection.
+struct Claim {
+    client: Client,
+    /// Whether the last event was handled.
+    over: bool,
+}
+
+impl Claim {
+    /// Lets the session handle the events. A panic closes the connection and goes on.
+    fn take_turn<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> Turn {
+        let (client, over) = (&self.client, &mut self.over);
+        let mut current = None;
+        let turn = catch_unwind(AssertUnwindSafe(|| {
+            take_turn(client, session, ctx, &mut current, over)
+        }));
+        turn.unwrap_or_else(|payload| {
+            let text = text_of(&*payload).unwrap_or_else(|| "a panic without a text".into());
+            let event = current;
+            let cause = Cause::SessionPanicked { event, text };
+            self.client.shared.session_gone(cause);
+            resume_unwind(payload);
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.over {
+            self.client.shared.session_gone(Cause::SessionStopped);
+        }
+    }
+}
+
+fn take_turn<S: Session>(
+    client: &Client,
+    session: &mut S,
+    ctx: &mut Context<S>,
+    current: &mut Option<&'static str>,
+    over: &mut bool,
+) -> Turn {
+    let shared = &client.shared;
+    let mut back = Permit::NONE;
+    let mut batch = None;
+    for _ in 0..TURN {
+        let begun = batch.as_ref().and_then(|batch| shared.begin_frame(batch));
+        let (event, permit) = match begun {
+            Some((event, permit)) => (event, back.join(permit)),
+            None => match shared.next_event(std::mem::replace(&mut back, Permit::NONE)) {
+                None => return Turn::Done,
+                Some(Next::One(one)) => {
+                    batch = None;
+                    one
+                }
+                Some(Next::Many(frames)) => {
+                    batch = Some(frames);
+                    continue;
+                }
+            },
+        };
+        back = permit;
+        *over |= matches!(
+            event,
+            SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
+        );
+        let event = ClientEvent::from_core(event, client);
+        *current = Some(event.name());
+        session.dispatch(event, ctx);
+        if ctx.waiting() {
+            // The handler waits for something: what follows must wait for it too.
+            break;
+        }
+    }
+    shared.interrupt_turn(back);
+    Turn::Later
+}
+
+/// Takes the turns of a session that is a connection's own, inside the session's context. A handler
+/// that makes the context wait holds the events back as it holds back everything else there.
+pub(crate) struct Intake(Claim);
+
+impl Intake {
+    pub(crate) const fn new(client: Client) -> Self {
+        let over = false;
+        Self(Claim { client, over })
+    }
+}
+
+impl<S: Session> ActorFuture<S> for Intake {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut S,
+        ctx: &mut Context<S>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let claim = &mut self.get_mut().0;
+        if !claim.client.shared.is_called(cx.waker()) {
+            return Poll::Pending;
+        }
+        match claim.take_turn(session, ctx) {
+            Turn::Later => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Turn::Done if claim.over => {
+                ctx.stop();
+                Poll::Ready(())
+            }
+            Turn::Done => Poll::Pending,
+        }
+    }
+}
+
+/// A turn of a session that serves many connections.
+pub struct Burst(Option<Claim>);
+
+impl Message for Burst {
+    type Result = ();
+}
+
+impl Burst {
+    pub(crate) const fn new(client: Client) -> Self {
+        let over = false;
+        Self(Some(Claim { client, over }))
+    }
+
+    /// Lets the session handle the events.
+    #[doc(hidden)]
+    pub fn deliver<S: Session>(mut self, session: &mut S, ctx: &mut Context<S>) {
+        let Some(mut claim) = self.0.take() else {
+            return;
+        };
+        claim.client.shared.begin_turn();
+        match claim.take_turn(session, ctx) {
+            Turn::Later => ctx.address().do_send(Self(Some(claim))),
+            // The actor lives on for its other connections, and for the next turn of this one.
+            Turn::Done => claim.over = true,
+        }
+    }
+}
+
+impl fmt::Debug for Burst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Burst")
+    }
+}
