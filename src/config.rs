@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::connection;
 use crate::encoding::Encoding;
-use crate::error::LimitsError;
+use crate::error::{ArmError, LimitsError};
 use crate::frame::LineRule;
 use crate::line::LineEnding;
 use crate::receive::Receive;
@@ -52,7 +53,8 @@ pub struct ConnectionConfig {
     pub read_while_write_paused: Option<bool>,
     /// Size of the send slot in bytes (XAS-31, XAS-53). Default: 4,096; at least 256.
     pub send_slot: usize,
-    /// When nothing was received for so long. Default: never.
+    /// When nothing was received for so long. Default: never. If nothing was to be received when the
+    /// time is up, it starts anew.
     pub idle_read: Option<IdleRule>,
     /// When nothing was sent for so long. Default: never.
     pub idle_write: Option<IdleRule>,
@@ -154,6 +156,9 @@ pub enum ConfigError {
     /// The write marks contradict each other.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// The first receive could not be armed.
+    #[error("the first receive cannot be armed: {0}")]
+    FirstReceive(#[from] ArmError),
 }
 
 impl ConnectionConfig {
@@ -205,6 +210,9 @@ impl ConnectionConfig {
             if duration == Some(Duration::ZERO) {
                 return Err(ConfigError::ZeroDuration { setting });
             }
+        }
+        if let Some(receive) = &self.first_receive {
+            connection::check_receive(receive, self)?;
         }
         Ok(())
     }

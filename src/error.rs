@@ -217,7 +217,8 @@ impl fmt::Display for ConnectError {
             "cannot connect to {}: {} failed: {}",
             self.target, self.phase, self.message
         )?;
-        for (address, kind) in &self.attempts {
+        let several = self.attempts.iter().filter(|_| self.attempts.len() > 1);
+        for (address, kind) in several {
             write!(f, "; {address}: {kind}")?;
         }
         Ok(())

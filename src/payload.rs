@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 /// Bytes to send. Small ones are copied into the outbox, large ones are queued as they are when
 /// they own their memory (`Bytes`, `Vec<u8>`, `String`), so that nothing large is copied.
+///
+/// The methods are called while the connection is locked: an implementation only gives out its bytes,
+/// and asks nothing of any connection.
 pub trait Payload {
     /// The bytes.
     fn as_slice(&self) -> &[u8];

@@ -207,7 +207,8 @@ fn xas_35_what_is_sent_before_the_connection_is_there_is_sent_in_order() {
 /// XAS-57.
 #[test]
 fn xas_57_addresses_are_those_that_the_other_side_sees() {
-    with_pool(async |pool| {
+    // All on this thread, so that nothing is established before it is looked at.
+    with(Pool::builder().shards(0), async |pool| {
         let (listener, address) = listener();
         let (connecting, mut out) = connect(&pool, Connect::tcp(address));
         let client = connecting.client().clone();

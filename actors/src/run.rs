@@ -21,8 +21,12 @@ impl Pool {
     ///
     /// # Errors
     /// When the signals cannot be listened for.
-    pub async fn run_until_signal(&self) -> Result<(), Error> {
-        let mut signals = Signals::new()?;
+    pub fn run_until_signal(&self) -> impl Future<Output = Result<(), Error>> {
+        self.run_until(Signals::new())
+    }
+
+    async fn run_until(&self, signals: io::Result<Signals>) -> Result<(), Error> {
+        let mut signals = signals?;
         tokio::select! {
             () = signals.next() => self.stop_unless(&mut signals).await,
             _ = self.stopped() => {}

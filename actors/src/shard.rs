@@ -54,6 +54,8 @@ pub(crate) struct ShardActor {
 pub(crate) struct ShardLocal {
     ids: Arc<IdSource>,
     registry: RefCell<HashMap<ClientId, Client>>,
+    /// Connections whose end was told and whose actor is still there.
+    lingering: RefCell<HashMap<ClientId, Client>>,
     totals: RefCell<Totals>,
     scratch: RefCell<BytesMut>,
     /// From a stop on nothing new stays open here.
@@ -74,6 +76,7 @@ impl ShardActor {
             local: Rc::new(ShardLocal {
                 ids,
                 registry: RefCell::new(HashMap::new()),
+                lingering: RefCell::new(HashMap::new()),
                 totals: RefCell::new(Totals::default()),
                 scratch: RefCell::new(BytesMut::new()),
                 stopping: Cell::new(false),
@@ -219,6 +222,18 @@ impl ShardLocal {
                 telemetry::closed(client, detail);
             }
         }
+    }
+
+    /// An ended connection lingers: a stop must still reach it.
+    pub(crate) fn lingers(&self, client: &Client) {
+        self.lingering
+            .borrow_mut()
+            .insert(client.id(), client.clone());
+    }
+
+    /// A connection's actor is gone.
+    pub(crate) fn gone(&self, client: &Client) {
+        self.lingering.borrow_mut().remove(&client.id());
     }
 
     /// Lends out the thread's read slot for one wake.
@@ -484,6 +499,14 @@ impl Handler<StopShard> for ShardActor {
         let stopping = async move {
             for server in servers {
                 server.close().await;
+            }
+            let ended: Vec<_> = local.lingering.borrow().values().cloned().collect();
+            for client in ended {
+                if stop.grace.is_zero() {
+                    client.abort_because(Cause::PoolStopped);
+                } else {
+                    client.shared.hurry(STOP_LINGER);
+                }
             }
             let clients = local.clients();
             for client in &clients {

@@ -81,7 +81,10 @@ impl Armed {
                 max,
             } => {
                 let rule = rule.unwrap_or(config.line_rule);
-                let max = bounded(max.unwrap_or(config.max_line), config.max_recv)?;
+                let max = match *max {
+                    Some(max) => bounded(max, config.max_recv)?,
+                    None => config.max_line,
+                };
                 let encoding = encoding.unwrap_or(config.encoding);
                 (
                     AnyFraming::Line(LineFraming::new(rule, max)),
@@ -100,7 +103,10 @@ impl Armed {
             ReceiveKind::Available => (AnyFraming::Size(SizeFraming::Available), Form::Data),
             ReceiveKind::UpTo(size) => (AnyFraming::Size(SizeFraming::UpTo(*size)), Form::Data),
             ReceiveKind::Until { delimiter, max } => {
-                let max = bounded(max.unwrap_or(config.max_line), config.max_recv)?;
+                let max = match *max {
+                    Some(max) => bounded(max, config.max_recv)?,
+                    None => config.max_line,
+                };
                 let framing = DelimiterFraming::new(delimiter.clone(), max)
                     .map_err(|_| ArmError::EmptyDelimiter)?;
                 (AnyFraming::Delimiter(framing), Form::Data)

@@ -36,9 +36,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use crate::config::ConnectionConfig;
-use crate::error::ConnectError;
+use crate::error::{ArmError, ConnectError};
 use crate::frame::FrameError;
 use crate::reason::ClosedDetail;
+use crate::receive::Receive;
 
 pub use batch::Batch;
 pub use credit::Permit;
@@ -46,7 +47,7 @@ pub use event::{Event, Interests};
 pub use state::ConnectionState;
 
 use credit::Credit;
-use inbound::Inbound;
+use inbound::{Armed, Inbound};
 use outbox::Outbox;
 use state::State;
 use timer::Timers;
@@ -139,6 +140,11 @@ pub struct Snapshot {
     pub reading_paused: bool,
     /// Whether a receive is armed.
     pub receiving: bool,
+}
+
+/// Whether a receive could be armed under these settings by a session that handles everything.
+pub(crate) fn check_receive(receive: &Receive, config: &ConnectionConfig) -> Result<(), ArmError> {
+    Armed::new(receive, config, Interests::ALL).map(drop)
 }
 
 /// Getters.

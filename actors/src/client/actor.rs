@@ -145,6 +145,10 @@ impl ClientActor {
             && deadline <= now.get()
         {
             core.machine.handle_timeout(&mut now);
+            if core.machine.is_cancelled() {
+                // The attempt is stopped in the next look.
+                cx.waker().wake_by_ref();
+            }
         }
         let mut link = link.borrow_mut();
         if let Link::Up(transport) = &mut *link {
@@ -173,6 +177,9 @@ impl ClientActor {
         {
             self.local.release(&self.client, ending);
             core.released = true;
+            if over.is_none() {
+                self.local.lingers(&self.client);
+            }
         }
         self.sleep_until_deadline(&mut core, cx);
         self.tell(&shared, core, &mut now);
@@ -463,6 +470,7 @@ impl Drop for ClientActor {
     /// An actor that ends before its connection (its thread stops, or it failed) still tells the end.
     fn drop(&mut self) {
         self.home.leave();
+        self.local.gone(&self.client);
         let shared = Arc::clone(&self.client.shared);
         let mut core = shared.lock();
         core.driver = None;
