@@ -242,6 +242,11 @@ pub trait AsLine {
     fn ending(&self) -> Option<LineEnding> {
         None
     }
+
+    /// Both in one piece, where they lie so.
+    fn wire(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// Goes out as it came in: with its own ending, or without one when it had none.
@@ -255,6 +260,12 @@ impl AsLine for Line {
     fn ending(&self) -> Option<LineEnding> {
         Some(self.ending)
     }
+
+    #[inline]
+    fn wire(&self) -> Option<&[u8]> {
+        let whole = self.length + self.ending.as_bytes().len();
+        (self.block.len() == whole).then_some(&self.block)
+    }
 }
 
 impl<T: AsLine + ?Sized> AsLine for &T {
@@ -266,6 +277,11 @@ impl<T: AsLine + ?Sized> AsLine for &T {
     #[inline]
     fn ending(&self) -> Option<LineEnding> {
         (**self).ending()
+    }
+
+    #[inline]
+    fn wire(&self) -> Option<&[u8]> {
+        (**self).wire()
     }
 }
 

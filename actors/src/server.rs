@@ -251,11 +251,18 @@ impl ServerActor {
             pause: None,
             closed_by: ClosedReason::ClosedByHost,
         };
-        let address = start_guarded(actor, span, |ctx| { ctx.spawn(Acceptor); }, |exit| {
-            if let Exit::Panicked(text) = exit {
-                telemetry::actor_panicked("ServerActor", &text);
-            }
-        });
+        let address = start_guarded(
+            actor,
+            span,
+            |ctx| {
+                ctx.spawn(Acceptor);
+            },
+            |exit| {
+                if let Exit::Panicked(text) = exit {
+                    telemetry::actor_panicked("ServerActor", &text);
+                }
+            },
+        );
         Server { state, address }
     }
 

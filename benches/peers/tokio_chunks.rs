@@ -1,7 +1,8 @@
 //! `peer-tokio-chunks ADDR`: a line echo in bare tokio, chunk by chunk.
 //!
-//! One task per connection, reads of up to 8 KiB, and one `write_all` for all the complete lines of
-//! a chunk. An unfinished line waits in the buffer, which grows as far as the line does.
+//! One task per connection, reads of up to 8 KiB. Each line of a chunk is found and answered by
+//! itself, as a line protocol has to; the answers of a chunk go out with one `write_all`. An
+//! unfinished line waits in the buffer, which grows as far as the line does.
 
 use std::io::{self, Write as _};
 
@@ -31,6 +32,7 @@ async fn main() -> io::Result<()> {
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; CHUNK_BYTES];
+    let mut answers = Vec::new();
     let mut tail = 0;
     loop {
         if buffer.len() < tail + CHUNK_BYTES {
@@ -41,14 +43,19 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         let filled = tail + fresh;
-        tail = match memchr::memrchr(b'\n', &buffer[tail..filled]) {
-            Some(last) => {
-                let complete = tail + last + 1;
-                stream.write_all(&buffer[..complete]).await?;
-                buffer.copy_within(complete..filled, 0);
-                filled - complete
-            }
-            None => filled,
-        };
+        let mut start = 0;
+        // The beginning of the first line was looked at before.
+        let mut seen = tail;
+        while let Some(end) = memchr::memchr(b'\n', &buffer[start + seen..filled]) {
+            let next = start + seen + end + 1;
+            answers.extend_from_slice(&buffer[start..next]);
+            (start, seen) = (next, 0);
+        }
+        if !answers.is_empty() {
+            stream.write_all(&answers).await?;
+            answers.clear();
+        }
+        buffer.copy_within(start..filled, 0);
+        tail = filled - start;
     }
 }

@@ -147,13 +147,20 @@ impl Connection {
         line: &(impl AsLine + ?Sized),
         token: Option<Token>,
     ) -> Result<bool, SendRefusal> {
-        let ending = line.ending().unwrap_or(self.config.line_ending).as_bytes();
-        let body = line.body();
-        let length = body.len() + ending.len();
-        self.check_send(length, token)?;
         let wake = self.outbox.is_empty();
-        self.outbox.copy(body);
-        self.outbox.copy(ending);
+        let length = if let Some(wire) = line.wire() {
+            self.check_send(wire.len(), token)?;
+            self.outbox.copy(wire);
+            wire.len()
+        } else {
+            let ending = line.ending().unwrap_or(self.config.line_ending).as_bytes();
+            let body = line.body();
+            let length = body.len() + ending.len();
+            self.check_send(length, token)?;
+            self.outbox.copy(body);
+            self.outbox.copy(ending);
+            length
+        };
         self.queued(length, token);
         Ok(wake)
     }

@@ -108,12 +108,19 @@ impl ClientActor {
             messages: 0,
         };
         let weak = Arc::downgrade(&shared);
-        let address = start_guarded(actor, launch.span, |ctx| { ctx.spawn(Driver); }, move |exit| {
-            if let Exit::Panicked(text) = exit {
-                telemetry::actor_panicked("ClientActor", &text);
-            }
-            drop(member);
-        });
+        let address = start_guarded(
+            actor,
+            launch.span,
+            |ctx| {
+                ctx.spawn(Driver);
+            },
+            move |exit| {
+                if let Exit::Panicked(text) = exit {
+                    telemetry::actor_panicked("ClientActor", &text);
+                }
+                drop(member);
+            },
+        );
         if let Some(shared) = weak.upgrade() {
             let _ = shared.actor.set(address.downgrade());
             shared.lock().home = Some(home);

@@ -391,20 +391,27 @@ impl Ticket {
 }
 
 impl Drop for Ticket {
+    #[inline]
     fn drop(&mut self) {
-        let Some(issued) = self.0.take() else {
-            return;
-        };
+        if let Some(issued) = self.0.take() {
+            issued.come_back();
+        }
+    }
+}
+
+impl Issued {
+    #[cold]
+    fn come_back(self) {
         // A mailbox that is dropped is closed first: what is still in it is nobody's fault.
-        if !issued.handlers.lives(issued.event) {
-            issued.shared.session_gone(Cause::SessionStopped);
+        if !self.handlers.lives(self.event) {
+            self.shared.session_gone(Cause::SessionStopped);
         } else if std::thread::panicking() {
-            issued.shared.session_gone(Cause::SessionPanicked {
-                event: Some(issued.event),
+            self.shared.session_gone(Cause::SessionPanicked {
+                event: Some(self.event),
                 text: "in a shared handler".into(),
             });
         }
-        issued.shared.ticket_back(issued.permit);
+        self.shared.ticket_back(self.permit);
     }
 }
 

@@ -1,0 +1,235 @@
+//! What is logged.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use switchboard::prelude::*;
+use switchboard_tests::*;
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
+use tracing_subscriber::registry::{self, LookupSpan};
+
+use super::{Desk, Fault, Fragile, local, rest};
+
+/// One span or event, as a subscriber sees it.
+#[derive(Debug, Clone)]
+struct Logged {
+    /// The span's name, or the event's message.
+    name: String,
+    level: tracing::Level,
+    target: String,
+    fields: BTreeMap<String, String>,
+    /// The spans around it, the innermost first, each with its id field.
+    within: Vec<(String, String)>,
+}
+
+/// Keeps everything that is logged.
+#[derive(Clone, Default)]
+struct Log {
+    spans: Arc<Mutex<Vec<Logged>>>,
+    events: Arc<Mutex<Vec<Logged>>>,
+}
+
+/// The id field of a span, kept with it.
+struct IdField(String);
+
+#[derive(Default)]
+struct Fields(BTreeMap<String, String>);
+
+impl tracing::field::Visit for Fields {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name().into(), format!("{value:?}"));
+    }
+}
+
+fn logged(
+    metadata: &tracing::Metadata<'_>,
+    fields: Fields,
+    within: Vec<(String, String)>,
+) -> Logged {
+    Logged {
+        name: metadata.name().into(),
+        level: *metadata.level(),
+        target: metadata.target().into(),
+        fields: fields.0,
+        within,
+    }
+}
+
+impl<S> Layer<S> for Log
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(
+        &self,
+        attributes: &tracing::span::Attributes<'_>,
+        id: &tracing::span::Id,
+        ctx: layer::Context<'_, S>,
+    ) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let span = ctx.span(id).unwrap();
+        let own = fields.0.get("id").cloned().unwrap_or_default();
+        span.extensions_mut().insert(IdField(own));
+        let within = span.parent().map(|parent| around(parent.scope()));
+        let span = logged(attributes.metadata(), fields, within.unwrap_or_default());
+        self.spans.lock().unwrap().push(span);
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, ctx: layer::Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let within = ctx.event_scope(event).map(around).unwrap_or_default();
+        let message = fields.0.remove("message").unwrap_or_default();
+        let mut event = logged(event.metadata(), fields, within);
+        event.name = message;
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+fn around<'a, S: LookupSpan<'a>>(scope: registry::Scope<'a, S>) -> Vec<(String, String)> {
+    scope
+        .map(|span| {
+            let id = span.extensions().get::<IdField>().unwrap().0.clone();
+            (span.name().into(), id)
+        })
+        .collect()
+}
+
+/// The rows of the tables in the documentation of `telemetry`: names, level, fields.
+fn documented() -> Vec<(Vec<String>, String, Vec<String>)> {
+    let quoted = |cell: &str| -> Vec<String> {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    include_str!("../../actors/src/telemetry.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `"))
+        .map(|row| {
+            let mut cells = row.split(" | ");
+            let names = quoted(&format!("`{}", cells.next().unwrap()));
+            let level = cells.next().unwrap().to_owned();
+            (names, level, quoted(cells.next().unwrap()))
+        })
+        .collect()
+}
+
+/// STYLE 7: what `telemetry` says is what is logged, under spans that tell whose it is, and nothing
+/// that a peer has sent is ever in it.
+#[test]
+fn the_telemetry_table_is_true_and_no_payload_is_logged() {
+    const SECRET: &str = "do-not-log-this";
+    if !alone("telemetry::the_telemetry_table_is_true_and_no_payload_is_logged") {
+        return;
+    }
+    let log = Log::default();
+    let subscriber = tracing_subscriber::registry().with(log.clone());
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    with(
+        Pool::builder().shards(1).name("watched"),
+        |pool| async move {
+            let secret = format!("{SECRET}\n");
+            let fault = Fault::Line;
+            let listen = local().lines().max_connections(3).at_limit(AtLimit::Reject);
+            let make = move |client| Fragile { client, fault };
+            let server = pool.listen(listen, make).await.unwrap();
+            let mut peers: Vec<_> = (0..3).map(|_| dial(server.local_addr())).collect();
+            for stream in &mut peers {
+                assert_eq!(exchange(stream, secret.as_bytes()), secret.as_bytes());
+            }
+            assert_eq!(read_all(&mut dial(server.local_addr())), b"");
+            peers[0].write_all(b"panic\n").unwrap();
+            assert_eq!(read_all(&mut peers[0]), b"");
+            reset_on_close(&peers[1]);
+            peers[1].write_all(SECRET.as_bytes()).unwrap();
+            drop(peers);
+            until(|| server.info().live == 0).await;
+
+            let (there, address) = listener();
+            let connecting = pool.connect(Connect::tcp(address).lines(), |client| Echo { client });
+            let (mut stream, _) = there.accept().unwrap();
+            let client = connecting.await.unwrap();
+            assert_eq!(exchange(&mut stream, secret.as_bytes()), secret.as_bytes());
+            let failing = client.with_socket(|_| -> () { panic!("with the socket") });
+            assert_eq!(failing.await, None);
+            drop(there);
+            let refused = pool.connect(Connect::tcp(address).lines(), |client| Echo { client });
+            refused.await.unwrap_err();
+
+            let (told, _trace) = trace();
+            let closed = Handlers::new().closed(Desk::new(told).start().recipient());
+            let stream = serve_with(&pool, local().lines(), move |_| closed.clone()).await;
+            assert_eq!(rest(&stream).await, b"");
+        },
+    );
+    let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
+    let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
+    let documented = documented();
+    assert_eq!(documented.len(), 17, "the tables are found");
+    for logged in spans.iter().chain(events.iter()).filter(ours) {
+        assert_eq!(logged.target, "switchboard");
+        assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
+        let named = |name: &String| match name.as_str() {
+            // Its counters follow.
+            "pool stopped" => logged.name.starts_with(name),
+            name => name == logged.name,
+        };
+        let (_, level, fields) = documented
+            .iter()
+            .find(|(names, ..)| names.iter().any(named))
+            .unwrap_or_else(|| panic!("{logged:?} is not documented"));
+        assert_eq!(logged.level.to_string().to_lowercase(), *level);
+        let known = |field: &String| fields.contains(field);
+        assert!(logged.fields.keys().all(known), "{logged:?}");
+    }
+    let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
+    assert_eq!((count("pool"), count("server")), (1, 2));
+    assert_eq!(
+        count("connection"),
+        6,
+        "three and one came in, two went out"
+    );
+    for span in spans.iter().filter(ours) {
+        let (_, _, fields) = documented
+            .iter()
+            .find(|(names, ..)| names.contains(&span.name))
+            .unwrap();
+        assert_eq!(span.fields.len(), fields.len(), "{span:?}");
+        let outermost = span.within.last().map(|(name, _)| name.as_str());
+        assert_eq!(outermost.is_none(), span.name == "pool");
+        assert!(outermost.is_none_or(|name| name == "pool"), "{span:?}");
+    }
+    let told = |name: &str| {
+        let found: Vec<_> = events
+            .iter()
+            .filter(|event| event.name.starts_with(name))
+            .collect();
+        assert!(!found.is_empty(), "{name} is never told");
+        found
+    };
+    for (name, times) in [
+        ("listening", 2),
+        ("listener closed", 2),
+        ("peer rejected", 1),
+        ("session panicked", 1),
+        ("connected", 1),
+        ("connection failed", 1),
+        ("connection closed", 5),
+        ("actor panicked", 1),
+        ("not adopted", 1),
+        ("pool stopping", 1),
+        ("pool stopped", 1),
+    ] {
+        assert_eq!(told(name).len(), times, "{name}");
+    }
+    // What is told of a connection is told inside its span.
+    for name in ["connection closed", "connected", "session panicked"] {
+        for event in told(name) {
+            let (span, id) = &event.within[0];
+            assert_eq!((span.as_str(), id), ("connection", &event.fields["id"]));
+        }
+    }
+}
