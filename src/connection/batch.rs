@@ -41,6 +41,7 @@ impl Batch {
     }
 
     /// The frame at this position, with the credit that it took; `None` behind the last one.
+    #[inline]
     #[must_use]
     pub fn get(&self, position: usize) -> Option<(Event, Permit)> {
         let (start, cut) = self.0.cuts.get(position).copied()?;
@@ -71,6 +72,7 @@ fn body(mut frame: Bytes, cut: Cut) -> Bytes {
 
 impl Form {
     /// A frame as the event that it is delivered as.
+    #[inline]
     pub(super) fn event(self, frame: Bytes, cut: Cut) -> Event {
         match self {
             Self::Line { rule, encoding } => {

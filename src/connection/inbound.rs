@@ -228,21 +228,12 @@ impl Inbound {
             return None;
         }
         let mut cuts = Vec::with_capacity(most);
-        let mut end = 0;
-        let mut next = Some(first);
-        while let Some(cut) = next {
-            cuts.push((end, cut));
-            end += cut.total();
-            armed.framing.reset();
-            next = if cuts.len() < most {
-                // A broken rule is found again when its turn comes.
-                armed.framing.cut(&self.buffer[end..]).unwrap_or(None)
-            } else {
-                None
-            };
+        // A broken rule is found again when its turn comes.
+        let end = armed.framing.cut_run(&self.buffer, 0, most, &mut cuts);
+        if cuts.len() < 2 {
+            return None;
         }
         self.ready = None;
-        armed.framing.reset();
         let permit = Permit::many(cuts.len(), end);
         let block = self.buffer.split_to(end).freeze();
         if self.buffer.is_empty() {

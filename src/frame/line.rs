@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use super::{Cut, FrameError, Framing};
+use super::{Cut, FrameError, Framing, cut_one_by_one};
 
 /// What ends a line, and what happens to its CRs (AMB-01).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -159,6 +159,37 @@ impl Framing for LineFraming {
             LineRule::CrLf => self.cut_crlf(input),
             LineRule::Lf => self.cut_lf(input),
         }
+    }
+
+    fn cut_run(
+        &mut self,
+        input: &[u8],
+        mut start: usize,
+        most: usize,
+        cuts: &mut Vec<(usize, Cut)>,
+    ) -> usize {
+        if self.rule != LineRule::Lenient {
+            return cut_one_by_one(self, input, start, most, cuts);
+        }
+        // One search over all of the input instead of one per line.
+        self.reset();
+        let first = start;
+        for found in memchr_iter(b'\n', &input[first..]).take(most) {
+            let end = first + found;
+            let ending = 1 + usize::from(end > start && input[end - 1] == b'\r');
+            let body = end + 1 - start - ending;
+            if body > self.max {
+                break;
+            }
+            let cut = Cut {
+                skip: 0,
+                body,
+                discard: ending,
+            };
+            cuts.push((start, cut));
+            start = end + 1;
+        }
+        start
     }
 
     #[inline]

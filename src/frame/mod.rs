@@ -88,6 +88,19 @@ pub trait Framing {
     /// consumed.
     fn cut(&mut self, input: &[u8]) -> Result<Option<Cut>, FrameError>;
 
+    /// Cuts off frame after frame, from byte `start` of the input on: appends where each begins and
+    /// how it is cut, `most` at most, and returns where the last one ends. Stops before the first that
+    /// is not complete or not allowed, to be looked at by [`cut`](Self::cut). The framing is reset.
+    fn cut_run(
+        &mut self,
+        input: &[u8],
+        start: usize,
+        most: usize,
+        cuts: &mut Vec<(usize, Cut)>,
+    ) -> usize {
+        cut_one_by_one(self, input, start, most, cuts)
+    }
+
     /// Forgets what was looked at: the next input starts with another byte.
     fn reset(&mut self);
 
@@ -113,6 +126,26 @@ pub trait Framing {
     }
 }
 
+fn cut_one_by_one<F: Framing + ?Sized>(
+    framing: &mut F,
+    input: &[u8],
+    mut start: usize,
+    most: usize,
+    cuts: &mut Vec<(usize, Cut)>,
+) -> usize {
+    framing.reset();
+    for _ in 0..most {
+        let Ok(Some(cut)) = framing.cut(&input[start..]) else {
+            break;
+        };
+        cuts.push((start, cut));
+        start += cut.total();
+        framing.reset();
+    }
+    framing.reset();
+    start
+}
+
 /// Any framing of this module, chosen at run time and called without a vtable.
 #[derive(Debug, Clone)]
 pub enum AnyFraming {
@@ -134,6 +167,21 @@ impl Framing for AnyFraming {
             Self::Size(framing) => framing.cut(input),
             Self::Delimiter(framing) => framing.cut(input),
             Self::Length(framing) => framing.cut(input),
+        }
+    }
+
+    fn cut_run(
+        &mut self,
+        input: &[u8],
+        start: usize,
+        most: usize,
+        cuts: &mut Vec<(usize, Cut)>,
+    ) -> usize {
+        match self {
+            Self::Line(framing) => framing.cut_run(input, start, most, cuts),
+            Self::Size(framing) => framing.cut_run(input, start, most, cuts),
+            Self::Delimiter(framing) => framing.cut_run(input, start, most, cuts),
+            Self::Length(framing) => framing.cut_run(input, start, most, cuts),
         }
     }
 

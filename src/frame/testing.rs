@@ -42,6 +42,29 @@ pub(super) fn feed<'a>(mut framing: AnyFraming, pieces: impl IntoIterator<Item =
     fed
 }
 
+/// Takes runs of frames where there are any, and looks at one frame at a time otherwise.
+pub(super) fn feed_runs(mut framing: AnyFraming, input: &[u8], most: usize) -> Fed {
+    let mut fed = Fed {
+        frames: Vec::new(),
+        rest: input.to_vec(),
+        error: None,
+    };
+    loop {
+        let mut cuts = Vec::new();
+        let end = framing.cut_run(&fed.rest, 0, most, &mut cuts);
+        assert!(cuts.len() <= most);
+        for (start, cut) in cuts {
+            let body = start + cut.skip;
+            fed.frames.push(fed.rest[body..body + cut.body].to_vec());
+        }
+        fed.rest.drain(..end);
+        if end == 0 {
+            fed.error = framing.cut(&fed.rest).err();
+            return fed;
+        }
+    }
+}
+
 /// The frames as text.
 pub(super) fn bodies(fed: &Fed) -> Vec<&str> {
     fed.frames
@@ -206,6 +229,10 @@ proptest! {
         let bytes = feed(framing.clone(), input.chunks(1));
         prop_assert_eq!(&bytes.frames, &expected.frames);
         prop_assert_eq!(bytes.error, expected.error);
+        for most in [1, 3, 64] {
+            let runs = feed_runs(framing.clone(), &input, most);
+            prop_assert_eq!(&runs, &expected);
+        }
         let split = feed(framing, pieces(&input, &places));
         prop_assert_eq!(&split.frames, &expected.frames);
         prop_assert_eq!(split.error, expected.error);

@@ -183,6 +183,7 @@ impl Shared {
     }
 
     /// Begins with the next frame of a batch; `None` if there is none left, or they were recalled.
+    #[inline]
     pub(crate) fn begin_frame(&self, batch: &Batch) -> Option<(SharedEvent, Permit)> {
         let position = self.begun.fetch_add(1, Ordering::AcqRel);
         batch.get(position as usize)
