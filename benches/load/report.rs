@@ -10,15 +10,15 @@ pub(crate) fn markdown(results: &Results) -> String {
     results
         .scenarios
         .iter()
-        .map(|scenario| table(scenario, results.best))
+        .map(|scenario| table(scenario, results.fast))
         .collect()
 }
 
-fn table(scenario: &ScenarioResult, best: Duration) -> String {
+fn table(scenario: &ScenarioResult, fast: Duration) -> String {
     let rows: Vec<_> = scenario
         .servers
         .iter()
-        .map(|server| (server, fold(server, best)))
+        .map(|server| (server, fold(server, fast)))
         .collect();
     let baselines: Vec<_> = scenario
         .baselines
@@ -48,7 +48,7 @@ fn table(scenario: &ScenarioResult, best: Duration) -> String {
         let mut cells = vec![server.name.clone()];
         cells.extend(cells_of(figures, &baselines));
         cells.resize(head.len() - 1, "-".to_owned());
-        cells.push(slices(server, best));
+        cells.push(slices(server, fast));
         text += &format!("| {} |\n", cells.join(" | "));
     }
     text
@@ -70,12 +70,12 @@ fn cells_of(figures: &[Figure], baselines: &[(&str, f64)]) -> Vec<String> {
 }
 
 /// How many slices the figures rest on.
-fn slices(server: &ServerResult, best: Duration) -> String {
+fn slices(server: &ServerResult, fast: Duration) -> String {
     let taken = server.slices.len();
     let kept = server
         .slices
         .iter()
-        .filter(|slice| slice.is_kept(best))
+        .filter(|slice| slice.is_kept(fast))
         .count();
     let disturbed = if kept == 0 && taken > 0 {
         ", disturbed"
@@ -129,7 +129,7 @@ mod tests {
             servers,
         };
         markdown(&Results {
-            best: Duration::from_nanos(1_000),
+            fast: Duration::from_nanos(1_000),
             scenarios: vec![scenario],
         })
     }

@@ -40,8 +40,8 @@ pub(crate) struct RunOptions {
 /// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Results {
-    /// The best calibration of the run.
-    pub(crate) best: Duration,
+    /// The calibration of the fast mode.
+    pub(crate) fast: Duration,
     /// In the order of the run.
     pub(crate) scenarios: Vec<ScenarioResult>,
 }
@@ -76,10 +76,10 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// Whether its figures are good, if `best` is the best calibration.
-    pub(crate) fn is_kept(&self, best: Duration) -> bool {
+    /// Whether its figures are good, if `fast` is the fast mode's calibration.
+    pub(crate) fn is_kept(&self, fast: Duration) -> bool {
         self.conditions
-            .is_none_or(|conditions| conditions.are_quiet(best))
+            .is_none_or(|conditions| conditions.are_quiet(fast))
     }
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
         });
     }
     Ok(Results {
-        best: calibrator.best(),
+        fast: calibrator.fast(),
         scenarios,
     })
 }
@@ -148,7 +148,7 @@ fn take_slices(
     for _ in 0..=RETRIES {
         match take_slice(scenario, spec, options, calibrator) {
             Ok(slice) => {
-                let kept = slice.is_kept(calibrator.best());
+                let kept = slice.is_kept(calibrator.fast());
                 progress(title, &slice, kept);
                 result.slices.push(slice);
                 if kept {
@@ -204,7 +204,7 @@ fn take_slice(
 fn wait_for_fast_core(calibrator: &mut Calibrator) -> io::Result<Duration> {
     let mut measured = calibrator.measure()?;
     for _ in 0..PAUSES {
-        if is_fast(measured, calibrator.best()) {
+        if is_fast(measured, calibrator.fast()) {
             break;
         }
         thread::sleep(PAUSE);

@@ -30,8 +30,8 @@ use crate::telemetry;
 use crate::transport::{self, LocalFuture, Transport};
 use crate::turn::Burst;
 
-use super::home::Home;
-use super::shared::{Core, Ticket};
+use super::home::{Berth, Home};
+use super::shared::{Core, Reader, Ticket};
 use super::{Client, Shared, clock};
 
 /// How many bytes one wake may read before others get their turn.
@@ -49,14 +49,12 @@ const MESSAGE_TURN: u32 = 128;
 /// it as a message; [`Client`] has the same as methods.
 pub struct ClientActor {
     client: Client,
-    link: Rc<RefCell<Link>>,
+    berth: Rc<Berth>,
     home: Home,
     outlet: Outlet,
-    local: Rc<ShardLocal>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Told once whether an outbound connection came to be.
     outcome: Option<Outcome>,
-    lease: Option<SlotLease>,
     /// Given back when the actor ends, whatever happens.
     _passes: Passes,
     messages: u32,
@@ -93,17 +91,19 @@ impl ClientActor {
     pub(crate) fn launch(launch: Launch, local: Rc<ShardLocal>) {
         let member = local.crew.join();
         let shared = Arc::clone(&launch.client.shared);
-        let link = Rc::new(RefCell::new(launch.link));
-        let home = Home::settle(Rc::clone(&link));
+        let berth = Rc::new(Berth {
+            link: RefCell::new(launch.link),
+            lease: launch.lease,
+            local,
+        });
+        let home = Home::settle(Rc::clone(&berth));
         let actor = Self {
             client: launch.client,
             home,
-            link,
+            berth,
             outlet: launch.outlet,
-            local,
             sleep: None,
             outcome: launch.outcome,
-            lease: launch.lease,
             _passes: launch.passes,
             messages: 0,
         };
@@ -140,8 +140,8 @@ impl ClientActor {
             Some(driver) if driver.will_wake(cx.waker()) => {}
             _ => core.driver = Some(cx.waker().clone()),
         }
-        let link = Rc::clone(&self.link);
-        let connecting = matches!(*link.borrow(), Link::Connecting { .. });
+        let berth = Rc::clone(&self.berth);
+        let connecting = matches!(*berth.link.borrow(), Link::Connecting { .. });
         if connecting {
             drop(core);
             self.drive_connecting(&shared, cx, &mut now);
@@ -157,15 +157,13 @@ impl ClientActor {
                 cx.waker().wake_by_ref();
             }
         }
-        let mut link = link.borrow_mut();
+        let mut link = berth.link.borrow_mut();
         if let Link::Up(transport) = &mut *link {
             let transport = transport.as_mut();
             write(&mut core.machine, transport, cx, &mut now);
-            let slot = self
-                .lease
-                .as_ref()
-                .map_or_else(|| self.local.read_slot(), SlotLease::read_slot);
-            core.driver_reads = read(&mut core.machine, transport, slot, cx, &mut now);
+            let slot = berth.read_slot();
+            let waits = read(&mut core.machine, transport, slot, cx, &mut now);
+            core.reader = if waits { Reader::Actor } else { Reader::Nobody };
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);
         }
@@ -182,10 +180,10 @@ impl ClientActor {
         if !core.released
             && let Some(ending) = core.machine.ending()
         {
-            self.local.release(&self.client, ending);
+            self.berth.local.release(&self.client, ending);
             core.released = true;
             if over.is_none() {
-                self.local.lingers(&self.client);
+                self.berth.local.lingers(&self.client);
             }
         }
         self.sleep_until_deadline(&mut core, cx);
@@ -199,8 +197,8 @@ impl ClientActor {
 
     /// Waits for an outbound connection to be established.
     fn drive_connecting(&mut self, shared: &Arc<Shared>, cx: &mut TaskContext<'_>, now: &mut Now) {
-        let link = Rc::clone(&self.link);
-        let mut link = link.borrow_mut();
+        let berth = Rc::clone(&self.berth);
+        let mut link = berth.link.borrow_mut();
         let Link::Connecting { target, establish } = &mut *link else {
             return;
         };
@@ -224,7 +222,7 @@ impl ClientActor {
                 }
                 core.machine.handle_connected();
                 *link = Link::Up(connected.transport);
-                self.local.connected(&self.client);
+                self.berth.local.connected(&self.client);
                 if !matches!(self.outlet, Outlet::None) {
                     let _ = core.machine.adopt(now);
                 } else {
@@ -382,7 +380,7 @@ pub(super) fn write(
 }
 
 /// Reads while the machine wants it. `true`: the task is woken when there is more.
-fn read(
+pub(super) fn read(
     machine: &mut Connection,
     transport: &mut dyn Transport,
     mut slot: ReadSlot<'_>,
@@ -465,7 +463,7 @@ impl Handler<WithSocket> for ClientActor {
     type Result = ();
 
     fn handle(&mut self, message: WithSocket, _: &mut Self::Context) {
-        if let Link::Up(transport) = &*self.link.borrow()
+        if let Link::Up(transport) = &*self.berth.link.borrow()
             && let Some(socket) = transport.socket()
         {
             (message.0)(socket);
@@ -477,14 +475,14 @@ impl Drop for ClientActor {
     /// An actor that ends before its connection (its thread stops, or it failed) still tells the end.
     fn drop(&mut self) {
         self.home.leave();
-        self.local.gone(&self.client);
+        self.berth.local.gone(&self.client);
         let shared = Arc::clone(&self.client.shared);
         let mut core = shared.lock();
         core.driver = None;
         core.home = None;
         if core.machine.is_over().is_none() {
             core.machine.abort(Cause::RuntimeFailed);
-            if let Link::Connecting { target, .. } = &*self.link.borrow() {
+            if let Link::Connecting { target, .. } = &*self.berth.link.borrow() {
                 core.machine
                     .handle_connect_failed(given_up(target, "the pool ended"));
             }
@@ -492,10 +490,10 @@ impl Drop for ClientActor {
         if !core.released
             && let Some(ending) = core.machine.ending()
         {
-            self.local.release(&self.client, ending);
+            self.berth.local.release(&self.client, ending);
             core.released = true;
         }
-        if let Some(lease) = &self.lease
+        if let Some(lease) = &self.berth.lease
             && let Some(memory) = core.machine.reclaim_slot()
         {
             lease.restore(memory);

@@ -1,7 +1,9 @@
 //! The thread that a connection lives on, and a way to its transport for those who run there.
 //!
-//! A session that shares its connection's thread can write at the end of its turn what it has sent
-//! meanwhile: one task poll less per request than waking the connection's actor to do it.
+//! A session that is a connection's own and shares its thread reads for itself when the socket wakes
+//! it, and writes at the end of its turn what it has sent meanwhile. The connection's actor then has
+//! nothing to do with most requests, which saves it two wakes for each. It stays in charge of all the
+//! rest: establishing, deadlines, closing, and the bytes of a session that is elsewhere or gone.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,11 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use slab::Slab;
 
+use crate::shard::{ReadSlot, ShardLocal, SlotLease};
+
 use super::actor::Link;
 
 thread_local! {
     static THREAD: Cell<u64> = const { Cell::new(0) };
-    static LINKS: RefCell<Slab<Rc<RefCell<Link>>>> = const { RefCell::new(Slab::new()) };
+    static BERTHS: RefCell<Slab<Rc<Berth>>> = const { RefCell::new(Slab::new()) };
 }
 
 /// Numbers threads; 0 is nobody's.
@@ -29,7 +33,23 @@ fn this_thread() -> u64 {
     })
 }
 
-/// Where a connection's link is found: on which thread, and where there.
+/// What a connection has on its thread.
+pub(super) struct Berth {
+    pub(super) link: RefCell<Link>,
+    pub(super) lease: Option<SlotLease>,
+    pub(super) local: Rc<ShardLocal>,
+}
+
+impl Berth {
+    /// What the connection reads into.
+    pub(super) fn read_slot(&self) -> ReadSlot<'_> {
+        self.lease
+            .as_ref()
+            .map_or_else(|| self.local.read_slot(), SlotLease::read_slot)
+    }
+}
+
+/// Where a connection's berth is found: on which thread, and where there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Home {
     thread: u64,
@@ -37,11 +57,11 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Registers a link on the calling thread.
-    pub(super) fn settle(link: Rc<RefCell<Link>>) -> Self {
+    /// Registers a berth on the calling thread.
+    pub(super) fn settle(berth: Rc<Berth>) -> Self {
         Self {
             thread: this_thread(),
-            key: LINKS.with_borrow_mut(|links| links.insert(link)),
+            key: BERTHS.with_borrow_mut(|berths| berths.insert(berth)),
         }
     }
 
@@ -49,8 +69,8 @@ impl Home {
     pub(super) fn leave(self) {
         if self.is_here() {
             // At the thread's own end the registry may be gone already.
-            let link = LINKS.try_with(|links| links.borrow_mut().try_remove(self.key));
-            drop(link);
+            let berth = BERTHS.try_with(|berths| berths.borrow_mut().try_remove(self.key));
+            drop(berth);
         }
     }
 
@@ -59,11 +79,11 @@ impl Home {
         self.thread == this_thread()
     }
 
-    /// The link, on its own thread only.
-    pub(super) fn link(self) -> Option<Rc<RefCell<Link>>> {
+    /// The berth, on its own thread only.
+    pub(super) fn berth(self) -> Option<Rc<Berth>> {
         if !self.is_here() {
             return None;
         }
-        LINKS.with_borrow(|links| links.get(self.key).cloned())
+        BERTHS.with_borrow(|berths| berths.get(self.key).cloned())
     }
 }

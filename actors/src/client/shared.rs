@@ -19,7 +19,7 @@ use crate::pool::Pool;
 use crate::server::ServerState;
 use crate::telemetry;
 
-use super::actor::{Link, write};
+use super::actor::{Link, read, write};
 use super::home::Home;
 use super::{Client, ClientActor};
 
@@ -61,8 +61,8 @@ pub(crate) struct Core {
     pub(super) session: Option<Waker>,
     /// Wakes the connection's actor.
     pub(super) driver: Option<Waker>,
-    /// Whether the actor waits for the socket to become readable.
-    pub(super) driver_reads: bool,
+    /// Whom the socket wakes when it becomes readable.
+    pub(super) reader: Reader,
     /// Until when the actor sleeps at most.
     pub(super) driver_sleeps: Option<Instant>,
     /// Whether a burst is with the session: never more than one.
@@ -101,7 +101,7 @@ impl Shared {
                 turn_at_home: false,
                 session: None,
                 driver: None,
-                driver_reads: false,
+                reader: Reader::Nobody,
                 driver_sleeps: None,
                 in_flight: false,
                 tickets: 0,
@@ -122,7 +122,10 @@ impl Shared {
         let mut core = self.lock();
         self.recall(&mut core, &mut now);
         let result = run(&mut core.machine, &mut now);
-        wake_if_needed(core);
+        // What a session commands in its turn is looked at when the turn ends.
+        if !core.is_own_turn() {
+            wake_if_needed(core);
+        }
         result
     }
 
@@ -139,20 +142,31 @@ impl Shared {
         }
         // What a session sends in its turn is written at the end of it; whoever else sends wakes the
         // actor. A send that passes the high mark tells so, which the session hears within its turn.
-        let waits = core.turn_at_home && core.home.is_some_and(Home::is_here);
-        if (was_empty && !waits) || (!core.in_flight && core.has_event()) {
+        if (was_empty && !core.is_own_turn()) || (!core.in_flight && core.has_event()) {
             wake(core);
         }
         Ok(value)
     }
 
-    /// Whether the connection's own session has been called to its events; if not, its waker will be
-    /// called when it is.
+    /// Whether there are events for the connection's own session; if not, its waker will be called when
+    /// there are. On the connection's own thread it reads for itself.
     pub(crate) fn is_called(&self, waker: &Waker) -> bool {
         let mut core = self.lock();
         match &core.session {
             Some(session) if session.will_wake(waker) => {}
             _ => core.session = Some(waker.clone()),
+        }
+        if core.reader == Reader::Session {
+            // Perhaps that is what woke it, and then nobody waits any more.
+            core.reader = Reader::Nobody;
+        }
+        if !core.in_flight && core.read_for_session(&mut Now::ask(clock)) {
+            core.in_flight = core.has_event();
+            if !core.in_flight {
+                wake_if_needed(core);
+                return false;
+            }
+            self.pool.pass();
         }
         core.begin_turn();
         core.in_flight
@@ -173,13 +187,19 @@ impl Shared {
             self.begun.store(0, Ordering::Release);
             return Some(Next::Many(batch));
         }
-        let next = core.poll_event(&mut now).map(Next::One);
+        let mut next = core.poll_event(&mut now);
+        if next.is_none() && core.turn_at_home {
+            core.write_at_home(&mut now);
+            if core.reader != Reader::Session && core.read_for_session(&mut now) {
+                next = core.poll_event(&mut now);
+            }
+        }
         if next.is_none() {
             core.in_flight = false;
-            core.end_turn(&mut now);
+            core.turn_at_home = false;
             wake_if_needed(core);
         }
-        next
+        next.map(Next::One)
     }
 
     /// Begins with the next frame of a batch; `None` if there is none left, or they were recalled.
@@ -204,7 +224,9 @@ impl Shared {
         let mut core = self.lock();
         self.recall(&mut core, &mut now);
         core.machine.give_back(back, &mut now);
-        core.end_turn(&mut now);
+        if std::mem::take(&mut core.turn_at_home) {
+            core.write_at_home(&mut now);
+        }
         wake_if_needed(core);
     }
 
@@ -253,6 +275,14 @@ impl Shared {
     }
 }
 
+/// Whom the socket wakes when it becomes readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Nobody,
+    Actor,
+    Session,
+}
+
 /// Stands behind every frame: nothing more can be begun with.
 const RECALLED: u32 = u32::MAX / 2;
 
@@ -290,19 +320,47 @@ impl Core {
         self.turn_at_home = self.in_flight && self.home.is_some_and(Home::is_here);
     }
 
-    /// Writes what the session has sent in its turn, if it ran on the connection's own thread. The
-    /// socket goes on waking the connection's actor.
-    fn end_turn(&mut self, now: &mut Now) {
-        if !std::mem::take(&mut self.turn_at_home) || self.machine.write_buffer_size() == 0 {
+    /// Whether the calling thread is in the session's turn, or could be: the session shares it.
+    fn is_own_turn(&self) -> bool {
+        self.turn_at_home && self.home.is_some_and(Home::is_here)
+    }
+
+    /// Writes what the session has sent, on the connection's own thread. The socket goes on waking the
+    /// connection's actor.
+    fn write_at_home(&mut self, now: &mut Now) {
+        if self.machine.write_buffer_size() == 0 {
             return;
         }
-        let link = self.home.and_then(Home::link);
-        if let (Some(link), Some(driver)) = (link, &self.driver)
-            && let Link::Up(transport) = &mut *link.borrow_mut()
+        let berth = self.home.and_then(Home::berth);
+        if let (Some(berth), Some(driver)) = (berth, &self.driver)
+            && let Link::Up(transport) = &mut *berth.link.borrow_mut()
         {
             let mut cx = TaskContext::from_waker(driver);
             write(&mut self.machine, transport.as_mut(), &mut cx, now);
         }
+    }
+
+    /// Reads what the connection's own session waits for, on the connection's own thread; from now on
+    /// the socket wakes the session itself. `false`: it does not wait for anything, or is elsewhere.
+    fn read_for_session(&mut self, now: &mut Now) -> bool {
+        if self.machine.read_wish() != ReadWish::Data {
+            return false;
+        }
+        let berth = self.home.and_then(Home::berth);
+        if let (Some(berth), Some(session)) = (berth, &self.session)
+            && let Link::Up(transport) = &mut *berth.link.borrow_mut()
+        {
+            let mut cx = TaskContext::from_waker(session);
+            let slot = berth.read_slot();
+            let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
+            self.reader = if waits {
+                Reader::Session
+            } else {
+                Reader::Nobody
+            };
+            return true;
+        }
+        false
     }
 
     /// Whether the actor has to look at the connection.
@@ -311,7 +369,7 @@ impl Core {
         machine.state() == ConnectionState::Closed
             || machine.is_cancelled()
             || machine.wants_finish()
-            || (!self.driver_reads && machine.read_wish() != ReadWish::Nothing)
+            || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())
             || machine.wants_round()
             || machine.poll_timeout().is_some_and(|deadline| {
