@@ -247,6 +247,11 @@ pub trait AsLine {
     fn wire(&self) -> Option<&[u8]> {
         None
     }
+
+    /// The block that [`wire`](Self::wire) lies in, if it can be shared instead of copied.
+    fn block(&self) -> Option<&Bytes> {
+        None
+    }
 }
 
 /// Goes out as it came in: with its own ending, or without one when it had none.
@@ -266,6 +271,11 @@ impl AsLine for Line {
         let whole = self.length + self.ending.as_bytes().len();
         (self.block.len() == whole).then_some(&self.block)
     }
+
+    #[inline]
+    fn block(&self) -> Option<&Bytes> {
+        Some(&self.block)
+    }
 }
 
 impl<T: AsLine + ?Sized> AsLine for &T {
@@ -282,6 +292,11 @@ impl<T: AsLine + ?Sized> AsLine for &T {
     #[inline]
     fn wire(&self) -> Option<&[u8]> {
         (**self).wire()
+    }
+
+    #[inline]
+    fn block(&self) -> Option<&Bytes> {
+        (**self).block()
     }
 }
 

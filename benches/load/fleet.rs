@@ -35,6 +35,8 @@ pub(crate) struct Tally {
     pub(crate) mismatches: u64,
     /// Connections that failed, that the server closed, or that never got their reply.
     pub(crate) lost: u64,
+    /// Why the first of those was lost.
+    fault: Option<io::Error>,
     /// From the first byte of a burst, or from the connect, to the last byte of its reply.
     pub(crate) latency: Histogram,
     /// From the first burst to the last reply.
@@ -121,8 +123,8 @@ impl Fleet {
         let mut waiting = who.len();
         for index in who.clone() {
             self.clients[index].start(begin);
-            if self.send(index).is_err() {
-                self.lose(index, &mut tally);
+            if let Err(fault) = self.send(index) {
+                self.lose(index, fault, &mut tally);
                 waiting -= 1;
             }
         }
@@ -131,7 +133,7 @@ impl Fleet {
             if count == 0 {
                 for index in who {
                     if self.clients[index].is_waiting() {
-                        self.lose(index, &mut tally);
+                        self.lose(index, io::ErrorKind::TimedOut.into(), &mut tally);
                     }
                 }
                 break;
@@ -146,7 +148,7 @@ impl Fleet {
                             continue;
                         }
                     }
-                    Err(_) => self.lose(ready.token, &mut tally),
+                    Err(fault) => self.lose(ready.token, fault, &mut tally),
                 }
                 waiting -= usize::from(was_waiting);
             }
@@ -172,8 +174,8 @@ impl Fleet {
             self.clients[index] = self.new_client(index)?;
         }
         self.clients[index].start(now);
-        if self.send(index).is_err() {
-            self.lose(index, tally);
+        if let Err(fault) = self.send(index) {
+            self.lose(index, fault, tally);
             return Ok(false);
         }
         Ok(true)
@@ -208,9 +210,10 @@ impl Fleet {
         }
     }
 
-    fn lose(&mut self, index: usize, tally: &mut Tally) {
+    fn lose(&mut self, index: usize, fault: io::Error, tally: &mut Tally) {
         let client = &mut self.clients[index];
         tally.lost += 1;
+        tally.fault.get_or_insert(fault);
         client.abandon();
         // A lost connection stays lost; that it may have left before is no news.
         let _ = self.poller.remove(&client.stream);
@@ -230,10 +233,12 @@ impl Tally {
             replies,
             mismatches,
             lost,
+            fault,
             ..
         } = self;
+        let fault = fault.map(|fault| format!(" ({fault})")).unwrap_or_default();
         Err(io::Error::other(format!(
-            "{lost} connections lost, {mismatches} replies altered, {replies} replies"
+            "{lost} connections lost{fault}, {mismatches} replies altered, {replies} replies"
         )))
     }
 }

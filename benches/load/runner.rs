@@ -172,18 +172,22 @@ fn take_slice(
     calibrator: &mut Calibrator,
 ) -> io::Result<Slice> {
     if !scenario.wants_quiet() {
-        let server = Server::start(spec, options.cores.server)?;
-        let figures = scenario.run(&server, options.slice)?;
+        let mut server = Server::start(spec, options.cores.server)?;
+        let figures = scenario
+            .run(&server, options.slice)
+            .map_err(|fault| server.explain(fault))?;
         return Ok(Slice {
             figures,
             conditions: None,
         });
     }
     let before = wait_for_fast_core(calibrator)?;
-    let server = Server::start(spec, options.cores.server)?;
+    let mut server = Server::start(spec, options.cores.server)?;
     let (begin, watched) = (Instant::now(), [server.pid(), std::process::id()]);
     let [server_before, load_before] = watched.map(cpu_time);
-    let figures = scenario.run(&server, options.slice)?;
+    let figures = scenario
+        .run(&server, options.slice)
+        .map_err(|fault| server.explain(fault))?;
     let [server_after, load_after] = watched.map(cpu_time);
     let waited = (server_after? - server_before?)
         .waited

@@ -75,6 +75,14 @@ impl Server {
         Ok(server)
     }
 
+    /// Adds to a fault of a scenario that the server has ended, if it has.
+    pub(crate) fn explain(&mut self, fault: io::Error) -> io::Error {
+        match self.child.try_wait() {
+            Ok(Some(status)) => io::Error::other(format!("{fault}; the server ended, {status}")),
+            _ => fault,
+        }
+    }
+
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

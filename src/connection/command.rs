@@ -16,7 +16,7 @@ use crate::receive::Receive;
 
 use super::inbound::Armed;
 use super::state::{ReadHalf, State, WriteHalf};
-use super::{Connection, Event, Interests, SendSlot};
+use super::{Connection, Event, Interests, SendSlot, outbox};
 
 impl Connection {
     /// Says which events the session handles. What it does not handle is not produced.
@@ -150,7 +150,10 @@ impl Connection {
         let wake = self.outbox.is_empty();
         let length = if let Some(wire) = line.wire() {
             self.check_send(wire.len(), token)?;
-            self.outbox.copy(wire);
+            match line.block() {
+                Some(block) if wire.len() > outbox::COALESCE => self.outbox.push(block),
+                _ => self.outbox.copy(wire),
+            }
             wire.len()
         } else {
             let ending = line.ending().unwrap_or(self.config.line_ending).as_bytes();

@@ -12,7 +12,7 @@ use crate::payload::Payload;
 use super::spare;
 
 /// Payloads up to this size are copied behind one another; larger ones are queued as they are.
-const COALESCE: usize = 4 * 1024;
+pub(super) const COALESCE: usize = 4 * 1024;
 /// A coalesced chunk does not grow beyond this; then the next one begins.
 const CHUNK: usize = 64 * 1024;
 /// The least that a new chunk is made for.
