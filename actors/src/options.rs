@@ -356,8 +356,8 @@ pub trait ConnectionOptions: Sized {
         self
     }
 
-    /// Closes the connection when nothing was received for so long, not counting the time in which
-    /// nothing was to be received. Default: never.
+    /// Closes the connection when nothing was received for so long; if nothing was to be received when
+    /// the time is up, it starts anew. Default: never.
     #[must_use]
     fn idle_read_timeout(mut self, after: Duration) -> Self {
         let action = IdleAction::Close;
