@@ -1,8 +1,8 @@
 //! How a user's actor is attached to a connection.
 //!
 //! A session handles the events that it wants as ordinary actix messages. [`session!`](crate::session!)
-//! finds out which at compile time and receives them in bursts: one mailbox hop for all that one
-//! wake brought. What a session does not handle is never produced.
+//! finds out which at compile time; the session then takes them in turns (see `turn`), all that one
+//! wake brought at once. What a session does not handle is never produced.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -65,7 +65,7 @@ pub(crate) struct Core {
     pub(super) reader: Reader,
     /// Until when the actor sleeps at most.
     pub(super) driver_sleeps: Option<Instant>,
-    /// Whether a burst is with the session: never more than one.
+    /// Whether the session has been called to a turn: never to more than one.
     pub(super) in_flight: bool,
     /// Events that are with shared handlers.
     pub(super) tickets: u32,
@@ -177,7 +177,7 @@ impl Shared {
         self.lock().begin_turn();
     }
 
-    /// The next event for the session, or several. `None` ends its turn: the burst is over.
+    /// The next event for the session, or several. `None` ends its turn.
     pub(crate) fn next_event(&self, back: Permit) -> Option<Next> {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
@@ -218,7 +218,7 @@ impl Shared {
         }
     }
 
-    /// A turn is interrupted; the burst will come again.
+    /// A turn is interrupted; the session comes back to it.
     pub(crate) fn interrupt_turn(&self, back: Permit) {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
