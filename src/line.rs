@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use memchr::memchr;
 
+use crate::connection::Frames;
 use crate::encoding::{Encoding, Undecodable};
 use crate::frame::LineRule;
 
@@ -25,12 +27,20 @@ use crate::frame::LineRule;
 /// ```
 #[derive(Clone)]
 pub struct Line {
-    /// The body, and perhaps what stood behind it.
-    block: Bytes,
+    source: Source,
     /// Bytes of the body.
     length: usize,
     ending: LineEnding,
     encoding: Encoding,
+}
+
+/// What the bytes of a line lie in.
+#[derive(Clone)]
+enum Source {
+    /// The body, and perhaps what stood behind it.
+    Own(Bytes),
+    /// A batch of lines, in which this one has its body and its ending at `start`.
+    Batch { frames: Arc<Frames>, start: usize },
 }
 
 /// How a line ended, or is to end. The default is LF.
@@ -52,7 +62,7 @@ impl Line {
     pub const fn new(body: Bytes, ending: LineEnding, encoding: Encoding) -> Self {
         Self {
             length: body.len(),
-            block: body,
+            source: Source::Own(body),
             ending,
             encoding,
         }
@@ -69,7 +79,7 @@ impl Line {
         match rule {
             LineRule::StripAllCr => Self::new(without_crs(frame, length), ending, encoding),
             LineRule::Lenient | LineRule::CrLf | LineRule::Lf => Self {
-                block: frame,
+                source: Source::Own(frame),
                 length,
                 ending,
                 encoding,
@@ -77,24 +87,58 @@ impl Line {
         }
     }
 
+    /// The line of so many bytes, its ending included, at `start` in a batch.
+    #[inline]
+    pub(crate) fn from_batch(
+        frames: &Arc<Frames>,
+        (start, total): (usize, usize),
+        ending: LineEnding,
+        (rule, encoding): (LineRule, Encoding),
+    ) -> Self {
+        if matches!(rule, LineRule::StripAllCr) {
+            let frame = frames.block().slice(start..start + total);
+            return Self::from_cut(frame, ending, rule, encoding);
+        }
+        Self {
+            source: Source::Batch {
+                frames: Arc::clone(frames),
+                start,
+            },
+            length: total - ending.as_bytes().len(),
+            ending,
+            encoding,
+        }
+    }
+
     /// The body, without its ending.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.block[..self.length]
+        match &self.source {
+            Source::Own(block) => &block[..self.length],
+            Source::Batch { frames, start } => &frames.block()[*start..*start + self.length],
+        }
     }
 
     /// The body as a block that is cheap to clone.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.block.slice(..self.length)
+        match &self.source {
+            Source::Own(block) => block.slice(..self.length),
+            Source::Batch { frames, start } => frames.block().slice(*start..*start + self.length),
+        }
     }
 
     /// The body alone.
     #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
-        self.block.truncate(self.length);
-        self.block
+    pub fn into_bytes(self) -> Bytes {
+        match self.source {
+            Source::Own(mut block) => {
+                block.truncate(self.length);
+                block
+            }
+            Source::Batch { .. } => self.to_bytes(),
+        }
     }
 
     /// How it ended.
@@ -138,7 +182,7 @@ impl Line {
     #[must_use]
     pub fn detached(&self) -> Self {
         Self {
-            block: Bytes::copy_from_slice(self.as_bytes()),
+            source: Source::Own(Bytes::copy_from_slice(self.as_bytes())),
             ..*self
         }
     }
@@ -248,8 +292,8 @@ pub trait AsLine {
         None
     }
 
-    /// The block that [`wire`](Self::wire) lies in, if it can be shared instead of copied.
-    fn block(&self) -> Option<&Bytes> {
+    /// The bytes of [`wire`](Self::wire), shared instead of copied, where that is possible.
+    fn block(&self) -> Option<Bytes> {
         None
     }
 }
@@ -269,12 +313,18 @@ impl AsLine for Line {
     #[inline]
     fn wire(&self) -> Option<&[u8]> {
         let whole = self.length + self.ending.as_bytes().len();
-        (self.block.len() == whole).then_some(&self.block)
+        match &self.source {
+            Source::Own(block) => (block.len() == whole).then_some(block),
+            Source::Batch { frames, start } => Some(&frames.block()[*start..*start + whole]),
+        }
     }
 
-    #[inline]
-    fn block(&self) -> Option<&Bytes> {
-        Some(&self.block)
+    fn block(&self) -> Option<Bytes> {
+        let whole = self.length + self.ending.as_bytes().len();
+        match &self.source {
+            Source::Own(block) => (block.len() == whole).then(|| block.clone()),
+            Source::Batch { frames, start } => Some(frames.block().slice(*start..*start + whole)),
+        }
     }
 }
 
@@ -294,8 +344,7 @@ impl<T: AsLine + ?Sized> AsLine for &T {
         (**self).wire()
     }
 
-    #[inline]
-    fn block(&self) -> Option<&Bytes> {
+    fn block(&self) -> Option<Bytes> {
         (**self).block()
     }
 }

@@ -212,6 +212,7 @@ macro_rules! __session_impl {
                     <$crate::__private::Probe<$session, $crate::message::$event>>::HANDLES,
                 ))*;
 
+            #[inline(always)]
             fn dispatch(
                 &mut self,
                 event: $crate::message::ClientEvent,

@@ -12,10 +12,10 @@ use std::task::{Context as TaskContext, Poll};
 
 use actix::{ActorContext, ActorFuture, AsyncContext, Context, Message};
 use switchboard_core::Cause;
-use switchboard_core::connection::Permit;
+use switchboard_core::connection::{FrameKind, Permit};
 
 use crate::client::{Client, Next, SharedEvent};
-use crate::message::ClientEvent;
+use crate::message::{ClientEvent, DataReceived, LineReceived, MessageReceived};
 use crate::session::Session;
 use crate::supervisor::text_of;
 
@@ -71,40 +71,92 @@ fn take_turn<S: Session>(
     current: &mut Option<&'static str>,
     over: &mut bool,
 ) -> Turn {
-    let shared = &client.shared;
-    let mut back = Permit::NONE;
-    let mut batch = None;
-    for _ in 0..TURN {
-        let begun = batch.as_ref().and_then(|batch| shared.begin_frame(batch));
-        let (event, permit) = match begun {
-            Some((event, permit)) => (event, back.join(permit)),
-            None => match shared.next_event(std::mem::replace(&mut back, Permit::NONE)) {
-                None => return Turn::Done,
-                Some(Next::One(one)) => {
-                    batch = None;
-                    one
-                }
-                Some(Next::Many(frames)) => {
-                    batch = Some(frames);
-                    continue;
-                }
+    let id = client.id();
+    let mut seat = Seated {
+        client,
+        session,
+        ctx,
+        current,
+        back: Permit::NONE,
+        left: TURN,
+    };
+    while seat.goes_on() {
+        match client.shared.next_event(std::mem::take(&mut seat.back)) {
+            None => return Turn::Done,
+            Some(Next::One((event, permit))) => {
+                *over |= matches!(
+                    event,
+                    SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
+                );
+                seat.handle(ClientEvent::from_core(event, client), permit);
+            }
+            Some(Next::Many(batch)) => match batch.kind() {
+                FrameKind::Line => seat.handle_all(|position| {
+                    let (line, permit) = batch.line(position)?;
+                    Some((
+                        ClientEvent::LineReceived(LineReceived::new(id, line)),
+                        permit,
+                    ))
+                }),
+                FrameKind::Data => seat.handle_all(|position| {
+                    let (data, permit) = batch.body(position)?;
+                    Some((
+                        ClientEvent::DataReceived(DataReceived::new(id, data)),
+                        permit,
+                    ))
+                }),
+                FrameKind::Message => seat.handle_all(|position| {
+                    let (message, permit) = batch.body(position)?;
+                    Some((
+                        ClientEvent::MessageReceived(MessageReceived::new(id, message)),
+                        permit,
+                    ))
+                }),
             },
-        };
-        back = permit;
-        *over |= matches!(
-            event,
-            SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
-        );
-        let event = ClientEvent::from_core(event, client);
-        *current = Some(event.name());
-        session.dispatch(event, ctx);
-        if ctx.waiting() {
-            // The handler waits for something: what follows must wait for it too.
-            break;
         }
     }
-    shared.interrupt_turn(back);
+    // Others come first, or the handler waits for something and what follows must wait for it too.
+    client.shared.interrupt_turn(seat.back);
     Turn::Later
+}
+
+/// A session in its turn.
+struct Seated<'a, S: Session> {
+    client: &'a Client,
+    session: &'a mut S,
+    ctx: &'a mut Context<S>,
+    /// The event that is being handled.
+    current: &'a mut Option<&'static str>,
+    /// What was handled and not yet given back.
+    back: Permit,
+    /// How many events may still be handled.
+    left: usize,
+}
+
+impl<S: Session> Seated<'_, S> {
+    #[inline]
+    fn goes_on(&self) -> bool {
+        self.left > 0 && !self.ctx.waiting()
+    }
+
+    /// Handles the frames of a batch, as many as nobody recalls.
+    #[inline(always)]
+    fn handle_all(&mut self, frame: impl Fn(usize) -> Option<(ClientEvent, Permit)>) {
+        let mut claimed = 0;
+        while self.goes_on()
+            && let Some((event, permit)) = frame(self.client.shared.begin_frame(&mut claimed))
+        {
+            self.handle(event, permit);
+        }
+    }
+
+    #[inline(always)]
+    fn handle(&mut self, event: ClientEvent, permit: Permit) {
+        self.left -= 1;
+        self.back = self.back.join(permit);
+        *self.current = Some(event.name());
+        self.session.dispatch(event, self.ctx);
+    }
 }
 
 /// Takes the turns of a session that is a connection's own, inside the session's context. A handler

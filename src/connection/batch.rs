@@ -15,12 +15,55 @@ use crate::line::{Line, LineEnding};
 #[derive(Debug, Clone)]
 pub struct Batch(Arc<Frames>);
 
+/// The machine's own view of a batch that is with the session.
 #[derive(Debug)]
-struct Frames {
+pub(super) struct Lent {
+    batch: Batch,
+    /// Frames from here on were recalled.
+    end: usize,
+}
+
+impl Lent {
+    pub(super) fn new(batch: Batch) -> Self {
+        let end = batch.len();
+        Self { batch, end }
+    }
+
+    /// Takes back the frames from this position on: their bytes, and the credit that they took.
+    pub(super) fn recall(&mut self, position: usize) -> (Bytes, Permit) {
+        let end = self.end;
+        self.end = position.min(end);
+        let (from, to) = (self.batch.start(self.end), self.batch.start(end));
+        let rest = self.batch.0.block.slice(from..to);
+        (rest, Permit::many(end - self.end, to - from))
+    }
+}
+
+/// What the frames of a [`Batch`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    /// Lines.
+    Line,
+    /// Data.
+    Data,
+    /// Messages.
+    Message,
+}
+
+/// A block of input, and where the frames lie in it.
+#[derive(Debug)]
+pub(crate) struct Frames {
     block: Bytes,
     form: Form,
     /// Where each frame begins, and how it is cut.
     cuts: Vec<(usize, Cut)>,
+}
+
+impl Frames {
+    #[inline]
+    pub(crate) const fn block(&self) -> &Bytes {
+        &self.block
+    }
 }
 
 impl Batch {
@@ -40,25 +83,46 @@ impl Batch {
         self.0.cuts.is_empty()
     }
 
-    /// The frame at this position, with the credit that it took; `None` behind the last one.
+    /// What its frames are.
     #[inline]
     #[must_use]
-    pub fn get(&self, position: usize) -> Option<(Event, Permit)> {
-        let (start, cut) = self.0.cuts.get(position).copied()?;
-        let frame = self.0.block.slice(start..start + cut.total());
-        Some((self.0.form.event(frame, cut), Permit::one(cut.total())))
+    pub fn kind(&self) -> FrameKind {
+        match self.0.form {
+            Form::Line { .. } => FrameKind::Line,
+            Form::Data => FrameKind::Data,
+            Form::Message => FrameKind::Message,
+        }
     }
 
-    /// All bytes from the frame at this position on, and the credit that those frames took.
-    pub(super) fn rest(&self, position: usize) -> (Bytes, Permit) {
-        match self.0.cuts.get(position) {
-            None => (Bytes::new(), Permit::NONE),
-            Some(&(start, _)) => {
-                let rest = self.0.block.slice(start..);
-                let permit = Permit::many(self.len() - position, rest.len());
-                (rest, permit)
-            }
-        }
+    /// The line at this position of a batch of lines, with the credit that it took; `None` behind the
+    /// last one.
+    #[inline]
+    #[must_use]
+    pub fn line(&self, position: usize) -> Option<(Line, Permit)> {
+        let Form::Line { rule, encoding } = self.0.form else {
+            return None;
+        };
+        let (start, cut) = *self.0.cuts.get(position)?;
+        let ending = LineEnding::of_discarded(cut.discard);
+        let place = (start, cut.total());
+        let line = Line::from_batch(&self.0, place, ending, (rule, encoding));
+        Some((line, Permit::one(cut.total())))
+    }
+
+    /// The body of the frame at this position, with the credit that it took; `None` behind the last
+    /// one.
+    #[inline]
+    #[must_use]
+    pub fn body(&self, position: usize) -> Option<(Bytes, Permit)> {
+        let (start, cut) = *self.0.cuts.get(position)?;
+        let frame = self.0.block.slice(start..start + cut.total());
+        Some((body(frame, cut), Permit::one(cut.total())))
+    }
+
+    /// Where the frame at this position begins in the block; its end behind the last one.
+    fn start(&self, position: usize) -> usize {
+        let cut = self.0.cuts.get(position);
+        cut.map_or(self.0.block.len(), |&(start, _)| start)
     }
 }
 

@@ -150,8 +150,8 @@ impl Connection {
         let wake = self.outbox.is_empty();
         let length = if let Some(wire) = line.wire() {
             self.check_send(wire.len(), token)?;
-            match line.block() {
-                Some(block) if wire.len() > outbox::COALESCE => self.outbox.push(block),
+            match (wire.len() > outbox::COALESCE).then(|| line.block()) {
+                Some(Some(block)) => self.outbox.push(block),
                 _ => self.outbox.copy(wire),
             }
             wire.len()

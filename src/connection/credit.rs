@@ -40,6 +40,11 @@ impl Permit {
         bytes: 0,
     };
 
+    /// How many frames it is for.
+    pub(super) const fn frames(self) -> u32 {
+        self.frames
+    }
+
     /// Whether it stands for nothing.
     #[must_use]
     pub const fn is_none(self) -> bool {

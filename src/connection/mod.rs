@@ -41,11 +41,13 @@ use crate::frame::FrameError;
 use crate::reason::ClosedDetail;
 use crate::receive::Receive;
 
-pub use batch::Batch;
+pub(crate) use batch::Frames;
+pub use batch::{Batch, FrameKind};
 pub use credit::Permit;
 pub use event::{Event, Interests};
 pub use state::ConnectionState;
 
+use batch::Lent;
 use credit::Credit;
 use inbound::{Armed, Inbound};
 use outbox::Outbox;
@@ -63,7 +65,7 @@ pub struct Connection {
     timers: Timers,
     credit: Credit,
     /// Frames that were taken at once and may still be recalled.
-    batch: Option<Batch>,
+    batch: Option<Lent>,
     /// A broken framing rule, found while frames before it are still with the session.
     fault: Option<FrameError>,
     /// Events that are not frames. Bounded by the sends that may wait for a notice.

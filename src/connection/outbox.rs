@@ -15,6 +15,10 @@ use super::spare;
 pub(super) const COALESCE: usize = 4 * 1024;
 /// A coalesced chunk does not grow beyond this; then the next one begins.
 const CHUNK: usize = 64 * 1024;
+/// How many bytes are lent out for one write. A connection that always has more than one segment
+/// waiting is paced by the system where it uses BBR, at a timer's cost for each segment; the
+/// segments of loopback have just under 64 KiB.
+const WRITE_AT_ONCE: usize = 32 * 1024;
 /// The least that a new chunk is made for.
 const LEAST_CHUNK: usize = 256;
 /// How many queued sends with a token may be without a handled notice.
@@ -206,23 +210,28 @@ impl Outbox {
 
     /// Lends out the front of the queue for one vectored write; returns how many slices were set.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let tail = &self.tail[self.tail_taken..];
         if self.queue.is_empty() {
-            if let ([slot, ..], true) = (&mut *slices, self.size > 0) {
-                *slot = IoSlice::new(&self.tail[self.tail_taken..]);
-                return 1;
-            }
-            return 0;
+            let ([slot, ..], false) = (slices, tail.is_empty()) else {
+                return 0;
+            };
+            *slot = IoSlice::new(&tail[..tail.len().min(WRITE_AT_ONCE)]);
+            return 1;
         }
         let chunks = self
             .queue
             .iter()
             .map(Chunk::rest)
-            .chain([&self.tail[self.tail_taken..]])
+            .chain([tail])
             .filter(|chunk| !chunk.is_empty());
-        let mut count = 0;
+        let (mut count, mut left) = (0, WRITE_AT_ONCE);
         for (slot, chunk) in slices.iter_mut().zip(chunks) {
-            *slot = IoSlice::new(chunk);
+            *slot = IoSlice::new(&chunk[..chunk.len().min(left)]);
             count += 1;
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
         }
         count
     }
@@ -324,6 +333,23 @@ mod tests {
         let _ = outbox.advance(5);
         assert_eq!(outbox.tail.capacity(), 0);
         assert_eq!(outbox.queue.capacity(), 0);
+    }
+
+    #[test]
+    fn one_write_is_lent_a_bounded_part() {
+        let mut outbox = Outbox::new(1 << 20, 1 << 20, 1 << 20);
+        let mut queued = 0;
+        for length in [WRITE_AT_ONCE + 5, 100, 40_000, 3000] {
+            outbox.push(vec![7; length]);
+            queued += length;
+        }
+        let mut writes = Vec::new();
+        while !outbox.is_empty() {
+            let lent = front(&outbox, usize::MAX).len();
+            writes.push(lent);
+            let _ = outbox.advance(lent);
+        }
+        assert_eq!(writes, [32_768, 32_768, queued - 65_536]);
     }
 
     /// AIO-09, AIO-11.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::now::Now;
 
+use super::batch::Lent;
 use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
 use super::{Batch, Connection, Ending, Event, Permit, ReadWish};
 
@@ -175,30 +176,30 @@ impl Connection {
         self.frames_in += batch.len() as u64;
         // The credit of each comes back with it.
         let _ = self.credit.take(permit);
-        self.batch = Some(batch.clone());
+        self.batch = Some(Lent::new(batch.clone()));
         let outcome = self.inbound.scan();
         self.framed(outcome, now);
         Some(batch)
     }
 
-    /// Whether frames that were taken at once could still be recalled.
+    /// Whether the session is at a batch, so that frames could still be recalled.
     #[must_use]
     pub const fn has_batch(&self) -> bool {
         self.batch.is_some()
     }
 
     /// The frames of the last batch from this position on were not begun with: they come back, as if
-    /// they had not been taken. At its end that is none.
+    /// they had not been taken. Those before it stay with the session, until it
+    /// [ends](Self::end_batch) the batch or more is recalled.
     pub fn recall(&mut self, position: usize, now: &mut Now) {
-        let Some(batch) = self.batch.take() else {
+        let Some(lent) = &mut self.batch else {
             return;
         };
-        let (rest, permit) = batch.rest(position);
+        let (rest, permit) = lent.recall(position);
         if rest.is_empty() {
             return;
         }
-        let position = position.min(batch.len());
-        self.frames_in -= (batch.len() - position) as u64;
+        self.frames_in -= u64::from(permit.frames());
         self.put_back(&rest);
         self.fault = None;
         self.credit.give_back(permit);
@@ -206,6 +207,13 @@ impl Connection {
             let outcome = self.inbound.scan();
             self.framed(outcome, now);
         }
+    }
+
+    /// The session is at the end of the last batch, or gives up what it has not begun with: that comes
+    /// back, and the next batch may be taken.
+    pub fn end_batch(&mut self, position: usize, now: &mut Now) {
+        self.recall(position, now);
+        self.batch = None;
     }
 
     /// The driver looks again: levels of readiness mode may be told once more.

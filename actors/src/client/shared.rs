@@ -20,7 +20,7 @@ use crate::server::ServerState;
 use crate::telemetry;
 
 use super::actor::{Link, read, write};
-use super::home::Home;
+use super::home::{Home, this_thread};
 use super::{Client, ClientActor};
 
 /// One connection, as seen from all sides.
@@ -34,8 +34,10 @@ pub(crate) struct Shared {
     pub(super) local_addr: OnceLock<SocketAddr>,
     pub(super) peer_addr: OnceLock<SocketAddr>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
-    /// How many frames of the batch that is with the session were begun with; [`RECALLED`] once the
+    /// How many frames of the batch that is with the session it has claimed; [`RECALLED`] once the
     /// rest was taken back.
+    claimed: AtomicU32,
+    /// How many of them it has begun with: for the session's own thread only.
     begun: AtomicU32,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
@@ -55,6 +57,8 @@ pub(crate) struct Core {
     session_failed: bool,
     /// Where the connection's link is; set by its actor.
     pub(super) home: Option<Home>,
+    /// The thread of the session that is at a batch.
+    batch_thread: u64,
     /// Whether the session is in its turn on the connection's own thread: it writes at the end.
     turn_at_home: bool,
     /// Wakes the session, if it is the connection's own.
@@ -92,12 +96,14 @@ impl Shared {
             local_addr: local_addr.map(OnceLock::from).unwrap_or_default(),
             peer_addr: peer_addr.map(OnceLock::from).unwrap_or_default(),
             actor: OnceLock::new(),
+            claimed: AtomicU32::new(RECALLED),
             begun: AtomicU32::new(RECALLED),
             core: Mutex::new(Core {
                 machine,
                 session_gone: false,
                 session_failed: false,
                 home: None,
+                batch_thread: 0,
                 turn_at_home: false,
                 session: None,
                 driver: None,
@@ -184,7 +190,9 @@ impl Shared {
         self.recall(&mut core, &mut now);
         core.machine.give_back(back, &mut now);
         if let Some(batch) = core.machine.poll_batch(&mut now) {
-            self.begun.store(0, Ordering::Release);
+            core.batch_thread = this_thread();
+            self.begun.store(0, Ordering::Relaxed);
+            self.claimed.store(0, Ordering::Release);
             return Some(Next::Many(batch));
         }
         let mut next = core.poll_event(&mut now);
@@ -202,19 +210,35 @@ impl Shared {
         next.map(Next::One)
     }
 
-    /// Begins with the next frame of a batch; `None` if there is none left, or they were recalled.
+    /// Begins with the next frame of the batch: its position, which is behind the last one if there is
+    /// none left, or if they were recalled. `claimed` is how many the session has claimed.
     #[inline]
-    pub(crate) fn begin_frame(&self, batch: &Batch) -> Option<(SharedEvent, Permit)> {
-        let position = self.begun.fetch_add(1, Ordering::AcqRel);
-        batch.get(position as usize)
+    pub(crate) fn begin_frame(&self, claimed: &mut u32) -> usize {
+        let position = self.begun.load(Ordering::Relaxed);
+        if position == *claimed {
+            if self.claimed.fetch_add(CLAIM, Ordering::AcqRel) >= RECALLED {
+                return RECALLED as usize;
+            }
+            *claimed += CLAIM;
+        }
+        if position < RECALLED {
+            self.begun.store(position + 1, Ordering::Relaxed);
+        }
+        position as usize
     }
 
     /// Takes back the frames that were taken at once and not begun with, so that what is commanded
-    /// meets the connection as it is.
+    /// meets the connection as it is. From another thread those that the session has claimed stay.
     fn recall(&self, core: &mut Core, now: &mut Now) {
-        if core.machine.has_batch() {
-            let begun = self.begun.swap(RECALLED, Ordering::AcqRel);
-            core.machine.recall(begun as usize, now);
+        if !core.machine.has_batch() {
+            return;
+        }
+        let claimed = self.claimed.swap(RECALLED, Ordering::AcqRel);
+        if core.batch_thread == this_thread() {
+            let begun = self.begun.swap(RECALLED, Ordering::Relaxed);
+            core.machine.end_batch(begun as usize, now);
+        } else {
+            core.machine.recall(claimed as usize, now);
         }
     }
 
@@ -285,6 +309,8 @@ pub(super) enum Reader {
 
 /// Stands behind every frame: nothing more can be begun with.
 const RECALLED: u32 = u32::MAX / 2;
+/// How many frames a session claims in one go.
+const CLAIM: u32 = 8;
 
 /// What a session gets next.
 pub(crate) enum Next {

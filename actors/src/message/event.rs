@@ -155,7 +155,6 @@ impl PeerFinished {
 
 impl ClientEvent {
     /// The typed message for what the machine told.
-    #[inline]
     pub(crate) fn from_core(event: CoreEvent, handle: &Client) -> Self {
         let client = handle.id();
         match event {

@@ -50,6 +50,27 @@ fn what_was_not_begun_with_comes_back_in_front_of_what_came_since() {
     assert_eq!(wire.told(), ["line c", "line def"]);
 }
 
+/// Another thread recalls what the session has not claimed; later the session gives up the rest.
+#[test]
+fn a_batch_may_be_recalled_in_parts() {
+    let mut wire = busy_with(1, config(|_| {}));
+    wire.peer_sends("a\nb\nc\nd\ne");
+    assert_eq!(wire.told(), ["line a"]);
+    for (position, frames_out, unread) in [(3, 3, 3), (9, 3, 3), (2, 2, 5), (3, 2, 5)] {
+        wire.machine.recall(position, &mut wire.now());
+        assert!(wire.machine.has_batch());
+        assert_eq!(wire.machine.frames_out(), frames_out);
+        assert_eq!(wire.machine.snapshot().unread, unread);
+        assert_eq!(wire.machine.snapshot().frames_in, u64::from(frames_out));
+    }
+    wire.peer_sends("f\n");
+    wire.recall();
+    assert_eq!(wire.machine.frames_out(), 1);
+    wire.at_once = 9;
+    wire.drive();
+    assert_eq!(wire.told(), ["line b", "line c", "line d", "line ef"]);
+}
+
 #[test]
 fn the_credit_bounds_what_is_taken_at_once() {
     let mut wire = busy_with(9, config(|config| config.read_credit = 3));
@@ -80,7 +101,7 @@ fn what_is_counted_or_timed_is_taken_one_by_one_and_notices_come_first() {
     assert!(wire.machine.poll_notice().is_some());
     let batch = wire.machine.poll_batch(&mut now).unwrap();
     assert_eq!(batch.len(), 2);
-    assert!(!batch.is_empty() && batch.get(2).is_none());
+    assert!(!batch.is_empty() && batch.line(2).is_none() && batch.body(2).is_none());
     assert!(wire.machine.poll_batch(&mut now).is_none(), "one at a time");
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Batch, Connection, ConnectionState, Event, Interests, Permit, ReadWish};
+use super::{Batch, Connection, ConnectionState, Event, FrameKind, Interests, Permit, ReadWish};
 use crate::config::ConnectionConfig;
 use crate::error::{ArmError, ConnectError, ConnectPhase};
 use crate::id::Token;

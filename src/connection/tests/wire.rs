@@ -254,7 +254,7 @@ impl Wire {
             return;
         };
         for _ in 0..most {
-            let Some((event, permit)) = batch.get(begun) else {
+            let Some((event, permit)) = frame(&batch, begun) else {
                 break;
             };
             begun += 1;
@@ -266,7 +266,7 @@ impl Wire {
     /// The session is done with what it has begun with; the rest comes back.
     pub(super) fn recall(&mut self) {
         if let Some((_, begun)) = self.held.take() {
-            self.machine.recall(begun, &mut self.now());
+            self.machine.end_batch(begun, &mut self.now());
             assert!(!self.machine.has_batch());
         }
     }
@@ -420,5 +420,23 @@ fn in_words(event: &Event) -> String {
         Event::Writable => "writable".into(),
         Event::Closed(detail) => format!("closed: {detail}"),
         Event::ConnectFailed(error) => format!("connect failed: {:?}", error.kind),
+    }
+}
+
+/// The frame at this position of a batch.
+pub(super) fn frame(batch: &Batch, position: usize) -> Option<(Event, Permit)> {
+    match batch.kind() {
+        FrameKind::Line => {
+            let (line, permit) = batch.line(position)?;
+            Some((Event::Line(line), permit))
+        }
+        FrameKind::Data => {
+            let (data, permit) = batch.body(position)?;
+            Some((Event::Data(data), permit))
+        }
+        FrameKind::Message => {
+            let (message, permit) = batch.body(position)?;
+            Some((Event::Message(message), permit))
+        }
     }
 }
