@@ -13,6 +13,8 @@ mod session;
 mod shard;
 mod supervisor;
 pub mod telemetry;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod transport;
 mod turn;
 
