@@ -25,8 +25,7 @@ use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::server::Server;
 use crate::session::{IntoSession, Seat, make_session};
 use crate::shard::{
-    CountTotals, FindClient, ListClients, OpenListener, OpenOutbound, ShardActor, ShardHandle,
-    StopShard,
+    Count, FindClient, ListClients, OpenListener, OpenOutbound, ShardActor, ShardHandle, StopShard,
 };
 use crate::telemetry;
 use crate::transport::{Network, TcpNetwork};
@@ -237,6 +236,8 @@ pub struct PoolStatus {
     pub shards: usize,
     /// Its listeners that listen.
     pub servers: usize,
+    /// The actors of its connections: one for each, and one for each session of its own.
+    pub actors: usize,
     /// Its counters.
     pub totals: Totals,
 }
@@ -421,13 +422,15 @@ impl Pool {
             running: self.is_running(),
             shards: self.inner.shards.len(),
             servers: 0,
+            actors: 0,
             totals: Totals::default(),
         };
         for shard in &self.inner.shards {
-            let counted = shard.address.send(CountTotals).await;
-            let (servers, totals) = counted.map_err(|_| PoolStopped)?;
-            status.servers += servers;
-            status.totals.add(&totals);
+            let census = shard.address.send(Count).await;
+            let census = census.map_err(|_| PoolStopped)?;
+            status.servers += census.servers;
+            status.actors += census.actors;
+            status.totals.add(&census.totals);
         }
         Ok(status)
     }

@@ -244,8 +244,9 @@ impl ShardLocal {
         }
     }
 
+    /// The connections here, in the order in which they were opened.
     fn clients(&self) -> Vec<Client> {
-        self.registry.borrow().values().cloned().collect()
+        in_order(&self.registry.borrow())
     }
 
     fn totals(&self) -> Totals {
@@ -258,6 +259,13 @@ impl ShardLocal {
         }
         totals
     }
+}
+
+/// What is done to all of them is done in the same order each time.
+fn in_order(registry: &HashMap<ClientId, Client>) -> Vec<Client> {
+    let mut clients: Vec<_> = registry.values().cloned().collect();
+    clients.sort_unstable_by_key(Client::id);
+    clients
 }
 
 /// A slot that is read into.
@@ -333,6 +341,10 @@ impl Crew {
     pub(crate) fn join(&self) -> Member {
         self.0.members.set(self.0.members.get() + 1);
         Member(Rc::clone(&self.0))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.members.get()
     }
 
     /// Waits until nobody is left.
@@ -466,17 +478,28 @@ impl Handler<FindClient> for ShardActor {
     }
 }
 
-/// Asks for the number of listeners and the counters.
+/// Asks for the numbers of listeners and of actors, and for the counters.
 #[derive(Message)]
-#[rtype(result = "(usize, Totals)")]
-pub(crate) struct CountTotals;
+#[rtype(result = "Census")]
+pub(crate) struct Count;
 
-impl Handler<CountTotals> for ShardActor {
-    type Result = actix::MessageResult<CountTotals>;
+/// What there is on one shard.
+pub(crate) struct Census {
+    pub(crate) servers: usize,
+    pub(crate) actors: usize,
+    pub(crate) totals: Totals,
+}
 
-    fn handle(&mut self, _: CountTotals, _: &mut Self::Context) -> Self::Result {
+impl Handler<Count> for ShardActor {
+    type Result = actix::MessageResult<Count>;
+
+    fn handle(&mut self, _: Count, _: &mut Self::Context) -> Self::Result {
         self.servers.retain(Server::is_listening);
-        actix::MessageResult((self.servers.len(), self.local.totals()))
+        actix::MessageResult(Census {
+            servers: self.servers.len(),
+            actors: self.local.crew.count(),
+            totals: self.local.totals(),
+        })
     }
 }
 
@@ -500,7 +523,7 @@ impl Handler<StopShard> for ShardActor {
             for server in servers {
                 server.close().await;
             }
-            let ended: Vec<_> = local.lingering.borrow().values().cloned().collect();
+            let ended = in_order(&local.lingering.borrow());
             for client in ended {
                 if stop.grace.is_zero() {
                     client.abort_because(Cause::PoolStopped);

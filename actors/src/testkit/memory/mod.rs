@@ -1,0 +1,487 @@
+//! A network in memory.
+
+mod pipe;
+mod stream;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use switchboard_core::{ConnectError, ConnectPhase};
+use tokio::time::{sleep, timeout};
+
+use crate::error::{ListenError, ListenPhase};
+use crate::options::{ConnectTarget, ListenTarget};
+use crate::transport::{Connected, Incoming, Listener, LocalFuture, Network, Transport};
+
+pub use pipe::Link;
+pub use stream::MemoryStream;
+
+/// Where ports begin that nobody chose.
+const FIRST_FREE_PORT: u16 = 49_152;
+/// How many connections of a [`MemoryListener`] may wait to be accepted.
+const BACKLOG: usize = 256;
+/// How long an attempt of [`MemoryNet::connect`] may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A network in memory: listeners and connections as with TCP, without a socket.
+///
+/// Give a clone to [`PoolBuilder::network`](crate::PoolBuilder::network), keep one to play the peers
+/// with; the actors under test notice nothing. Clones are the same network. Nothing in it takes
+/// real time, so it goes well with a [`Simulation`](super::Simulation), or with any paused clock.
+///
+/// Every address belongs to it. A name is resolved by [`name`](Self::name); `localhost` has the address
+/// that it always has.
+///
+/// ```
+/// use switchboard::prelude::*;
+/// use switchboard::testkit::MemoryNet;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// struct Echo { client: Client }
+/// impl Actor for Echo { type Context = Context<Self>; }
+/// impl Handler<LineReceived> for Echo {
+///     type Result = ();
+///     fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) {
+///         let _ = self.client.send_line(&msg.line);
+///     }
+/// }
+/// session!(Echo);
+///
+/// actix_rt::System::new().block_on(async {
+///     let net = MemoryNet::new();
+///     let pool = Pool::builder().shards(0).network(net.clone()).start().unwrap();
+///     let listen = Listen::tcp("10.0.0.1:7000").lines();
+///     pool.listen(listen, |client| Echo { client }).await.unwrap();
+///
+///     let mut peer = net.connect("10.0.0.1:7000").await.unwrap();
+///     peer.write_all(b"hello\n").await.unwrap();
+///     let mut answer = [0; 6];
+///     peer.read_exact(&mut answer).await.unwrap();
+///     assert_eq!(&answer, b"hello\n");
+///     pool.stop().await;
+/// });
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryNet {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    listeners: BTreeMap<SocketAddr, Desk>,
+    names: BTreeMap<String, Vec<IpAddr>>,
+    unreachable: BTreeSet<IpAddr>,
+    silent: BTreeSet<IpAddr>,
+    link: Link,
+    links: BTreeMap<SocketAddr, Link>,
+    /// How many ports were given out.
+    ports: u16,
+    opened: u64,
+    /// Ends of connections that are there.
+    ends: Arc<AtomicUsize>,
+}
+
+/// Where connections wait for one listener.
+struct Desk {
+    backlog: usize,
+    waiting: VecDeque<MemoryStream>,
+    acceptor: Option<Waker>,
+    /// Attempts that found the backlog full.
+    queue: Vec<Waker>,
+}
+
+impl MemoryNet {
+    /// A network of its own, on which nobody listens.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What connections are like from now on.
+    #[must_use]
+    pub fn with_link(self, link: Link) -> Self {
+        self.set_link(link);
+        self
+    }
+
+    /// What connections are like that are opened from now on.
+    pub fn set_link(&self, link: Link) {
+        self.lock().link = link;
+    }
+
+    /// What connections to this address are like that are opened from now on.
+    pub fn set_link_to(&self, address: SocketAddr, link: Link) {
+        self.lock().links.insert(address, link);
+    }
+
+    /// Gives a host name its addresses; none of them makes it unknown again.
+    pub fn name(&self, host: impl Into<String>, addresses: impl Into<Vec<IpAddr>>) {
+        self.lock().names.insert(host.into(), addresses.into());
+    }
+
+    /// Makes a host unreachable for connects from now on, or reachable again.
+    pub fn set_unreachable(&self, host: IpAddr, unreachable: bool) {
+        set(&mut self.lock().unreachable, host, unreachable);
+    }
+
+    /// Makes a host leave connects unanswered from now on, so that they run into their timeout, or
+    /// answer again.
+    pub fn set_silent(&self, host: IpAddr, silent: bool) {
+        set(&mut self.lock().silent, host, silent);
+    }
+
+    /// How many connections were opened so far.
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.lock().opened
+    }
+
+    /// How many ends of connections there are now; each connection has two.
+    #[must_use]
+    pub fn open_ends(&self) -> usize {
+        self.lock().ends.load(Ordering::Relaxed)
+    }
+
+    /// Connects as a peer, within 5 seconds.
+    ///
+    /// # Errors
+    /// As a pool's connect: refused, unreachable, unknown name, no answer in time.
+    pub async fn connect(&self, address: impl fmt::Display) -> io::Result<MemoryStream> {
+        let mut progress = Progress::default();
+        let attempt = self.clone().open(address.to_string(), None, &mut progress);
+        match timeout(CONNECT_TIMEOUT, attempt).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Listens as a peer; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is taken or is none.
+    pub fn listen(&self, address: impl fmt::Display) -> io::Result<MemoryListener> {
+        let address = address.to_string();
+        let addresses = self.lock().resolve(&address)?;
+        self.bind(addresses[0], BACKLOG)
+    }
+
+    fn bind(&self, mut address: SocketAddr, backlog: usize) -> io::Result<MemoryListener> {
+        let mut state = self.lock();
+        if address.port() == 0 {
+            address.set_port(state.free_port(address.ip()));
+        }
+        if state.desk_of(address).is_some() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let desk = Desk {
+            backlog,
+            waiting: VecDeque::new(),
+            acceptor: None,
+            queue: Vec::new(),
+        };
+        state.listeners.insert(address, desk);
+        drop(state);
+        Ok(MemoryListener {
+            net: self.clone(),
+            address,
+        })
+    }
+
+    async fn open(
+        self,
+        target: String,
+        local: Option<SocketAddr>,
+        progress: &mut Progress,
+    ) -> io::Result<MemoryStream> {
+        let addresses = self.lock().resolve(&target)?;
+        progress.phase = ConnectPhase::Connect;
+        let mut last = io::ErrorKind::NotFound.into();
+        for address in addresses {
+            match self.try_open(address, local).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    progress.attempts.push((address, error.kind()));
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn try_open(
+        &self,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<MemoryStream> {
+        let latency = self.lock().link_to(address).latency;
+        if self.lock().silent.contains(&address.ip()) {
+            std::future::pending::<()>().await;
+        }
+        if !latency.is_zero() {
+            // There and back.
+            sleep(latency * 2).await;
+        }
+        if self.lock().unreachable.contains(&address.ip()) {
+            return Err(io::ErrorKind::HostUnreachable.into());
+        }
+        poll_fn(|cx| self.lock().poll_open(address, local, cx)).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn set(hosts: &mut BTreeSet<IpAddr>, host: IpAddr, is_in: bool) {
+    if is_in {
+        hosts.insert(host);
+    } else {
+        hosts.remove(&host);
+    }
+}
+
+impl State {
+    fn resolve(&self, target: &str) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = target.parse() {
+            return Ok(vec![address]);
+        }
+        let invalid = || {
+            let text = format!("{target} is no address with a port");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        };
+        let (host, port) = target.rsplit_once(':').ok_or_else(invalid)?;
+        let port: u16 = port.parse().map_err(|_| invalid())?;
+        let local = [Ipv4Addr::LOCALHOST.into()];
+        let addresses = match self.names.get(host) {
+            Some(addresses) => &addresses[..],
+            None if host == "localhost" => &local,
+            None => &[],
+        };
+        if addresses.is_empty() {
+            let text = format!("the name {host} has no address");
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        let to = |ip: &IpAddr| SocketAddr::new(*ip, port);
+        Ok(addresses.iter().map(to).collect())
+    }
+
+    fn free_port(&mut self, ip: IpAddr) -> u16 {
+        loop {
+            let port = FIRST_FREE_PORT + self.ports % (u16::MAX - FIRST_FREE_PORT);
+            self.ports = self.ports.wrapping_add(1);
+            if self.desk_of(SocketAddr::new(ip, port)).is_none() {
+                return port;
+            }
+        }
+    }
+
+    /// Who listens there: at the address itself, or at every address of that port.
+    fn desk_of(&mut self, address: SocketAddr) -> Option<&mut Desk> {
+        let everywhere = |(at, _): &(&SocketAddr, &mut Desk)| {
+            at.port() == address.port()
+                && (**at == address || at.ip().is_unspecified() || address.ip().is_unspecified())
+        };
+        self.listeners
+            .iter_mut()
+            .find(everywhere)
+            .map(|(_, desk)| desk)
+    }
+
+    fn link_to(&self, address: SocketAddr) -> &Link {
+        self.links.get(&address).unwrap_or(&self.link)
+    }
+
+    fn poll_open(
+        &mut self,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<MemoryStream>> {
+        let Some(desk) = self.desk_of(address) else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
+        };
+        if desk.waiting.len() >= desk.backlog {
+            desk.queue.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let mut local = local.unwrap_or_else(|| {
+            let here: IpAddr = match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            };
+            SocketAddr::new(here, 0)
+        });
+        if local.port() == 0 {
+            local.set_port(self.free_port(local.ip()));
+        }
+        let (near, far) = stream::pair(self.link_to(address), &self.ends, local, address);
+        self.opened += 1;
+        if let Some(desk) = self.desk_of(address) {
+            desk.waiting.push_back(far);
+            if let Some(acceptor) = desk.acceptor.take() {
+                acceptor.wake();
+            }
+        }
+        Poll::Ready(Ok(near))
+    }
+}
+
+impl fmt::Debug for MemoryNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("MemoryNet")
+            .field("listeners", &state.listeners.keys().collect::<Vec<_>>())
+            .field("opened", &state.opened)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A listener in memory, to play the peer that a pool connects to. Dropped, it refuses.
+pub struct MemoryListener {
+    net: MemoryNet,
+    address: SocketAddr,
+}
+
+impl MemoryListener {
+    /// The address that peers reach it at.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next connection.
+    pub fn accept(&mut self) -> impl Future<Output = MemoryStream> {
+        poll_fn(|cx| self.poll_next(cx))
+    }
+
+    fn poll_next(&self, cx: &Context<'_>) -> Poll<MemoryStream> {
+        let mut state = self.net.lock();
+        let Some(desk) = state.listeners.get_mut(&self.address) else {
+            return Poll::Pending;
+        };
+        let Some(stream) = desk.waiting.pop_front() else {
+            desk.acceptor = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let queue = std::mem::take(&mut desk.queue);
+        drop(state);
+        queue.into_iter().for_each(Waker::wake);
+        Poll::Ready(stream)
+    }
+}
+
+impl Drop for MemoryListener {
+    fn drop(&mut self) {
+        let desk = self.net.lock().listeners.remove(&self.address);
+        if let Some(desk) = desk {
+            // Nobody will ever take them.
+            for stream in desk.waiting {
+                stream.reset();
+            }
+            desk.queue.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryListener")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Listener for MemoryListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        self.poll_next(cx).map(|stream| {
+            Ok(Incoming {
+                peer_addr: Some(stream.peer_addr()),
+                local_addr: Some(stream.local_addr()),
+                transport: Box::new(stream),
+            })
+        })
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// How far an attempt has come.
+struct Progress {
+    phase: ConnectPhase,
+    attempts: Vec<(SocketAddr, io::ErrorKind)>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            phase: ConnectPhase::Resolve,
+            attempts: Vec::new(),
+        }
+    }
+}
+
+impl Network for MemoryNet {
+    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
+        let net = self.clone();
+        Box::pin(async move {
+            let fail = |phase, error| ListenError::new(&target.address, phase, error);
+            if target.adopted.is_some() {
+                return Err(fail(ListenPhase::Listen, no_sockets()));
+            }
+            let addresses = net.lock().resolve(&target.address);
+            let addresses = addresses.map_err(|error| fail(ListenPhase::Resolve, error))?;
+            let backlog = usize::try_from(target.backlog).unwrap_or(usize::MAX);
+            let mut last = io::ErrorKind::NotFound.into();
+            for address in addresses {
+                match net.bind(address, backlog) {
+                    Ok(listener) => return Ok(Box::new(listener) as Box<dyn Listener>),
+                    Err(error) => last = error,
+                }
+            }
+            Err(fail(ListenPhase::Bind, last))
+        })
+    }
+
+    fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
+        let net = self.clone();
+        Box::pin(async move {
+            let mut progress = Progress::default();
+            let outcome = if target.adopted.is_some() {
+                progress.phase = ConnectPhase::Local;
+                Err(no_sockets())
+            } else {
+                let address = target.address.clone();
+                let attempt = net.open(address, target.local_addr, &mut progress);
+                timeout(target.timeout, attempt).await.unwrap_or_else(|_| {
+                    let text = format!("no answer within {:?}", target.timeout);
+                    Err(io::Error::new(io::ErrorKind::TimedOut, text))
+                })
+            };
+            match outcome {
+                Ok(stream) => Ok(Connected {
+                    peer_addr: Some(stream.peer_addr()),
+                    transport: Box::new(stream) as Box<dyn Transport>,
+                }),
+                Err(error) => {
+                    let mut failure = ConnectError::new(&target.address, progress.phase, &error);
+                    failure.attempts = progress.attempts;
+                    Err(failure)
+                }
+            }
+        })
+    }
+}
+
+fn no_sockets() -> io::Error {
+    let text = "a network in memory takes over no sockets";
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}

@@ -1,0 +1,321 @@
+//! One end of a connection in memory.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::transport::{Detached, Transport};
+
+use super::pipe::{Found, Link, Pipe, Taken};
+
+/// One end of a connection in memory: what a test plays the peer with, and what carries the bytes
+/// of the connections under test.
+///
+/// It behaves as TCP does: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) finishes our direction,
+/// dropping it finishes both, or resets if something that came was never read.
+pub struct MemoryStream {
+    wire: Arc<Mutex<Wire>>,
+    /// How many ends there are on the network.
+    ends: Arc<AtomicUsize>,
+    side: Side,
+    local_addr: SocketAddr,
+    peer_addr: SocketAddr,
+    resets: bool,
+    /// Wakes the reader at the hour of what comes next.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Here,
+    There,
+}
+
+impl Side {
+    const fn other(self) -> Self {
+        match self {
+            Self::Here => Self::There,
+            Self::There => Self::Here,
+        }
+    }
+}
+
+/// Both directions of a connection.
+#[derive(Debug)]
+struct Wire {
+    /// To each side.
+    pipes: [Pipe; 2],
+    gone: [bool; 2],
+    /// Sides that were told of a reset: what they do next is on them.
+    told: [bool; 2],
+    finished: [bool; 2],
+}
+
+impl Wire {
+    const fn to(&mut self, side: Side) -> &mut Pipe {
+        &mut self.pipes[side as usize]
+    }
+}
+
+/// Two ends of a connection of this kind.
+pub(super) fn pair(
+    link: &Link,
+    ends: &Arc<AtomicUsize>,
+    near: SocketAddr,
+    far: SocketAddr,
+) -> (MemoryStream, MemoryStream) {
+    ends.fetch_add(2, Ordering::Relaxed);
+    let wire = Arc::new(Mutex::new(Wire {
+        pipes: [Pipe::new(link.clone()), Pipe::new(link.clone())],
+        gone: [false; 2],
+        told: [false; 2],
+        finished: [false; 2],
+    }));
+    let end = |side, local_addr, peer_addr| MemoryStream {
+        wire: Arc::clone(&wire),
+        ends: Arc::clone(ends),
+        side,
+        local_addr,
+        peer_addr,
+        resets: false,
+        alarm: None,
+    };
+    (end(Side::Here, near, far), end(Side::There, far, near))
+}
+
+impl MemoryStream {
+    /// Our own address.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub const fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// Breaks the connection: the peer's reads and writes fail once it learns of it.
+    pub fn reset(mut self) {
+        self.resets = true;
+    }
+
+    /// How many bytes we have sent that the peer has not read, those under way included.
+    #[must_use]
+    pub fn unread_by_peer(&self) -> usize {
+        self.lock().pipes[self.side.other() as usize].held()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, parts: &[&[u8]]) -> Poll<io::Result<usize>> {
+        let now = Instant::now();
+        let (side, other) = (self.side, self.side.other());
+        let mut wire = self.wire.lock().unwrap_or_else(PoisonError::into_inner);
+        if wire.to(side).is_reset(now) {
+            let told = std::mem::replace(&mut wire.told[side as usize], true);
+            return Poll::Ready(Err(if told {
+                io::ErrorKind::BrokenPipe.into()
+            } else {
+                io::ErrorKind::ConnectionReset.into()
+            }));
+        }
+        if wire.finished[side as usize] {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if wire.gone[other as usize] {
+            // Nobody is there to take it: the answer is a reset.
+            wire.to(side).reset(now);
+            let waker = wire.to(side).reader.take();
+            drop(wire);
+            wake(waker);
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
+        let pipe = wire.to(other);
+        let mut count = 0;
+        for part in parts {
+            match pipe.write(part, now) {
+                Taken::Bytes(taken) => {
+                    count += taken;
+                    if taken < part.len() {
+                        break;
+                    }
+                }
+                Taken::Full => break,
+            }
+        }
+        if count == 0 && parts.iter().any(|part| !part.is_empty()) {
+            pipe.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let waker = pipe.reader.take();
+        drop(wire);
+        wake(waker);
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// Waits for an hour, with an alarm that is kept from one poll to the next.
+fn poll_alarm(alarm: &mut Option<Pin<Box<Sleep>>>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let sleep = alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+    if sleep.deadline() != due {
+        sleep.as_mut().reset(due);
+    }
+    let done = sleep.as_mut().poll(cx);
+    if done.is_ready() {
+        *alarm = None;
+    }
+    done
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl AsyncRead for MemoryStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let mut wire = this.wire.lock().unwrap_or_else(PoisonError::into_inner);
+            let pipe = wire.to(this.side);
+            let due = match pipe.read(buf, Instant::now()) {
+                Found::Bytes => {
+                    let waker = pipe.writer.take();
+                    drop(wire);
+                    wake(waker);
+                    return Poll::Ready(Ok(()));
+                }
+                Found::End => return Poll::Ready(Ok(())),
+                Found::Reset => {
+                    wire.told[this.side as usize] = true;
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                Found::Nothing => {
+                    pipe.reader = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                Found::NotBefore(due) => {
+                    // A reset may come before.
+                    pipe.reader = Some(cx.waker().clone());
+                    due
+                }
+            };
+            drop(wire);
+            ready!(poll_alarm(&mut this.alarm, due, cx));
+        }
+    }
+}
+
+impl AsyncWrite for MemoryStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_send(cx, &[buf])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let parts: Vec<&[u8]> = bufs.iter().map(|part| &**part).collect();
+        self.get_mut().poll_send(cx, &parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = Instant::now();
+        let mut wire = self.lock();
+        if wire.to(self.side).is_reset(now) {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
+        wire.finished[self.side as usize] = true;
+        let pipe = wire.to(self.side.other());
+        pipe.finish(now);
+        let waker = pipe.reader.take();
+        drop(wire);
+        wake(waker);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for MemoryStream {
+    fn drop(&mut self) {
+        self.ends.fetch_sub(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut wire = self.lock();
+        wire.gone[self.side as usize] = true;
+        let unread = wire.to(self.side).has_unread();
+        let pipe = wire.to(self.side.other());
+        if self.resets || unread {
+            pipe.reset(now);
+        } else {
+            pipe.finish(now);
+        }
+        let reader = pipe.reader.take();
+        // Whoever waits for room here learns that nobody reads any more.
+        let writer = wire.to(self.side).writer.take();
+        drop(wire);
+        wake(reader);
+        wake(writer);
+    }
+}
+
+impl Transport for MemoryStream {
+    fn set_reset(&mut self) {
+        self.resets = true;
+    }
+
+    fn detach(mut self: Box<Self>) -> io::Result<Box<dyn Detached>> {
+        // It belongs to this thread's runtime.
+        self.alarm = None;
+        Ok(Box::new(DetachedMemory(*self)))
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        Some(self.local_addr)
+    }
+}
+
+struct DetachedMemory(MemoryStream);
+
+impl Detached for DetachedMemory {
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
+        Ok(Box::new(self.0))
+    }
+}
+
+impl fmt::Debug for MemoryStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStream")
+            .field("local_addr", &self.local_addr)
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}
