@@ -1,5 +1,9 @@
 //! `PoolActor`, the root of the tree, and `Pool`, its handle.
 
+mod actor;
+mod builder;
+mod status;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -9,143 +13,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
-use actix::{ActorFutureExt, Addr};
-use actix_rt::Arbiter;
-use switchboard_core::{
-    ClientId, ClosedReason, ConnectError, ConnectPhase, Connection, Gate, IdSource, Interests,
-};
+use actix::{Addr, Recipient};
+use switchboard_core::{ClientId, ConnectError, ConnectPhase, Connection, Gate, Interests};
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
 use crate::client::{Client, ClientInfo, Origin, Shared};
-use crate::error::{ListenError, PoolStopped, StartError};
+use crate::error::{ListenError, PoolStopped};
 use crate::message::PoolEvent;
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::server::Server;
 use crate::session::{IntoSession, Seat, make_session};
-use crate::shard::{
-    Count, FindClient, ListClients, OpenListener, OpenOutbound, ShardActor, ShardHandle, StopShard,
-};
-use crate::telemetry;
-use crate::transport::{Network, TcpNetwork};
+use crate::shard::{Count, FindClient, ListClients, OpenListener, OpenOutbound, ShardHandle};
+
+pub use actor::{PoolActor, Stop, Subscribe};
+pub use builder::PoolBuilder;
+pub use status::{PoolStatus, Totals};
 
 /// How long a stop lets connections send what is queued, unless it is told otherwise.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
-/// How many shards an id can tell apart.
-const MOST_SHARDS: usize = 1 << 16;
-
-/// Settings of a pool that is not started yet.
-#[derive(Debug)]
-#[must_use = "a builder does nothing until it is started"]
-pub struct PoolBuilder {
-    name: String,
-    shards: Option<usize>,
-    max_connections: Option<usize>,
-    network: Arc<dyn Network>,
-}
-
-impl Default for PoolBuilder {
-    fn default() -> Self {
-        Self {
-            name: "pool".into(),
-            shards: None,
-            max_connections: None,
-            network: Arc::new(TcpNetwork),
-        }
-    }
-}
-
-impl PoolBuilder {
-    /// The pool's name in logs. Default: `pool`.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// How many arbiters, each a thread with its own share of the connections. Default: one per
-    /// available core. 0: none, everything runs on the calling thread.
-    pub const fn shards(mut self, shards: usize) -> Self {
-        self.shards = Some(shards);
-        self
-    }
-
-    /// The most connections of the whole pool at one time, exactly. Default: no limit; the system's
-    /// own is its number of open files.
-    pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = Some(connections);
-        self
-    }
-
-    /// What carries the bytes. Default: the system's TCP.
-    pub fn network(mut self, network: impl Network) -> Self {
-        self.network = Arc::new(network);
-        self
-    }
-
-    /// Starts the pool on the calling thread, which must run an actix system, or any tokio local set
-    /// if there are 0 shards. No port and no helper socket is opened (XAS-04).
-    ///
-    /// # Errors
-    /// Without such a system, or when the system gives no thread.
-    ///
-    /// # Panics
-    /// On a thread without a tokio local set, as every start of an actix actor does.
-    pub fn start(self) -> Result<Pool, StartError> {
-        let shards = self.shards.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-        });
-        if shards > MOST_SHARDS {
-            let (asked, most) = (shards, MOST_SHARDS);
-            return Err(StartError::TooManyShards { asked, most });
-        }
-        if shards > 0 && actix_rt::System::try_current().is_none() {
-            return Err(StartError::NoSystem);
-        }
-        let mut arbiters = Vec::new();
-        let mut handles = Vec::new();
-        for index in 0..shards.max(1) {
-            let ids = Arc::new(IdSource::new(u16::try_from(index).unwrap_or(u16::MAX)));
-            let (network, shard_ids) = (Arc::clone(&self.network), Arc::clone(&ids));
-            let address = if shards == 0 {
-                ShardActor::new(shard_ids, network).start()
-            } else {
-                let arbiter = Arbiter::try_new().map_err(StartError::Runtime)?;
-                let address = ShardActor::start_in_arbiter(&arbiter.handle(), |_| {
-                    ShardActor::new(shard_ids, network)
-                });
-                arbiters.push(arbiter);
-                address
-            };
-            handles.push(ShardHandle { address, ids });
-        }
-        let (phase, phases) = watch::channel(Phase::Running);
-        let subscribed = Arc::new(AtomicBool::new(false));
-        let actor = PoolActor {
-            shards: handles.clone(),
-            arbiters,
-            subscribers: Vec::new(),
-            subscribed: Arc::clone(&subscribed),
-            phase,
-            span: telemetry::pool_span(&self.name),
-        };
-        let span = actor.span.clone();
-        Ok(Pool {
-            inner: Arc::new(Inner {
-                name: self.name,
-                address: actor.start(),
-                shards: handles,
-                next_shard: AtomicUsize::new(0),
-                gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
-                subscribed,
-                phases,
-                passes: watch::Sender::new(0),
-                span,
-            }),
-        })
-    }
-}
-
 /// The handle of a pool. Cheap to clone, usable from any thread. Dropping it stops nothing.
 #[derive(Clone)]
 pub struct Pool {
@@ -170,84 +56,6 @@ enum Phase {
     Running,
     Stopping,
     Stopped(Totals),
-}
-
-/// A pool's counters: `accepted + connected` is always `live` and all of `closed` together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Totals {
-    /// Peers that came in and became connections.
-    pub accepted: u64,
-    /// Outbound connections that were established.
-    pub connected: u64,
-    /// Outbound connections that never came to be.
-    pub connect_failed: u64,
-    /// Outbound connections that are being established.
-    pub connecting: u64,
-    /// Connections that are there now.
-    pub live: u64,
-    /// Connections that ended, by the number of their [`ClosedReason`].
-    pub closed: [u64; 4],
-}
-
-impl Totals {
-    /// All connections that ended.
-    #[must_use]
-    pub fn closed_in_all(&self) -> u64 {
-        self.closed.iter().sum()
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.connected += other.connected;
-        self.connect_failed += other.connect_failed;
-        self.connecting += other.connecting;
-        self.live += other.live;
-        for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
-            *mine += theirs;
-        }
-    }
-}
-
-impl fmt::Display for Totals {
-    /// One line by reason.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} accepted, {} connected, {} closed",
-            self.accepted,
-            self.connected,
-            self.closed_in_all()
-        )?;
-        for (reason, count) in ClosedReason::ALL.iter().zip(self.closed) {
-            write!(f, ", {reason}: {count}")?;
-        }
-        write!(f, ", {} live", self.live)
-    }
-}
-
-/// What a pool is doing (XAS-12).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolStatus {
-    /// Whether it takes commands: false from a stop on.
-    pub running: bool,
-    /// Its shards.
-    pub shards: usize,
-    /// Its listeners that listen.
-    pub servers: usize,
-    /// The actors of its connections: one for each, and one for each session of its own.
-    pub actors: usize,
-    /// Its counters.
-    pub totals: Totals,
-}
-
-impl PoolStatus {
-    /// Whether there is nothing that could make an event.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.servers == 0 && self.totals.live == 0 && self.totals.connecting == 0
-    }
 }
 
 /// Opening.
@@ -587,159 +395,5 @@ impl Future for Stopping {
 impl fmt::Debug for Stopping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Stopping")
-    }
-}
-
-/// The root of the tree: it owns the arbiters, passes events on to subscribers, and stops everything
-/// in order. It is never on the path of data.
-pub struct PoolActor {
-    shards: Vec<ShardHandle>,
-    arbiters: Vec<Arbiter>,
-    subscribers: Vec<Subscriber>,
-    subscribed: Arc<AtomicBool>,
-    phase: watch::Sender<Phase>,
-    span: Span,
-}
-
-struct Subscriber {
-    recipient: Recipient<PoolEvent>,
-    missed: u64,
-}
-
-impl Subscriber {
-    /// Tells it, if its mailbox has room. `false`: it is gone.
-    fn tell(&mut self, event: &PoolEvent) -> bool {
-        use actix::prelude::SendError::{Closed, Full};
-        if self.missed > 0 {
-            let events = self.missed;
-            match self.recipient.try_send(PoolEvent::Missed { events }) {
-                Ok(()) => self.missed = 0,
-                Err(Full(_)) => {}
-                Err(Closed(_)) => return false,
-            }
-        }
-        match self.recipient.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(Full(_)) => {
-                self.missed += 1;
-                true
-            }
-            Err(Closed(_)) => false,
-        }
-    }
-}
-
-impl Actor for PoolActor {
-    type Context = Context<Self>;
-}
-
-impl Handler<PoolEvent> for PoolActor {
-    type Result = ();
-
-    fn handle(&mut self, event: PoolEvent, _: &mut Self::Context) {
-        let before = self.subscribers.len();
-        self.subscribers
-            .retain_mut(|subscriber| subscriber.tell(&event));
-        if before > 0 && self.subscribers.is_empty() {
-            self.subscribed.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Sends every [`PoolEvent`] to this recipient from now on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Subscribe {
-    /// Where to.
-    pub recipient: Recipient<PoolEvent>,
-}
-
-impl fmt::Debug for Subscribe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Subscribe")
-    }
-}
-
-impl Handler<Subscribe> for PoolActor {
-    type Result = ();
-
-    fn handle(&mut self, subscribe: Subscribe, _: &mut Self::Context) {
-        self.subscribers.push(Subscriber {
-            recipient: subscribe.recipient,
-            missed: 0,
-        });
-        self.subscribed.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Stops the pool; see [`Pool::stop_within`]. [`Pool::stopped`] resolves when it is done.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct Stop {
-    /// How long connections may take to send what is queued; zero resets them.
-    pub grace: Duration,
-}
-
-impl Handler<Stop> for PoolActor {
-    type Result = ();
-
-    fn handle(&mut self, stop: Stop, ctx: &mut Self::Context) {
-        let first = *self.phase.borrow() == Phase::Running;
-        if !first && !stop.grace.is_zero() {
-            return;
-        }
-        self.phase.send_replace(Phase::Stopping);
-        telemetry::pool_stopping(&self.span, stop.grace);
-        let shards = self.shards.clone();
-        let stopping = async move {
-            let mut totals = Totals::default();
-            let replies: Vec<_> = shards
-                .iter()
-                .map(|shard| shard.address.send(StopShard { grace: stop.grace }))
-                .map(actix_rt::spawn)
-                .collect();
-            for reply in replies {
-                if let Ok(Ok(shard)) = reply.await {
-                    totals.add(&shard);
-                }
-            }
-            totals
-        };
-        let finished = stopping.into_actor(self).then(|totals, pool, _| {
-            let arbiters = std::mem::take(&mut pool.arbiters);
-            async move {
-                for arbiter in &arbiters {
-                    arbiter.stop();
-                }
-                let join = move || {
-                    for arbiter in arbiters {
-                        // A shard that panicked is as gone as one that ended.
-                        let _ = arbiter.join();
-                    }
-                };
-                let _ = tokio::task::spawn_blocking(join).await;
-                totals
-            }
-            .into_actor(pool)
-        });
-        ctx.spawn(finished.map(|totals, pool, ctx| {
-            telemetry::pool_stopped(&pool.span, &totals);
-            pool.phase.send_replace(Phase::Stopped(totals));
-            ctx.stop();
-        }));
-    }
-}
-
-impl Drop for PoolActor {
-    fn drop(&mut self) {
-        for arbiter in &self.arbiters {
-            arbiter.stop();
-        }
-    }
-}
-
-impl fmt::Debug for PoolActor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolActor").finish_non_exhaustive()
     }
 }

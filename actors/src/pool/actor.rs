@@ -1,0 +1,178 @@
+//! The root actor: it stops the tree and passes events on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient,
+    WrapFuture,
+};
+use actix_rt::Arbiter;
+use tokio::sync::watch;
+use tracing::Span;
+
+use crate::message::PoolEvent;
+use crate::shard::{ShardHandle, StopShard};
+use crate::telemetry;
+
+#[cfg(doc)]
+use super::Pool;
+use super::{Phase, Totals};
+
+/// The root of the tree: it owns the arbiters, passes events on to subscribers, and stops everything
+/// in order. It is never on the path of data.
+pub struct PoolActor {
+    pub(super) shards: Vec<ShardHandle>,
+    pub(super) arbiters: Vec<Arbiter>,
+    pub(super) subscribers: Vec<Subscriber>,
+    pub(super) subscribed: Arc<AtomicBool>,
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) span: Span,
+}
+
+pub(super) struct Subscriber {
+    recipient: Recipient<PoolEvent>,
+    missed: u64,
+}
+
+impl Subscriber {
+    /// Tells it, if its mailbox has room. `false`: it is gone.
+    fn tell(&mut self, event: &PoolEvent) -> bool {
+        use actix::prelude::SendError::{Closed, Full};
+        if self.missed > 0 {
+            let events = self.missed;
+            match self.recipient.try_send(PoolEvent::Missed { events }) {
+                Ok(()) => self.missed = 0,
+                Err(Full(_)) => {}
+                Err(Closed(_)) => return false,
+            }
+        }
+        match self.recipient.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(Full(_)) => {
+                self.missed += 1;
+                true
+            }
+            Err(Closed(_)) => false,
+        }
+    }
+}
+
+impl Actor for PoolActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<PoolEvent> for PoolActor {
+    type Result = ();
+
+    fn handle(&mut self, event: PoolEvent, _: &mut Self::Context) {
+        let before = self.subscribers.len();
+        self.subscribers
+            .retain_mut(|subscriber| subscriber.tell(&event));
+        if before > 0 && self.subscribers.is_empty() {
+            self.subscribed.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sends every [`PoolEvent`] to this recipient from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe {
+    /// Where to.
+    pub recipient: Recipient<PoolEvent>,
+}
+
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Subscribe")
+    }
+}
+
+impl Handler<Subscribe> for PoolActor {
+    type Result = ();
+
+    fn handle(&mut self, subscribe: Subscribe, _: &mut Self::Context) {
+        self.subscribers.push(Subscriber {
+            recipient: subscribe.recipient,
+            missed: 0,
+        });
+        self.subscribed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Stops the pool; see [`Pool::stop_within`]. [`Pool::stopped`] resolves when it is done.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Stop {
+    /// How long connections may take to send what is queued; zero resets them.
+    pub grace: Duration,
+}
+
+impl Handler<Stop> for PoolActor {
+    type Result = ();
+
+    fn handle(&mut self, stop: Stop, ctx: &mut Self::Context) {
+        let first = *self.phase.borrow() == Phase::Running;
+        if !first && !stop.grace.is_zero() {
+            return;
+        }
+        self.phase.send_replace(Phase::Stopping);
+        telemetry::pool_stopping(&self.span, stop.grace);
+        let shards = self.shards.clone();
+        let stopping = async move {
+            let mut totals = Totals::default();
+            let replies: Vec<_> = shards
+                .iter()
+                .map(|shard| shard.address.send(StopShard { grace: stop.grace }))
+                .map(actix_rt::spawn)
+                .collect();
+            for reply in replies {
+                if let Ok(Ok(shard)) = reply.await {
+                    totals.add(&shard);
+                }
+            }
+            totals
+        };
+        let finished = stopping.into_actor(self).then(|totals, pool, _| {
+            let arbiters = std::mem::take(&mut pool.arbiters);
+            async move {
+                for arbiter in &arbiters {
+                    arbiter.stop();
+                }
+                if !arbiters.is_empty() {
+                    let join = move || {
+                        for arbiter in arbiters {
+                            // A shard that panicked is as gone as one that ended.
+                            let _ = arbiter.join();
+                        }
+                    };
+                    let _ = tokio::task::spawn_blocking(join).await;
+                }
+                totals
+            }
+            .into_actor(pool)
+        });
+        ctx.spawn(finished.map(|totals, pool, ctx| {
+            telemetry::pool_stopped(&pool.span, &totals);
+            pool.phase.send_replace(Phase::Stopped(totals));
+            ctx.stop();
+        }));
+    }
+}
+
+impl Drop for PoolActor {
+    fn drop(&mut self) {
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+}
+
+impl fmt::Debug for PoolActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolActor").finish_non_exhaustive()
+    }
+}
