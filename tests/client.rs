@@ -13,9 +13,9 @@ use switchboard::{
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
-fn connect(pool: &Pool, connect: Connect) -> (Connecting, Trace) {
-    let (events, trace) = trace();
-    let connecting = pool.connect(connect, |client| Recorder { client, events });
+fn connect(pool: &Pool, connect: Connect) -> (Connecting, Probe) {
+    let trace = Probe::new();
+    let connecting = pool.connect(connect, trace.session());
     (connecting, trace)
 }
 
@@ -76,7 +76,7 @@ fn xas_31_ac_03_a_connection_tells_connected_then_data_then_closed() {
         );
         assert_eq!(connecting.await.unwrap().id(), id);
         assert_eq!(connected.local_addr, Some(serving.await.unwrap()));
-        trace.nothing_for(Duration::from_millis(10)).await;
+        trace.no_more(Duration::from_millis(10)).await;
     });
     assert_eq!((totals.connected, totals.connect_failed), (1, 0));
 }
@@ -168,7 +168,7 @@ fn xas_34_a_refused_connection_tells_connect_failed_once_and_never_closed() {
             [(address, ErrorKind::ConnectionRefused)]
         );
         assert_eq!(failed.error.unsent, 10);
-        trace.nothing_for(Duration::from_millis(20)).await;
+        trace.no_more(Duration::from_millis(20)).await;
         let client = connecting.client();
         assert!(client.is_closed());
         assert_eq!(client.send("x").unwrap_err().refusal, SendRefusal::Closed);
@@ -222,11 +222,8 @@ fn xas_57_addresses_are_those_that_the_other_side_sees() {
         assert!(info.outbound && info.server.is_none());
         assert_eq!(expect!(out, Connected).local_addr, Some(seen));
 
-        let (events, mut inward) = trace();
-        let session = move |client| Recorder {
-            client,
-            events: events.clone(),
-        };
+        let mut inward = Probe::new();
+        let session = inward.session();
         // An address of all interfaces becomes a real one for each connection.
         let server = pool
             .listen(Listen::tcp("0.0.0.0:0"), session)
@@ -280,7 +277,7 @@ fn ac_13_connecting_is_under_way_when_the_call_returns_and_can_be_given_up() {
             let client = connecting.client().clone();
             assert_eq!(client.info().activity.state, ConnectionState::Connecting);
             client.send("queued").unwrap();
-            trace.nothing_for(Duration::from_millis(20)).await;
+            trace.no_more(Duration::from_millis(20)).await;
             let status = pool.status().await.unwrap();
             assert_eq!((status.totals.connecting, status.totals.live), (1, 0));
 
@@ -293,7 +290,7 @@ fn ac_13_connecting_is_under_way_when_the_call_returns_and_can_be_given_up() {
             assert_eq!(connecting.await.unwrap_err().kind, ErrorKind::Interrupted);
             let took = since.elapsed();
             assert!(took < Duration::from_secs(1), "{took:?}");
-            trace.nothing_for(Duration::from_millis(20)).await;
+            trace.no_more(Duration::from_millis(20)).await;
             assert!(client.is_closed());
         }
     });
@@ -304,10 +301,10 @@ fn ac_13_connecting_is_under_way_when_the_call_returns_and_can_be_given_up() {
 #[test]
 fn a_stop_gives_up_what_is_still_connecting() {
     let stalled = stalled();
-    let (events, mut trace) = trace();
+    let mut trace = Probe::new();
     with_pool(async |pool| {
         let target = Connect::tcp(stalled.address).timeout(PATIENCE * 2);
-        let connecting = pool.connect(target, |client| Recorder { client, events });
+        let connecting = pool.connect(target, trace.session());
         let since = Instant::now();
         let totals = pool.stop().await;
         let took = since.elapsed();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchboard::testkit::{LeakCheck, Link, MemoryNet, MemoryStream, Simulation, World};
 use switchboard::{Cause, ClosedReason, Connect, ConnectPhase, ConnectionOptions, Listen, Pool};
-use switchboard_tests::{Echo, FullRecorder, Recorder, Trace, expect, pattern, trace};
+use switchboard_tests::{Echo, Probe, expect, pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,14 +17,10 @@ const fn millis(count: u64) -> Duration {
 }
 
 /// A recorder behind a listener in memory, and a peer that has connected to it.
-async fn served(world: &World, listen: Listen) -> (Pool, MemoryStream, switchboard::Client, Trace) {
+async fn served(world: &World, listen: Listen) -> (Pool, MemoryStream, switchboard::Client, Probe) {
     let pool = world.pool();
-    let (events, mut trace) = trace();
-    let session = move |client| FullRecorder {
-        client,
-        events: events.clone(),
-    };
-    let server = pool.listen(listen, session).await.unwrap();
+    let mut trace = Probe::new();
+    let server = pool.listen(listen, trace.full_session()).await.unwrap();
     let peer = world.net().connect(server.local_addr()).await.unwrap();
     let handle = expect!(trace, Accepted).handle;
     (pool, peer, handle, trace)
@@ -37,12 +33,9 @@ fn the_same_listen_and_connect_work_over_it() {
         let listen = Listen::tcp("10.0.0.1:0").lines();
         let server = pool.listen(listen, |client| Echo { client }).await.unwrap();
         assert_ne!(server.local_addr().port(), 0);
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
         let connect = Connect::tcp(server.local_addr()).lines();
-        let client = pool
-            .connect(connect, move |client| Recorder { client, events })
-            .await
-            .unwrap();
+        let client = pool.connect(connect, trace.session()).await.unwrap();
         let told = expect!(trace, Connected);
         assert_eq!(told.peer_addr, Some(server.local_addr()));
         assert_eq!(client.local_addr(), told.local_addr);

@@ -229,11 +229,8 @@ fn xas_05_xas_06_the_pool_lists_and_finds_what_is_open_and_nothing_else() {
             .await
             .unwrap();
         let (outside, outside_addr) = listener();
-        let (events, mut trace) = trace();
-        let outbound = pool.connect(Connect::tcp(outside_addr), |client| Recorder {
-            client,
-            events,
-        });
+        let mut trace = Probe::new();
+        let outbound = pool.connect(Connect::tcp(outside_addr), trace.session());
         let outbound = outbound.await.unwrap();
         expect!(trace, Connected);
         let peers: Vec<_> = (0..3).map(|_| dial(server.local_addr())).collect();
@@ -529,12 +526,9 @@ fn xas_16_a_session_opens_a_second_connection_through_its_handle() {
 #[test]
 fn xas_17_port_zero_becomes_real_and_the_socket_can_be_looked_at() {
     with_pool(async |pool| {
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
         let server = pool
-            .listen(Listen::tcp(ANY).lines(), move |client| Recorder {
-                client,
-                events: events.clone(),
-            })
+            .listen(Listen::tcp(ANY).lines(), trace.session())
             .await
             .unwrap();
         assert_ne!(server.local_addr().port(), 0);
@@ -606,12 +600,9 @@ fn xas_18_ten_thousand_connections_have_ten_thousand_ids() {
 #[test]
 fn xas_23_a_broadcast_to_open_and_closed_connections_reaches_the_open_ones() {
     with_pool(async |pool| {
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
         let server = pool
-            .listen(Listen::tcp(ANY).lines(), move |client| Recorder {
-                client,
-                events: events.clone(),
-            })
+            .listen(Listen::tcp(ANY).lines(), trace.session())
             .await
             .unwrap();
         let mut peers = Vec::new();
@@ -656,12 +647,9 @@ fn xas_23_a_broadcast_to_open_and_closed_connections_reaches_the_open_ones() {
 fn xas_69_eight_threads_send_and_close_the_same_handle() {
     for _ in 0..20 {
         with_pool(async |pool| {
-            let (events, mut trace) = trace();
+            let mut trace = Probe::new();
             let server = pool
-                .listen(Listen::tcp(ANY), move |client| Recorder {
-                    client,
-                    events: events.clone(),
-                })
+                .listen(Listen::tcp(ANY), trace.session())
                 .await
                 .unwrap();
             let mut stream = dial(server.local_addr());
@@ -699,7 +687,7 @@ fn xas_69_eight_threads_send_and_close_the_same_handle() {
                 next[thread] += 1;
             }
             assert_eq!(next.as_slice(), sent, "all that was taken was sent");
-            trace.nothing_for(Duration::from_millis(5)).await;
+            trace.no_more(Duration::from_millis(5)).await;
         });
     }
 }

@@ -478,12 +478,9 @@ fn xas_28_closing_a_server_leaves_its_connections() {
 #[test]
 fn xas_30_what_comes_before_a_receive_is_armed_waits_for_it() {
     with_pool(async |pool| {
-        let (sender, mut trace) = trace();
+        let mut trace = Probe::new();
         let server = pool
-            .listen(Listen::tcp(ANY), move |client| Recorder {
-                client,
-                events: sender.clone(),
-            })
+            .listen(Listen::tcp(ANY), trace.session())
             .await
             .unwrap();
         let mut stream = dial(server.local_addr());
@@ -493,10 +490,10 @@ fn xas_30_what_comes_before_a_receive_is_armed_waits_for_it() {
         assert_eq!(accepted.peer_addr, Some(stream.local_addr().unwrap()));
         let client = accepted.handle;
         // The promise is about this time: nothing is armed in it.
-        trace.nothing_for(Duration::from_millis(300)).await;
+        trace.no_more(Duration::from_millis(300)).await;
         client.arm(RecvLine::once()).unwrap();
         assert_eq!(&*expect!(trace, LineReceived).line, b"early");
-        trace.nothing_for(Duration::from_millis(20)).await;
+        trace.no_more(Duration::from_millis(20)).await;
         client.arm(RecvData::available()).unwrap();
         assert_eq!(&*expect!(trace, DataReceived).data, b"late");
         client.close();
@@ -595,6 +592,7 @@ fn two_listeners_with_two_places_never_reject_two_peers() {
             // A place is free when the connection's actor has ended, of which nobody is told.
             let live = async || pool.connections().await.unwrap().len();
             while live().await > 0 {}
+            // The actor ends in the turn after it was taken off the list.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     });
@@ -713,11 +711,8 @@ fn aio_46_accepted_connections_have_the_listeners_socket_options() {
             .send_buffer_size(12_000);
         let mut seen = Vec::new();
         for listen in [plain, tuned] {
-            let (events, mut trace) = trace();
-            let session = move |client| Recorder {
-                client,
-                events: events.clone(),
-            };
+            let mut trace = Probe::new();
+            let session = trace.session();
             let server = pool.listen(listen, session).await.unwrap();
             let stream = dial(server.local_addr());
             let client = expect!(trace, Accepted).handle;
@@ -770,13 +765,10 @@ fn aco_01_a_listener_that_exists_already_is_taken_over() {
 /// The pool's stop tells a listener's sessions why (XAS-11).
 #[test]
 fn a_session_that_is_stopped_with_its_pool_is_told_so() {
-    let (sender, mut trace) = trace();
+    let mut trace = Probe::new();
     with_pool(async |pool| {
         let server = pool
-            .listen(Listen::tcp(ANY), move |client| Recorder {
-                client,
-                events: sender.clone(),
-            })
+            .listen(Listen::tcp(ANY), trace.session())
             .await
             .unwrap();
         let stream = dial(server.local_addr());

@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use switchboard::testkit::{Link, Simulation, World};
+use switchboard::testkit::{Link, Rates, Simulation, World};
 use switchboard::{ClosedReason, ConnectionOptions, Listen, TimeoutKind};
-use switchboard_tests::{Echo, Recorder, expect, trace};
+use switchboard_tests::{Echo, Probe, expect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
@@ -23,15 +23,11 @@ fn a_day_of_idle_timeouts_takes_no_time() {
     let begun = std::time::Instant::now();
     Simulation::seeded(1).run(|world| async move {
         let pool = world.pool();
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
         let listen = Listen::tcp("10.0.0.1:1")
             .lines()
             .idle_report(Duration::from_millis(19_200));
-        let session = move |client| Recorder {
-            client,
-            events: events.clone(),
-        };
-        pool.listen(listen, session).await.unwrap();
+        pool.listen(listen, trace.session()).await.unwrap();
         let peer = world.net().connect("10.0.0.1:1").await.unwrap();
         expect!(trace, Accepted);
 
@@ -83,6 +79,7 @@ async fn chatter(world: World) -> String {
     }
     let totals = pool.stop().await;
     world.note(totals);
+    world.note(world.faults().counts());
     world.trace()
 }
 
@@ -92,7 +89,10 @@ fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
         .latency(Duration::from_millis(7))
         .bandwidth(20_000)
         .chunk(300);
-    let run = |seed| Simulation::seeded(seed).link(link.clone()).run(chatter);
+    let run = |seed| {
+        let simulation = Simulation::seeded(seed).link(link.clone());
+        simulation.faults(Rates::default()).run(chatter)
+    };
     let first = run(42);
     assert!(first.lines().count() > 50, "{first}");
     for _ in 0..5 {
@@ -178,12 +178,8 @@ fn a_stop_ends_connections_in_the_same_order_each_time() {
     let run = || {
         Simulation::seeded(9).run(|world| async move {
             let pool = world.pool();
-            let (events, mut trace) = trace();
-            let session = move |client| Recorder {
-                client,
-                events: events.clone(),
-            };
-            pool.listen(Listen::tcp("10.0.0.1:1").lines(), session)
+            let mut trace = Probe::new();
+            pool.listen(Listen::tcp("10.0.0.1:1").lines(), trace.session())
                 .await
                 .unwrap();
             let mut peers = Vec::new();
@@ -191,7 +187,7 @@ fn a_stop_ends_connections_in_the_same_order_each_time() {
                 peers.push(world.net().connect("10.0.0.1:1").await.unwrap());
                 expect!(trace, Accepted);
             }
-            drop(pool.stop().await);
+            let _ = pool.stop().await;
             let mut order = Vec::new();
             for _ in 0..30 {
                 let closed = expect!(trace, Closed);

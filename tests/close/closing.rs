@@ -11,20 +11,17 @@ use switchboard::prelude::*;
 use switchboard::{Cause, ClosePhase, ConnectionState, TimeoutKind};
 use switchboard_tests::*;
 
-use super::{MIB, drain, in_turn, local, opened, stretch};
+use super::{MIB, drain, in_turn, local, stretch};
 
 /// XAS-19: 1,000 times three calls of `close` race the peer's FIN.
 #[test]
 fn xas_19_closing_thrice_while_the_peer_finishes_gives_one_closed_and_it_is_last() {
     const ROUNDS: usize = 1000;
     let _turn = in_turn();
-    let (events, mut trace) = trace();
+    let mut trace = Probe::new();
+    let make = trace.session();
     let seen = &mut trace;
     with_pool(|pool| async move {
-        let make = move |client| Recorder {
-            client,
-            events: events.clone(),
-        };
         let server = pool.listen(local().lines(), make).await.unwrap();
         let address = server.local_addr();
         let (close, closing) = mpsc::channel::<Client>();
@@ -81,7 +78,7 @@ fn xas_20_a_close_sends_20_mb_first_and_a_second_one_says_that_it_is_closing() {
     with_pool(|pool| async move {
         let size = 20_000_000;
         let listen = local().lines().write_capacity(size);
-        let (mut stream, client, mut trace) = opened(&pool, listen).await;
+        let (mut stream, client, mut trace) = serve(&pool, listen).await;
         client.send(Bytes::from(stretch(0..size))).unwrap();
         assert!(client.close());
         assert!(!client.close(), "it is closing already");
@@ -104,7 +101,7 @@ fn aio_01_after_close_what_is_queued_arrives_and_what_comes_in_makes_no_event() 
     let _turn = in_turn();
     with_pool(|pool| async move {
         let size = 5 * MIB;
-        let (mut stream, client, mut trace) = opened(&pool, local().data()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().data()).await;
         client
             .send_with(Bytes::from(stretch(0..size)), 7_u64)
             .unwrap();
@@ -130,7 +127,7 @@ fn aio_01_after_close_what_is_queued_arrives_and_what_comes_in_makes_no_event() 
 fn a_close_without_flush_drops_what_is_queued_and_counts_it() {
     with_pool(|pool| async move {
         let size = 8 * MIB;
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client
             .send_with(Bytes::from(stretch(0..size)), 1_u64)
             .unwrap();
@@ -156,7 +153,7 @@ fn aio_04_an_abort_is_told_within_100_ms_and_the_peer_sees_a_reset() {
     let _turn = in_turn();
     with_pool(|pool| async move {
         let size = 8 * MIB;
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client
             .send_with(Bytes::from(stretch(0..size)), 1_u64)
             .unwrap();
@@ -189,7 +186,7 @@ fn aio_04_an_abort_is_told_within_100_ms_and_the_peer_sees_a_reset() {
 fn an_abort_ends_a_close_that_is_under_way() {
     with_pool(|pool| async move {
         let size = 8 * MIB;
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client.send(Bytes::from(stretch(0..size))).unwrap();
         assert!(client.close());
         assert!(client.abort());
@@ -210,7 +207,7 @@ fn t_15_a_close_to_a_peer_that_never_reads_ends_at_its_deadline() {
     with_pool(|pool| async move {
         let size = 12 * MIB;
         let deadline = Duration::from_millis(200);
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client
             .send_with(Bytes::from(stretch(0..size)), 9_u64)
             .unwrap();
@@ -243,7 +240,7 @@ fn t_15_a_close_without_a_deadline_has_the_flush_timeout_and_may_be_hurried() {
     with_pool(|pool| async move {
         let flush = Duration::from_millis(100);
         let listen = local().lines().flush_timeout(flush);
-        let (_stream, client, mut trace) = opened(&pool, listen).await;
+        let (_stream, client, mut trace) = serve(&pool, listen).await;
         client.send(vec![0; 12 * MIB]).unwrap();
         let start = Instant::now();
         client.close();
@@ -253,7 +250,7 @@ fn t_15_a_close_without_a_deadline_has_the_flush_timeout_and_may_be_hurried() {
         assert!(took < flush + Duration::from_millis(200), "{took:?}");
         assert!(closed.detail.unsent > 0);
 
-        let (_stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (_stream, client, mut trace) = serve(&pool, local().lines()).await;
         client.send(vec![0; 12 * MIB]).unwrap();
         let start = Instant::now();
         assert!(client.close());
@@ -273,7 +270,7 @@ fn t_15_a_close_without_a_deadline_has_the_flush_timeout_and_may_be_hurried() {
 fn a_peer_that_sends_on_after_our_close_still_gets_our_last_bytes() {
     with_pool(|pool| async move {
         let size = 64 * 1024;
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client.send(Bytes::from(stretch(0..size))).unwrap();
         client.close();
         let closed = expect!(trace, Closed);
@@ -298,7 +295,7 @@ fn lingering_ends_at_its_timeout_and_at_its_limit() {
     with_pool(|pool| async move {
         let linger = Duration::from_millis(100);
         let listen = local().lines().linger_timeout(linger);
-        let (mut stream, client, mut trace) = opened(&pool, listen).await;
+        let (mut stream, client, mut trace) = serve(&pool, listen).await;
         let start = Instant::now();
         client.close();
         expect!(trace, Closed);
@@ -315,7 +312,7 @@ fn lingering_ends_at_its_timeout_and_at_its_limit() {
 
         let mut listen = local().lines().linger_timeout(PATIENCE);
         listen.config_mut().linger_bytes = 100_000;
-        let (mut stream, client, mut trace) = opened(&pool, listen).await;
+        let (mut stream, client, mut trace) = serve(&pool, listen).await;
         client.close();
         expect!(trace, Closed);
         let wrote = peer(move || {

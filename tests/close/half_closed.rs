@@ -10,13 +10,13 @@ use switchboard::prelude::*;
 use switchboard::{Cause, ConnectionState, TimeoutKind};
 use switchboard_tests::*;
 
-use super::{MIB, in_turn, local, opened, opened_fully, stretch};
+use super::{MIB, in_turn, local, stretch};
 
 /// XAS-48.
 #[test]
 fn xas_48_an_unfinished_line_is_no_line_but_is_handed_back() {
     with_pool(|pool| async move {
-        let (mut stream, _, mut trace) = opened(&pool, local().receive(RecvLine::once())).await;
+        let (mut stream, _, mut trace) = serve(&pool, local().receive(RecvLine::once())).await;
         stream.write_all(b"abc").unwrap();
         drop(stream);
         let closed = expect!(trace, Closed);
@@ -33,7 +33,7 @@ fn xas_48_unfinished_data_is_handed_back_too() {
     with_pool(|pool| async move {
         let five = std::num::NonZeroUsize::new(5).unwrap();
         let (mut stream, _, mut trace) =
-            opened(&pool, local().receive(RecvData::exact(five).always())).await;
+            serve(&pool, local().receive(RecvData::exact(five).always())).await;
         stream.write_all(b"12345678").unwrap();
         drop(stream);
         assert_eq!(expect!(trace, DataReceived).data, "12345");
@@ -47,7 +47,7 @@ fn xas_48_unfinished_data_is_handed_back_too() {
 #[test]
 fn aio_37_a_half_closed_peer_gets_its_1_mb_reply_and_then_the_end() {
     with_pool(|pool| async move {
-        let (mut stream, client, mut trace) = opened_fully(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve_full(&pool, local().lines()).await;
         stream.write_all(b"question\n").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(expect!(trace, LineReceived).line.as_bytes(), b"question");
@@ -57,7 +57,7 @@ fn aio_37_a_half_closed_peer_gets_its_1_mb_reply_and_then_the_end() {
             ConnectionState::HalfClosed,
             "it is open for sending"
         );
-        trace.nothing_for(Duration::from_millis(50)).await;
+        trace.no_more(Duration::from_millis(50)).await;
         client
             .set_write_limits(Some(4 * MIB), None)
             .expect("no pauses in this test");
@@ -76,13 +76,13 @@ fn aio_37_a_half_closed_peer_gets_its_1_mb_reply_and_then_the_end() {
 #[test]
 fn aio_37_a_half_closed_connection_ends_as_it_was_answered() {
     with_pool(|pool| async move {
-        let (stream, _, mut trace) = opened_fully(&pool, local().lines()).await;
+        let (stream, _, mut trace) = serve_full(&pool, local().lines()).await;
         stream.shutdown(Shutdown::Write).unwrap();
         drop(expect!(trace, PeerFinished));
         assert_eq!(expect!(trace, Closed).reason, ClosedReason::ClosedByPeer);
         trace.ended().await;
 
-        let (mut stream, client, mut trace) = opened_fully(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve_full(&pool, local().lines()).await;
         stream.shutdown(Shutdown::Write).unwrap();
         expect!(trace, PeerFinished).keep_open();
         client.send("bye").unwrap();
@@ -101,7 +101,7 @@ fn a_half_closed_connection_that_does_not_move_ends_at_its_timeout() {
         let after = Duration::from_millis(100);
         let mut listen = local().lines();
         listen.config_mut().half_closed_timeout = after;
-        let (stream, _, mut trace) = opened_fully(&pool, listen).await;
+        let (stream, _, mut trace) = serve_full(&pool, listen).await;
         stream.shutdown(Shutdown::Write).unwrap();
         expect!(trace, PeerFinished).keep_open();
         let closed = expect!(trace, Closed);

@@ -8,7 +8,7 @@ use switchboard::prelude::*;
 use switchboard::{Cause, IdleAction, IdleRule, TimeoutKind};
 use switchboard_tests::*;
 
-use super::{in_turn, local, opened};
+use super::{in_turn, local};
 
 /// A peer of which no byte comes any more.
 #[test]
@@ -17,7 +17,7 @@ fn an_idle_timeout_closes_a_connection_on_which_no_byte_moves() {
     with_pool(|pool| async move {
         let after = Duration::from_millis(150);
         let listen = local().data().idle_timeout(after);
-        let (mut stream, client, mut trace) = opened(&pool, listen).await;
+        let (mut stream, client, mut trace) = serve(&pool, listen).await;
         // Each of these gaps is shorter than the timeout, and all of them together are longer.
         for round in 0..3 {
             tokio::time::sleep(after * 2 / 3).await;
@@ -48,7 +48,7 @@ fn commands_do_not_keep_an_idle_connection_open() {
     with_pool(|pool| async move {
         let after = Duration::from_millis(150);
         let listen = local().idle_timeout(after);
-        let (_stream, client, mut trace) = opened(&pool, listen).await;
+        let (_stream, client, mut trace) = serve(&pool, listen).await;
         let start = Instant::now();
         let closed = loop {
             client.pause_reading();
@@ -88,7 +88,7 @@ fn read_and_write_idleness_are_told_apart() {
                 false,
             ),
         ] {
-            let (mut stream, client, mut trace) = opened(&pool, listen).await;
+            let (mut stream, client, mut trace) = serve(&pool, listen).await;
             let start = Instant::now();
             let closed = loop {
                 if we_send {
@@ -117,7 +117,7 @@ fn an_idle_report_comes_again_and_again_and_closes_nothing() {
     with_pool(|pool| async move {
         let after = Duration::from_millis(50);
         let listen = local().lines().idle_report(after);
-        let (mut stream, client, mut trace) = opened(&pool, listen).await;
+        let (mut stream, client, mut trace) = serve(&pool, listen).await;
         let start = Instant::now();
         for _ in 0..3 {
             assert_eq!(expect!(trace, Idle).kind, TimeoutKind::Idle);
@@ -139,7 +139,7 @@ fn an_idle_report_comes_again_and_again_and_closes_nothing() {
         let mut listen = local().lines();
         let action = IdleAction::Report;
         listen.config_mut().idle_read = Some(IdleRule { after, action });
-        let (_stream, _, mut trace) = opened(&pool, listen).await;
+        let (_stream, _, mut trace) = serve(&pool, listen).await;
         assert_eq!(expect!(trace, Idle).kind, TimeoutKind::IdleRead);
     });
 }

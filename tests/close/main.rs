@@ -30,41 +30,11 @@ fn local() -> Listen {
     Listen::tcp("127.0.0.1:0")
 }
 
-/// Opens a listener for one peer, whose session records.
-async fn opened(pool: &Pool, listen: Listen) -> (TcpStream, Client, Trace) {
-    let (events, mut trace) = trace();
-    let events = Mutex::new(Some(events));
-    let make = move |client| Recorder {
-        client,
-        events: events.lock().unwrap().take().expect("one peer only"),
-    };
-    let server = pool.listen(listen, make).await.unwrap();
-    let stream = dial(server.local_addr());
-    let client = expect!(trace, Accepted).handle;
-    (stream, client, trace)
-}
-
-/// The same, with a session that decides for itself what a finished peer means.
-async fn opened_fully(pool: &Pool, listen: Listen) -> (TcpStream, Client, Trace) {
-    let (events, mut trace) = trace();
-    let events = Mutex::new(Some(events));
-    let make = move |client| FullRecorder {
-        client,
-        events: events.lock().unwrap().take().expect("one peer only"),
-    };
-    let server = pool.listen(listen, make).await.unwrap();
-    let stream = dial(server.local_addr());
-    let client = expect!(trace, Accepted).handle;
-    (stream, client, trace)
-}
-
 /// Opens an outbound connection whose session records, and its peer.
-async fn opened_outbound(pool: &Pool) -> (TcpStream, Client, Trace) {
-    let (events, mut trace) = trace();
+async fn opened_outbound(pool: &Pool) -> (TcpStream, Client, Probe) {
+    let mut trace = Probe::new();
     let (listener, address) = listener();
-    let connecting: Connecting = pool.connect(Connect::tcp(address).lines(), move |client| {
-        Recorder { client, events }
-    });
+    let connecting: Connecting = pool.connect(Connect::tcp(address).lines(), trace.session());
     let (stream, _) = peer(move || listener.accept().unwrap()).await;
     let client = connecting.await.unwrap();
     expect!(trace, Connected);

@@ -8,13 +8,13 @@ use switchboard::prelude::*;
 use switchboard::{Cause, IoOperation, TimeoutKind};
 use switchboard_tests::*;
 
-use super::{drain, local, opened, opened_outbound};
+use super::{drain, local, opened_outbound};
 
 /// XAS-14: a peer that finishes.
 #[test]
 fn xas_14_a_fin_is_closed_by_peer() {
     with_pool(|pool| async move {
-        let (stream, _, mut trace) = opened(&pool, local().lines()).await;
+        let (stream, _, mut trace) = serve(&pool, local().lines()).await;
         drop(stream);
         let closed = expect!(trace, Closed);
         assert_eq!(closed.reason as u8, 2);
@@ -27,7 +27,7 @@ fn xas_14_a_fin_is_closed_by_peer() {
 #[test]
 fn xas_14_a_reset_is_an_error() {
     with_pool(|pool| async move {
-        let (stream, _, mut trace) = opened(&pool, local().lines()).await;
+        let (stream, _, mut trace) = serve(&pool, local().lines()).await;
         reset_on_close(&stream);
         drop(stream);
         let closed = expect!(trace, Closed);
@@ -51,7 +51,7 @@ fn xas_14_a_reset_is_an_error() {
 #[test]
 fn xas_14_a_close_of_our_own_is_closed_by_host() {
     with_pool(|pool| async move {
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         assert!(client.close());
         let closed = expect!(trace, Closed);
         assert_eq!(closed.reason as u8, 1);
@@ -66,7 +66,7 @@ fn xas_14_an_expired_receive_is_a_timeout() {
     with_pool(|pool| async move {
         let timeout = Duration::from_millis(20);
         let listen = local().receive(RecvLine::once().timeout(timeout));
-        let (_stream, _, mut trace) = opened(&pool, listen).await;
+        let (_stream, _, mut trace) = serve(&pool, listen).await;
         let closed = expect!(trace, Closed);
         assert_eq!(closed.reason as u8, 3);
         let (kind, after) = (TimeoutKind::Receive, timeout);
@@ -78,7 +78,7 @@ fn xas_14_an_expired_receive_is_a_timeout() {
 #[test]
 fn xas_14_a_broken_rule_is_an_error() {
     with_pool(|pool| async move {
-        let (mut stream, _, mut trace) = opened(&pool, local().lines().max_line(4)).await;
+        let (mut stream, _, mut trace) = serve(&pool, local().lines().max_line(4)).await;
         stream.write_all(b"fine\nwrong\n").unwrap();
         assert_eq!(expect!(trace, LineReceived).line.as_bytes(), b"fine");
         let closed = expect!(trace, Closed);

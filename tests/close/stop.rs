@@ -12,7 +12,7 @@ use switchboard::prelude::*;
 use switchboard_tests::*;
 use tokio::sync::mpsc as tokio_mpsc;
 
-use super::{Counted, MIB, drain, in_turn, local, opened, stretch};
+use super::{Counted, MIB, drain, in_turn, local, stretch};
 
 /// Talks until it cannot.
 fn busy_peer(mut stream: TcpStream) {
@@ -100,7 +100,7 @@ fn a_stop_while_everything_is_busy_tells_every_session_one_closed() {
 fn a_stop_without_grace_resets_every_connection() {
     let _turn = in_turn();
     with_pool(|pool| async move {
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client.send(vec![0; 12 * MIB]).unwrap();
         let start = Instant::now();
         pool.stop_within(Duration::ZERO).await;
@@ -120,7 +120,7 @@ fn a_stop_without_grace_resets_every_connection() {
 fn a_stop_sends_what_is_queued() {
     let _turn = in_turn();
     with_pool(|pool| async move {
-        let (mut stream, client, mut trace) = opened(&pool, local().lines()).await;
+        let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;
         client.send(Bytes::from(stretch(0..12 * MIB))).unwrap();
         let reader = std::thread::spawn(move || read_all(&mut stream));
         pool.stop().await;
@@ -136,8 +136,8 @@ fn a_stop_sends_what_is_queued() {
 #[test]
 fn xas_23_a_broadcast_over_live_and_closed_handles_reaches_the_live_ones() {
     with_pool(|pool| async move {
-        let (dead, dead_client, mut trace) = opened(&pool, local().lines()).await;
-        let (mut live, live_client, _trace) = opened(&pool, local().lines()).await;
+        let (dead, dead_client, mut trace) = serve(&pool, local().lines()).await;
+        let (mut live, live_client, _trace) = serve(&pool, local().lines()).await;
         drop(dead);
         expect!(trace, Closed);
         for client in [&dead_client, &live_client] {

@@ -11,7 +11,7 @@ use switchboard::prelude::*;
 use switchboard_tests::*;
 use tokio::sync::mpsc as tokio_mpsc;
 
-use super::{Counted, drain, in_turn, local, opened, stretch};
+use super::{Counted, drain, in_turn, local, stretch};
 
 /// A small generator, so that every run does the same.
 struct Dice(u64);
@@ -251,7 +251,7 @@ fn aio_35_a_fin_is_told_behind_every_byte_and_a_reset_is_never_taken_for_it() {
     with_pool(|pool| async move {
         for round in 0..40_u64 {
             let finishes = round % 2 == 0;
-            let (mut stream, client, mut trace) = opened(&pool, local().data()).await;
+            let (mut stream, client, mut trace) = serve(&pool, local().data()).await;
             let sent = peer(move || {
                 let mut dice = Dice(round * 104_729 + 0x5DEE_CE66);
                 let mut sent = 0;

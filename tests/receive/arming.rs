@@ -15,7 +15,7 @@ fn xas_30_what_a_peer_sends_before_anything_is_armed_waits_for_it() {
     with_pool(|pool| async move {
         let (mut peer, client, mut trace) = serve(&pool, Listen::tcp(ANY)).await;
         peer.write_all(b"early\nbird\n").unwrap();
-        trace.nothing_for(ms(300)).await;
+        trace.no_more(ms(300)).await;
         assert_eq!(
             client.info().activity.bytes_in,
             0,
@@ -37,7 +37,7 @@ fn xas_30_a_preset_receive_is_armed_before_the_first_byte() {
         peer.write_all(b"fourmore").unwrap();
         assert_eq!(expect!(trace, DataReceived).data, "four");
         assert!(!client.info().activity.receiving);
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
     });
 }
 
@@ -86,7 +86,7 @@ fn a_receive_for_n_frames_completes_n_times_and_no_more() {
         assert!(client.info().activity.receiving);
         peer.write_all(b"3\n4\n5\n").unwrap();
         assert_eq!(text(&mut trace).await, "3");
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         assert!(!client.info().activity.receiving);
         client.arm(RecvLine::once().always()).unwrap();
         assert_eq!(text(&mut trace).await, "4");
@@ -106,7 +106,7 @@ fn a_cancelled_receive_brings_nothing_and_leaves_every_byte() {
         assert!(client.cancel_recv());
         assert!(!client.cancel_recv());
         // Its deadline is gone with it.
-        trace.nothing_for(ms(200)).await;
+        trace.no_more(ms(200)).await;
         client.arm(RecvData::available()).unwrap();
         assert_eq!(expect!(trace, DataReceived).data, "par");
     });
@@ -147,7 +147,7 @@ fn xas_41_a_second_receive_is_refused_and_the_first_still_completes_once() {
         }
         peer.write_all(b"once\nrest").unwrap();
         assert_eq!(text(&mut trace).await, "once");
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         client.arm(RecvData::available()).unwrap();
         assert_eq!(expect!(trace, DataReceived).data, "rest");
     });

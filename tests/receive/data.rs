@@ -19,7 +19,7 @@ fn xas_42_full_waits_for_a_whole_buffer_and_available_for_any_byte() {
         client.arm(RecvData::full()).unwrap();
         peer.write_all(b"hello world").unwrap();
         has_read(&client, 11).await;
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         peer.write_all(&[b'x'; 4096 - 11 + 7]).unwrap();
         let data = expect!(trace, DataReceived).data;
         assert_eq!(data.len(), 4096);
@@ -55,7 +55,7 @@ fn xas_43_exact_takes_so_many_bytes_and_leaves_the_rest() {
             assert_eq!(expect!(trace, DataReceived).data, expected);
         }
         client.arm(RecvData::exact(size(5))).unwrap();
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         peer.write_all(b"cde").unwrap();
         assert_eq!(expect!(trace, DataReceived).data, "abcde");
     });

@@ -44,10 +44,10 @@ fn xas_46_a_receive_that_completes_in_time_leaves_no_deadline_behind() {
     with_pool(|pool| async move {
         let (mut peer, client, mut trace) = serve(&pool, Listen::tcp(ANY)).await;
         client.arm(RecvLine::once().timeout(ms(300))).unwrap();
-        trace.nothing_for(ms(250)).await;
+        trace.no_more(ms(250)).await;
         peer.write_all(b"in time\n").unwrap();
         assert_eq!(text(&mut trace).await, "in time");
-        trace.nothing_for(ms(350)).await;
+        trace.no_more(ms(350)).await;
         assert!(!client.is_closed());
     });
 }
@@ -91,7 +91,7 @@ fn xas_46_a_repeated_receive_counts_from_the_last_delivery() {
         let (mut peer, _, mut trace) = serve(&pool, listen).await;
         for _ in 0..3 {
             // Three waits that are together longer than one deadline.
-            trace.nothing_for(ms(100)).await;
+            trace.no_more(ms(100)).await;
             peer.write_all(b"tick\n").unwrap();
             assert_eq!(text(&mut trace).await, "tick");
         }

@@ -59,7 +59,7 @@ fn xas_37_each_line_rule_ends_lines_and_treats_crs_as_it_says() {
                 assert_eq!(line.text().unwrap(), body, "{rule:?}");
                 assert_eq!(line.ending(), ending, "{rule:?} {body:?}");
             }
-            trace.nothing_for(ms(20)).await;
+            trace.no_more(ms(20)).await;
         }
     });
 }
@@ -254,7 +254,7 @@ fn xas_45_a_line_in_two_segments_is_one_line() {
         client.arm(RecvLine::once()).unwrap();
         peer.write_all(b"hel").unwrap();
         has_read(&client, 3).await;
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         peer.write_all(b"lo\n").unwrap();
         assert_eq!(text(&mut trace).await, "hello");
     });

@@ -44,7 +44,7 @@ async fn has_read(client: &Client, bytes: usize) {
     until(|| client.info().activity.bytes_in >= bytes as u64).await;
 }
 
-async fn text(trace: &mut Trace) -> String {
+async fn text(trace: &mut Probe) -> String {
     expect!(trace, LineReceived).line.text().unwrap().into()
 }
 
@@ -86,6 +86,7 @@ impl Flood {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let before = self.written();
+            // The time that the system may need to move bytes on between its own buffers.
             tokio::time::sleep(ms(150)).await;
             if self.written() == before {
                 return before;

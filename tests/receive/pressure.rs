@@ -154,7 +154,7 @@ fn aio_03_nothing_is_delivered_while_reading_is_paused() {
         assert_eq!(text(&mut trace).await, "before");
         client.pause_reading();
         peer.write_all(b"during\n").unwrap();
-        trace.nothing_for(ms(100)).await;
+        trace.no_more(ms(100)).await;
         client.resume_reading();
         assert_eq!(text(&mut trace).await, "during");
     });
@@ -178,9 +178,11 @@ impl Handler<DataReceived> for Slow {
     fn handle(&mut self, msg: DataReceived, _: &mut Self::Context) -> Self::Result {
         let pace = self.pace;
         if self.blocks {
+            // The session's work, which holds its thread.
             std::thread::sleep(pace);
         }
         let waits = if self.blocks { Duration::ZERO } else { pace };
+        // The same work without holding the thread.
         let work = tokio::time::sleep(waits).into_actor(self);
         AtomicResponse::new(Box::pin(work.map(move |(), session, _| {
             session.seen.fetch_add(msg.data.len(), Ordering::Relaxed);
@@ -294,6 +296,7 @@ impl Handler<LineReceived> for Thoughtful {
     fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) -> Self::Result {
         let line: String = msg.line.text().unwrap().into();
         let pace = Duration::from_micros(line.len() as u64 % 3 * 500);
+        // Its thinking, a different time for each line.
         let work = tokio::time::sleep(pace).into_actor(self);
         AtomicResponse::new(Box::pin(work.map(move |(), session, _| {
             session.seen.send(line).unwrap();

@@ -159,6 +159,7 @@ fn ac_05_writable_is_told_while_the_interest_is_on_and_costs_nothing_when_off() 
         })
         .await;
         let client = first_of(&pool).await;
+        // A level that is told by mistake would be told many times meanwhile.
         tokio::time::sleep(ms(50)).await;
         assert_eq!(told.load(Ordering::Relaxed), 0, "nobody is interested yet");
         client.set_interest(false, true).unwrap();

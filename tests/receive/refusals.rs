@@ -6,13 +6,12 @@ use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::{ArmError, Cause, ClosedReason, ConnectionOptions, Handlers, Listen};
 use switchboard_tests::*;
-use tokio::sync::mpsc;
 
 use super::{ANY, first_of};
 
 /// Takes bytes, and nothing else.
 struct BytesOnly {
-    events: mpsc::UnboundedSender<ClientEvent>,
+    events: Recorder,
 }
 
 impl Actor for BytesOnly {
@@ -23,7 +22,7 @@ impl Handler<DataReceived> for BytesOnly {
     type Result = ();
 
     fn handle(&mut self, event: DataReceived, _: &mut Self::Context) {
-        self.events.send(ClientEvent::DataReceived(event)).unwrap();
+        self.events.record(event);
     }
 }
 
@@ -31,7 +30,7 @@ impl Handler<Closed> for BytesOnly {
     type Result = ();
 
     fn handle(&mut self, event: Closed, _: &mut Self::Context) {
-        self.events.send(ClientEvent::Closed(event)).unwrap();
+        self.events.record(event);
     }
 }
 
@@ -41,7 +40,8 @@ switchboard::session!(BytesOnly);
 #[test]
 fn arming_what_the_session_does_not_handle_is_refused_by_name() {
     with_pool(|pool| async move {
-        let (events, mut seen) = trace();
+        let mut seen = Probe::new().partial();
+        let events = seen.recorder();
         let mut peer = serve_with(&pool, Listen::tcp(ANY), move |_| BytesOnly {
             events: events.clone(),
         })
@@ -65,7 +65,8 @@ fn arming_what_the_session_does_not_handle_is_refused_by_name() {
 #[test]
 fn listening_for_what_the_session_does_not_handle_is_refused_by_name() {
     with_pool(|pool| async move {
-        let (events, _seen) = trace();
+        let seen = Probe::new().partial();
+        let events = seen.recorder();
         let session = move |_| BytesOnly {
             events: events.clone(),
         };
@@ -79,7 +80,8 @@ fn listening_for_what_the_session_does_not_handle_is_refused_by_name() {
 #[test]
 fn handlers_that_cannot_take_the_preset_receive_end_the_connection_by_name() {
     with_pool(|pool| async move {
-        let (events, mut seen) = trace();
+        let mut seen = Probe::new().partial();
+        let events = seen.recorder();
         let address = BytesOnly { events }.start();
         let mut peer = serve_with(&pool, Listen::tcp(ANY).lines(), move |_| {
             let handlers = Handlers::new().data(address.clone().recipient());

@@ -19,7 +19,7 @@ fn input_waits_while_writing_is_paused_unless_the_session_handles_pauses() {
         client.send([b'x'; 64 * KIB]).unwrap();
         assert!(client.info().activity.write_paused);
         stream.write_all(b"waits\n").unwrap();
-        trace.nothing_for(ms(100)).await;
+        trace.no_more(ms(100)).await;
         let (_stream, _) = drain(stream, clogged + 64 * KIB).await;
         assert_eq!(expect!(trace, LineReceived).line.as_bytes(), b"waits");
 

@@ -10,7 +10,8 @@ use super::{KIB, MIB, drain, ms};
 fn xas_35_what_is_sent_before_connecting_is_sent_once_connected() {
     with_pool(|pool| async move {
         let (listener, address) = listener();
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
+        let session = trace.session();
         // A session is made before the attempt begins, and may send already.
         let connecting = pool.connect(Connect::tcp(address), move |client| {
             let state = client.info().activity.state;
@@ -18,7 +19,7 @@ fn xas_35_what_is_sent_before_connecting_is_sent_once_connected() {
             client.send_with("one ", Token(1)).unwrap();
             client.send_with(pattern(10_000), Token(2)).unwrap();
             client.send_msg("three", Some(Token(3))).unwrap();
-            Recorder { client, events }
+            session(client)
         });
         let client = connecting.client().clone();
         assert_eq!(connecting.await.unwrap(), client);
@@ -38,11 +39,8 @@ fn xas_35_what_is_sent_before_connecting_is_sent_once_connected() {
 fn xas_35_the_handle_of_an_attempt_can_send_before_it_is_awaited() {
     with_pool(|pool| async move {
         let (listener, address) = listener();
-        let (events, _trace) = trace();
-        let connecting = pool.connect(Connect::tcp(address), move |client| Recorder {
-            client,
-            events,
-        });
+        let trace = Probe::new();
+        let connecting = pool.connect(Connect::tcp(address), trace.session());
         connecting.client().send("first ").unwrap();
         let client = connecting.await.unwrap();
         client.send("second").unwrap();
@@ -57,12 +55,13 @@ fn xas_35_a_pause_from_before_connecting_is_told_after_connected() {
     const TOTAL: usize = 8 * MIB;
     with_pool(|pool| async move {
         let (listener, address) = listener();
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
+        let session = trace.full_session();
         let connect = Connect::tcp(address).send_buffer_size(256 * KIB);
         let connecting = pool.connect(connect, move |client| {
             client.send(pattern(TOTAL)).unwrap();
             client.send("more").unwrap();
-            FullRecorder { client, events }
+            session(client)
         });
         expect!(trace, Connected);
         expect!(trace, WritePaused);
@@ -80,16 +79,17 @@ fn what_was_sent_to_a_peer_that_refuses_is_counted_in_the_failure() {
     with_pool(|pool| async move {
         let (listener, address) = listener();
         drop(listener);
-        let (events, mut trace) = trace();
+        let mut trace = Probe::new();
+        let session = trace.full_session();
         let connecting = pool.connect(Connect::tcp(address), move |client| {
             client.send_with(pattern(100 * KIB), Token(1)).unwrap();
-            FullRecorder { client, events }
+            session(client)
         });
         let client = connecting.client().clone();
         let error = connecting.await.unwrap_err();
         assert_eq!(error.unsent, 100 * KIB);
         assert_eq!(expect!(trace, ConnectFailed).error.unsent, 100 * KIB);
-        trace.nothing_for(ms(20)).await;
+        trace.no_more(ms(20)).await;
         assert_eq!(client.send("x").unwrap_err().refusal, SendRefusal::Closed);
     });
 }

@@ -58,7 +58,7 @@ async fn drain(mut stream: TcpStream, count: usize) -> (TcpStream, Vec<u8>) {
 }
 
 /// The next event that is not about pauses.
-async fn next_but_pauses(trace: &mut Trace) -> ClientEvent {
+async fn next_but_pauses(trace: &mut Probe) -> ClientEvent {
     loop {
         match trace.next().await {
             ClientEvent::WritePaused(_) | ClientEvent::WriteResumed(_) => {}

@@ -29,7 +29,7 @@ fn xas_50_every_queued_send_is_told_in_order() {
             assert_eq!((sent.token, sent.bytes), (Token(n), 1 + (n * n) as usize));
         }
         assert!(read_exact(&mut peer, expected.len()) == expected);
-        trace.nothing_for(ms(20)).await;
+        trace.no_more(ms(20)).await;
     });
 }
 
@@ -100,7 +100,7 @@ fn xas_51_sent_is_told_when_the_system_has_taken_the_last_byte_and_not_before() 
     with_pool(|pool| async move {
         let (stream, client, mut trace) = serve(&pool, narrow()).await;
         client.send_with(pattern(TOTAL), Token(1)).unwrap();
-        trace.nothing_for(ms(200)).await;
+        trace.no_more(ms(200)).await;
         let held = client.write_buffer_size();
         assert!(held > MIB, "only {held} bytes are left");
         let (_stream, got) = drain(stream, TOTAL).await;
@@ -230,7 +230,7 @@ fn xas_53_the_send_slot_is_filled_in_place_and_free_again_when_sent() {
             .send(10, Some(Token(3)))
             .unwrap();
         assert_eq!(client.take_send_slot().unwrap_err(), SlotError::Busy);
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         let (_stream, _) = drain(stream, clogged + 10).await;
         assert_eq!(expect!(trace, Sent).token, Token(3));
         let slot = client.take_send_slot().unwrap();

@@ -31,6 +31,7 @@ fn ac_14_try_send_takes_what_fits_and_says_how_much() {
             match client.try_send(&block[at..]).unwrap() {
                 0 => {
                     refused += 1;
+                    // Asks again shortly: the system may still move bytes on.
                     tokio::time::sleep(ms(2)).await;
                 }
                 count => {
@@ -135,7 +136,7 @@ fn aio_09_writing_pauses_above_the_high_mark_and_not_at_it() {
         let (high, low) = (queued + 10, queued);
         client.set_write_limits(Some(high), Some(low)).unwrap();
         client.send([b'x'; 10]).unwrap();
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         assert_eq!(client.write_buffer_size(), high, "the peer reads");
         client.send("y").unwrap();
         expect!(trace, WritePaused);
@@ -159,7 +160,7 @@ fn aio_08_changing_the_limits_can_pause_and_resume() {
         client
             .set_write_limits(Some(queued), Some(queued - 1))
             .unwrap();
-        trace.nothing_for(ms(50)).await;
+        trace.no_more(ms(50)).await;
         client.set_write_limits(Some(queued), Some(queued)).unwrap();
         expect!(trace, WriteResumed);
         client.abort();
@@ -201,6 +202,7 @@ fn aio_10_pauses_and_resumes_strictly_alternate() {
             while let Err(error) = client.send(data) {
                 assert!(error.is_full(), "{error}");
                 data = error.into_payload();
+                // Until the peer has taken some; it is read at its own pace.
                 tokio::time::sleep(ms(1)).await;
             }
         }
@@ -367,6 +369,6 @@ fn aio_14_a_thousand_parts_are_one_send_byte_for_byte() {
         assert!(got == whole, "not the bytes that were sent");
         let sent = expect!(trace, Sent);
         assert_eq!((sent.token, sent.bytes), (Token(14), whole.len()));
-        trace.nothing_for(ms(20)).await;
+        trace.no_more(ms(20)).await;
     });
 }

@@ -60,7 +60,8 @@ fn aio_34_what_a_session_does_not_handle_cannot_be_armed() {
         assert!(error.to_string().contains("LineReceived"), "{error}");
 
         let (_stream, client, _trace) = {
-            let (told, mut trace) = trace();
+            let mut trace = Probe::new();
+            let told = trace.recorder();
             let line_only = Handlers::new().accepted(Desk::new(told).start().recipient());
             let server = pool.listen(local(), move |_| line_only.clone()).await;
             let stream = dial(server.unwrap().local_addr());
@@ -76,7 +77,8 @@ fn aio_34_what_a_session_does_not_handle_cannot_be_armed() {
 #[test]
 fn a_preset_receive_that_no_handler_takes_closes_with_an_error() {
     with_pool(|pool| async move {
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new().partial();
+        let told = trace.recorder();
         let desk = Desk::new(told).start();
         let handlers = Handlers::new().closed(desk.recipient());
         let server = pool
@@ -225,7 +227,8 @@ fn amb_14_closed_goes_to_the_handler_of_its_reason() {
 #[test]
 fn handlers_that_live_are_told_the_end_when_another_one_is_gone() {
     with_pool(|pool| async move {
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new();
+        let told = trace.recorder();
         let (sender, mut clerks) = mpsc::unbounded_channel();
         let desk = Desk::new(told).start();
         let handlers = Handlers::new()

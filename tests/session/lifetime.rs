@@ -109,6 +109,7 @@ impl Handler<Closed> for Lasts {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Closed, _: &mut Self::Context) -> Self::Result {
+        // The work that the end has to wait for.
         let work = tokio::time::sleep(Duration::from_millis(5)).into_actor(self);
         AtomicResponse::new(Box::pin(work.map(|(), session, _| {
             let _ = session.told.send("closed");

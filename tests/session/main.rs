@@ -141,11 +141,11 @@ async fn failure(
 /// `panic`, stops at `stop`, and passes on what it is told.
 struct Desk {
     clients: HashMap<ClientId, Client>,
-    told: mpsc::UnboundedSender<ClientEvent>,
+    told: Recorder,
 }
 
 impl Desk {
-    fn new(told: mpsc::UnboundedSender<ClientEvent>) -> Self {
+    fn new(told: Recorder) -> Self {
         Self {
             clients: HashMap::new(),
             told,
@@ -164,7 +164,7 @@ impl Handler<Accepted> for Desk {
 
     fn handle(&mut self, event: Accepted, _: &mut Self::Context) {
         self.clients.insert(event.client, event.handle.clone());
-        let _ = self.told.send(ClientEvent::Accepted(event));
+        self.told.record(event);
     }
 }
 
@@ -187,7 +187,7 @@ impl Handler<Closed> for Desk {
 
     fn handle(&mut self, event: Closed, _: &mut Self::Context) {
         self.clients.remove(&event.client);
-        let _ = self.told.send(ClientEvent::Closed(event));
+        self.told.record(event);
     }
 }
 
@@ -235,7 +235,7 @@ fn all_to(desk: &Addr<Desk>) -> Handlers {
 /// Three peers of one desk, accepted in this order.
 async fn three<S: IntoSession>(
     pool: &Pool,
-    trace: &mut Trace,
+    trace: &mut Probe,
     session: impl Fn(Client) -> S + Send + Sync + 'static,
 ) -> (Server, Vec<TcpStream>, Vec<ClientId>) {
     let server = pool.listen(local().lines(), session).await.unwrap();

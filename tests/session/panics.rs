@@ -170,7 +170,8 @@ fn a_panic_with_the_socket_in_hand_ends_one_connection() {
 fn a_panic_of_a_shared_handler_ends_the_connection_that_caused_it() {
     with_pool(|pool| async move {
         let mut events = watch(&pool);
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new();
+        let told = trace.recorder();
         let desk = start_surviving(Desk::new(told));
         let handlers = all_to(&desk);
         let (_, mut peers, ids) = three(&pool, &mut trace, move |_| handlers.clone()).await;
@@ -201,7 +202,8 @@ fn a_panic_of_a_shared_handler_ends_the_connection_that_caused_it() {
 #[test]
 fn a_shared_handler_that_dies_takes_its_connections_with_it() {
     let totals = with_pool(|pool| async move {
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new();
+        let told = trace.recorder();
         let handlers = all_to(&Desk::new(told).start());
         let (server, mut peers, _) = three(&pool, &mut trace, move |_| handlers.clone()).await;
         peers[1].write_all(b"panic\n").unwrap();
@@ -223,11 +225,13 @@ fn a_shared_handler_that_dies_takes_its_connections_with_it() {
 fn lines_behind_a_fatal_one_are_not_blamed() {
     let totals = with_pool(|pool| async move {
         let mut events = watch(&pool);
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new();
+        let told = trace.recorder();
         let handlers = all_to(&Desk::new(told).start());
         let (_, mut peers, ids) = three(&pool, &mut trace, move |_| handlers.clone()).await;
         // The desk is on this thread, and waits for as long as this does not await.
         peers[1].write_all(b"panic\n").unwrap();
+        // Until it is in its mailbox, before the others.
         std::thread::sleep(Duration::from_millis(20));
         peers[0].write_all(b"anybody?\n").unwrap();
         peers[2].write_all(b"anybody?\nhello?\n").unwrap();

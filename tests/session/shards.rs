@@ -237,6 +237,7 @@ impl Handler<LineReceived> for Awaits {
 
     fn handle(&mut self, event: LineReceived, _: &mut Self::Context) -> Self::Result {
         *self.inside.lock().unwrap() += 1;
+        // The work in which another line could come.
         let work = tokio::time::sleep(Duration::from_millis(2)).into_actor(self);
         AtomicResponse::new(Box::pin(work.map(move |(), session, _| {
             let mut inside = session.inside.lock().unwrap();

@@ -13,7 +13,8 @@ use super::{Desk, failure, local, rest, three};
 fn a_shared_session_that_dies_takes_its_connections_with_it() {
     let totals = with_pool(|pool| async move {
         let mut events = watch(&pool);
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new();
+        let told = trace.recorder();
         let desk = Desk::new(told).start();
         let (_, mut peers, ids) = three(&pool, &mut trace, move |_| desk.clone()).await;
         peers[1].write_all(b"panic\n").unwrap();
@@ -34,7 +35,8 @@ fn a_shared_session_that_dies_takes_its_connections_with_it() {
 #[test]
 fn one_address_serves_many_connections() {
     let totals = with_pool(|pool| async move {
-        let (told, mut trace) = trace();
+        let mut trace = Probe::new();
+        let told = trace.recorder();
         let desk = Desk::new(told).start();
         let address = desk.clone();
         let (_, peers, ids) = three(&pool, &mut trace, move |_| address.clone()).await;
@@ -58,7 +60,8 @@ fn one_address_serves_many_connections() {
 #[test]
 fn a_connection_for_an_actor_that_is_gone_ends_at_once() {
     with_pool(|pool| async move {
-        let (told, _trace) = trace();
+        let trace = Probe::new();
+        let told = trace.recorder();
         let desk = Desk::new(told).start();
         let gone: WeakAddr<Desk> = desk.downgrade();
         let address = desk.clone();

@@ -159,7 +159,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let refused = pool.connect(Connect::tcp(address).lines(), |client| Echo { client });
             refused.await.unwrap_err();
 
-            let (told, _trace) = trace();
+            let trace = Probe::new().partial();
+            let told = trace.recorder();
             let closed = Handlers::new().closed(Desk::new(told).start().recipient());
             let stream = serve_with(&pool, local().lines(), move |_| closed.clone()).await;
             assert_eq!(rest(&stream).await, b"");

@@ -1,0 +1,97 @@
+//! The order contract: the first event of a connection opens it, `Closed` is the last, each comes
+//! once. `ConnectFailed` comes instead of all others.
+
+use std::collections::HashMap;
+
+use switchboard_core::ClientId;
+
+use super::kind::client_of;
+use crate::message::ClientEvent;
+
+/// How far each connection has come, and the first thing that was not in order.
+#[derive(Debug)]
+pub(super) struct Order {
+    stages: HashMap<ClientId, Stage>,
+    /// Whether any event may come first.
+    pub(super) partial: bool,
+    /// What nobody has been told yet.
+    breach: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Open,
+    /// Over, and what ended it.
+    Over(&'static str),
+}
+
+impl Order {
+    pub(super) fn new() -> Self {
+        Self {
+            stages: HashMap::new(),
+            partial: false,
+            breach: None,
+        }
+    }
+
+    /// An event came.
+    pub(super) fn event(&mut self, event: &ClientEvent) {
+        use ClientEvent::{Accepted, Closed, ConnectFailed, Connected};
+        let (client, name) = (client_of(event), event.name());
+        let stage = self.stages.get(&client).copied();
+        let breach = match (stage, event) {
+            (None, Accepted(_) | Connected(_) | ConnectFailed(_)) => None,
+            (None, _) if self.partial => None,
+            (None, _) => Some(format!("{name} came first, nothing opened it")),
+            (Some(Stage::Open), Accepted(_) | Connected(_) | ConnectFailed(_)) => {
+                Some(format!("{name} came though it was open"))
+            }
+            (Some(Stage::Open), _) => None,
+            (Some(Stage::Over(end)), _) => Some(format!("{name} came after {end}")),
+        };
+        if !matches!(stage, Some(Stage::Over(_))) {
+            let next = match event {
+                Closed(_) | ConnectFailed(_) => Stage::Over(name),
+                _ => Stage::Open,
+            };
+            self.stages.insert(client, next);
+        }
+        self.break_with(client, breach);
+    }
+
+    /// The session of a connection was dropped. Says whether it should have been told more.
+    pub(super) fn gone(&mut self, client: ClientId) -> bool {
+        let too_early = matches!(self.stages.get(&client), Some(Stage::Open));
+        if too_early {
+            self.stages
+                .insert(client, Stage::Over("the end of its session"));
+            let breach = "its session ended without Closed".to_owned();
+            self.break_with(client, Some(breach));
+        }
+        too_early
+    }
+
+    /// The first breach that was not yet told.
+    pub(super) fn take_breach(&mut self) -> Option<String> {
+        self.breach.take()
+    }
+
+    /// The connections that are open.
+    pub(super) fn open(&self) -> Vec<ClientId> {
+        let open = |(client, stage): (&ClientId, &Stage)| match stage {
+            Stage::Open => Some(*client),
+            Stage::Over(_) => None,
+        };
+        let mut clients: Vec<_> = self.stages.iter().filter_map(open).collect();
+        clients.sort_unstable();
+        clients
+    }
+
+    /// The first breach is kept: later ones are mostly its consequences.
+    fn break_with(&mut self, client: ClientId, breach: Option<String>) {
+        if self.breach.is_none() {
+            self.breach = breach
+                .map(|what| format!("the order contract is broken for client {client}: {what}"));
+        }
+    }
+}
