@@ -23,6 +23,23 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The process is everybody's: in a test program that runs tests side by side, only what it is shown
 /// says something about one of them; leave descriptors and threads out with
 /// [`only_shown`](Self::only_shown) there.
+///
+/// ```
+/// use switchboard::prelude::*;
+/// use switchboard::testkit::{LeakCheck, Probe, Simulation};
+///
+/// Simulation::seeded(1).run(|world| async move {
+///     let pool = world.pool();
+///     let leaks = LeakCheck::begin().pool(&pool).net(world.net());
+///     let mut probe = Probe::new();
+///     let listen = Listen::tcp("10.0.0.1:7000").lines();
+///     let server = pool.listen(listen, probe.session()).await.unwrap();
+///     drop(world.net().connect(server.local_addr()).await.unwrap());
+///     probe.expect::<Accepted>().await;
+///     probe.expect_closed(ClosedReason::ClosedByPeer).await;
+///     leaks.settle().await;
+/// });
+/// ```
 #[derive(Debug)]
 #[must_use = "a check finds nothing until it is asked"]
 pub struct LeakCheck {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::pool::{Pool, PoolBuilder};
 use crate::supervisor::text_of;
 
+use super::faults::{Faults, FaultyNet, Rates};
 use super::memory::{Link, MemoryNet};
 
 /// How many runs the search for a shorter script may take.
@@ -43,6 +44,7 @@ const QUOTED: usize = 60;
 pub struct Simulation {
     seed: u64,
     link: Link,
+    rates: Option<Rates>,
     limit: Duration,
 }
 
@@ -52,6 +54,7 @@ impl Simulation {
         Self {
             seed,
             link: Link::default(),
+            rates: None,
             limit: Duration::from_secs(7 * 24 * 3600),
         }
     }
@@ -59,6 +62,12 @@ impl Simulation {
     /// What connections are like. Default: [`Link::default`].
     pub fn link(mut self, link: Link) -> Self {
         self.link = link;
+        self
+    }
+
+    /// How often the network misbehaves towards [pools](World::pool). Default: never.
+    pub fn faults(mut self, rates: Rates) -> Self {
+        self.rates = Some(rates);
         self
     }
 
@@ -235,17 +244,23 @@ struct Inner {
     seed: u64,
     begun: Instant,
     net: MemoryNet,
+    faults: Faults,
     rng: Mutex<Rng>,
     trace: Mutex<Vec<(Duration, String)>>,
 }
 
 impl World {
     fn new(simulation: &Simulation) -> Self {
+        let faults = match &simulation.rates {
+            Some(rates) => Faults::none().at_random(simulation.seed, rates.clone()),
+            None => Faults::none(),
+        };
         Self {
             inner: Arc::new(Inner {
                 seed: simulation.seed,
                 begun: Instant::now(),
                 net: MemoryNet::new().with_link(simulation.link.clone()),
+                faults,
                 rng: Mutex::new(Rng::with_seed(simulation.seed)),
                 trace: Mutex::default(),
             }),
@@ -264,9 +279,15 @@ impl World {
         &self.inner.net
     }
 
+    /// The faults that pools meet, to see how many there were.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
     /// Settings of a pool on this network and this thread.
     pub fn builder(&self) -> PoolBuilder {
-        Pool::builder().shards(0).network(self.inner.net.clone())
+        let network = FaultyNet::new(self.inner.net.clone(), self.inner.faults.clone());
+        Pool::builder().shards(0).network(network)
     }
 
     /// A pool on this network and this thread.
