@@ -1,5 +1,6 @@
-//! What the integration tests share: a pool to test in, a session that records, peers of plain
-//! `std::net`.
+//! What the integration tests share: a pool to test in, a probe beside it, peers of plain `std::net`.
+
+pub mod soak;
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use switchboard::message::*;
+pub use switchboard::testkit::{Probe, Recorder};
 use switchboard::{Client, IntoSession, Listen, Pool, PoolBuilder, Totals};
 use tokio::sync::mpsc;
 
@@ -100,85 +102,12 @@ pub fn reset_on_close(stream: &TcpStream) {
         .unwrap();
 }
 
-/// A session that passes every event on, in order, to whoever looks. It handles neither
-/// `PeerFinished` nor `WritePaused`, so that what the runtime does by itself can be seen.
-pub struct Recorder {
-    pub client: Client,
-    pub events: mpsc::UnboundedSender<ClientEvent>,
-}
-
-/// A session that passes on `PeerFinished`, `WritePaused` and `WriteResumed` as well.
-pub struct FullRecorder {
-    pub client: Client,
-    pub events: mpsc::UnboundedSender<ClientEvent>,
-}
-
-macro_rules! records {
-    ($session:ident: $($event:ident),*) => {
-        impl Actor for $session {
-            type Context = Context<Self>;
-        }
-
-        $(impl Handler<$event> for $session {
-            type Result = ();
-
-            fn handle(&mut self, event: $event, _: &mut Self::Context) {
-                // A test that has seen enough no longer looks.
-                let _ = self.events.send(ClientEvent::$event(event));
-            }
-        })*
-
-        switchboard::session!($session);
-    };
-}
-
-records!(Recorder: Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived,
-    Sent, Idle, Readable, Writable, Closed);
-records!(FullRecorder: Accepted, Connected, ConnectFailed, LineReceived, DataReceived,
-    MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Closed);
-
-/// The looking end of recorders.
-pub struct Trace {
-    events: mpsc::UnboundedReceiver<ClientEvent>,
-}
-
-/// A channel for recorders: give clones of the sender to sessions, look at the trace.
-pub fn trace() -> (mpsc::UnboundedSender<ClientEvent>, Trace) {
-    let (sender, events) = mpsc::unbounded_channel();
-    (sender, Trace { events })
-}
-
 /// Takes the next event, which must be of this kind.
 #[macro_export]
 macro_rules! expect {
-    ($trace:expr, $event:ident) => {
-        match $trace.next().await {
-            switchboard::message::ClientEvent::$event(event) => event,
-            other => panic!("expected {}, got {other:?}", stringify!($event)),
-        }
+    ($probe:expr, $event:ident) => {
+        $probe.expect::<switchboard::message::$event>().await
     };
-}
-
-impl Trace {
-    /// The next event.
-    pub async fn next(&mut self) -> ClientEvent {
-        tokio::time::timeout(PATIENCE, self.events.recv())
-            .await
-            .expect("no event in time")
-            .expect("every recorder is gone")
-    }
-
-    /// What has been recorded and not yet looked at.
-    pub fn so_far(&mut self) -> Vec<ClientEvent> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
-    }
-
-    /// Waits a moment in which nothing may happen.
-    pub async fn nothing_for(&mut self, time: Duration) {
-        if let Ok(Some(event)) = tokio::time::timeout(time, self.events.recv()).await {
-            panic!("expected nothing, got {event:?}");
-        }
-    }
 }
 
 /// A session that sends every line back.
@@ -314,29 +243,24 @@ impl Drop for Reaped {
     }
 }
 
-/// A listener of these options and a peer that it accepted: the peer's end, our handle, and what its
-/// [`Recorder`] sees from then on.
-pub async fn serve(pool: &Pool, listen: Listen) -> (TcpStream, Client, Trace) {
-    let (events, mut trace) = trace();
-    let session = move |client| Recorder {
-        client,
-        events: events.clone(),
-    };
-    let peer = serve_with(pool, listen, session).await;
-    let handle = expect!(trace, Accepted).handle;
-    (peer, handle, trace)
+/// A listener of these options and a peer that it accepted: the peer's end, our handle, and the probe
+/// that sees what comes from then on.
+pub async fn serve(pool: &Pool, listen: Listen) -> (TcpStream, Client, Probe) {
+    let probe = Probe::new();
+    let session = probe.session();
+    accepted(probe, serve_with(pool, listen, session).await).await
 }
 
-/// The same with a [`FullRecorder`].
-pub async fn serve_full(pool: &Pool, listen: Listen) -> (TcpStream, Client, Trace) {
-    let (events, mut trace) = trace();
-    let session = move |client| FullRecorder {
-        client,
-        events: events.clone(),
-    };
-    let peer = serve_with(pool, listen, session).await;
-    let handle = expect!(trace, Accepted).handle;
-    (peer, handle, trace)
+/// The same with sessions that handle every event.
+pub async fn serve_full(pool: &Pool, listen: Listen) -> (TcpStream, Client, Probe) {
+    let probe = Probe::new();
+    let session = probe.full_session();
+    accepted(probe, serve_with(pool, listen, session).await).await
+}
+
+async fn accepted(mut probe: Probe, peer: TcpStream) -> (TcpStream, Client, Probe) {
+    let handle = expect!(probe, Accepted).handle;
+    (peer, handle, probe)
 }
 
 /// A listener of these options with sessions of this kind, and a peer that has connected to it.
@@ -369,6 +293,7 @@ pub fn stuff(stream: &TcpStream, bytes: &[u8]) -> usize {
                 since = Instant::now();
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // Asks again shortly whether the system takes more.
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(error) => panic!("the peer cannot write: {error}"),
@@ -412,16 +337,4 @@ pub fn processor_time() -> Duration {
         stat.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(spent.sum())
-}
-
-impl Trace {
-    /// Waits until every recorder is gone; none of them may tell anything more.
-    pub async fn ended(&mut self) {
-        let last = tokio::time::timeout(PATIENCE, self.events.recv())
-            .await
-            .expect("a recorder stays");
-        if let Some(event) = last {
-            panic!("expected the end, got {event:?}");
-        }
-    }
 }

@@ -1,0 +1,14 @@
+//! Some worlds of the soak in every test run; `soak --minutes` lives through more.
+
+use switchboard_tests::soak::{Seen, live_through};
+
+#[test]
+fn in_random_worlds_every_byte_is_accounted_for() {
+    let mut all = Seen::default();
+    for seed in 1000..1040 {
+        all.add(live_through(seed));
+    }
+    assert!(all.connections > 200, "{all}");
+    assert!(all.received > 100_000 && all.sent > 100_000, "{all}");
+    assert!(all.faults > 1000, "{all}");
+}
