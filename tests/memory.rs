@@ -4,7 +4,10 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use switchboard::testkit::{LeakCheck, Link, MemoryNet, MemoryStream, Simulation, World};
+use switchboard::message::Accepted;
+use switchboard::testkit::{
+    LeakCheck, Link, MemoryNet, MemoryStream, MismatchKind, Script, Simulation, World,
+};
 use switchboard::{Cause, ClosedReason, Connect, ConnectPhase, ConnectionOptions, Listen, Pool};
 use switchboard_tests::{Echo, Probe, expect, pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -366,6 +369,33 @@ fn addresses_of_accepted_connections_are_the_peers() {
         assert_eq!(world.net().opened(), 1);
         let unspecified: SocketAddr = "0.0.0.0:9".parse().unwrap();
         assert!(world.net().connect(unspecified).await.is_ok());
+        pool.stop().await;
+    });
+}
+
+/// The same file as either side, over memory, with a reset at its end.
+#[test]
+fn a_script_is_played_over_it_too() {
+    let script = Script::parse("C: hello\nS: hello\nC: agai\nC reset\n").unwrap();
+    Simulation::seeded(1).run(|world| async move {
+        let pool = world.pool();
+        let mut probe = Probe::new();
+        let listen = Listen::tcp(HOST).lines();
+        pool.listen(listen, |client| Echo { client }).await.unwrap();
+        let stream = world.net().connect(HOST).await.unwrap();
+        script
+            .client()
+            .play_transport(Box::new(stream))
+            .await
+            .unwrap();
+        let listen = Listen::tcp("10.0.0.1:8000").lines();
+        pool.listen(listen, probe.session()).await.unwrap();
+        let stream = world.net().connect("10.0.0.1:8000").await.unwrap();
+        let mute = script.client().play_transport(Box::new(stream)).await;
+        assert!(matches!(mute.unwrap_err().kind, MismatchKind::Timeout(_)));
+        probe.expect::<Accepted>().await;
+        probe.expect_line("hello").await;
+        probe.expect_closed(ClosedReason::ClosedByPeer).await;
         pool.stop().await;
     });
 }

@@ -50,6 +50,7 @@ pub mod faults;
 mod leaks;
 mod memory;
 mod probe;
+mod script;
 mod simulation;
 
 pub use fastrand::Rng;
@@ -59,4 +60,5 @@ pub use faults::{Faults, FaultyNet, Rates};
 pub use leaks::{Leak, LeakCheck};
 pub use memory::{Link, MemoryListener, MemoryNet, MemoryStream};
 pub use probe::{EventKind, FullProbeSession, Look, Probe, ProbeSession, Recorder};
+pub use script::{Mismatch, MismatchKind, Played, Script, ScriptError, ScriptFault, Side, Step};
 pub use simulation::{Simulation, World};
