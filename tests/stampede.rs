@@ -108,8 +108,11 @@ async fn trample(world: World) {
 #[test]
 fn after_a_stampede_everyone_is_served_and_nothing_is_left() {
     for seed in 0..4 {
-        let mut rates = Rates::default();
-        rates.reset = if seed % 2 == 0 { 0 } else { 3 };
+        let reset = if seed % 2 == 0 { 0 } else { 3 };
+        let rates = Rates {
+            reset,
+            ..Rates::default()
+        };
         Simulation::seeded(seed).faults(rates).run(trample);
     }
 }

@@ -72,6 +72,35 @@ pub struct ConnectTarget {
     pub adopted: Option<Arc<std::net::TcpStream>>,
 }
 
+impl ListenTarget {
+    /// This address, with the defaults of everything else; for those who use a network without a pool.
+    #[must_use]
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            backlog: 256,
+            reuse_addr: true,
+            only_v6: None,
+            socket: SocketOptions::default(),
+            adopted: None,
+        }
+    }
+}
+
+impl ConnectTarget {
+    /// This address, with the defaults of everything else; for those who use a network without a pool.
+    #[must_use]
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            timeout: Duration::from_secs(5),
+            local_addr: None,
+            socket: SocketOptions::default(),
+            adopted: None,
+        }
+    }
+}
+
 /// What a listener does with a peer when its connections are at the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AtLimit {
@@ -98,14 +127,7 @@ impl Listen {
     /// Listens for TCP at `address:port` or `name:port`; port 0 takes a free one.
     pub fn tcp(address: impl fmt::Display) -> Self {
         Self {
-            target: ListenTarget {
-                address: address.to_string(),
-                backlog: 256,
-                reuse_addr: true,
-                only_v6: None,
-                socket: SocketOptions::default(),
-                adopted: None,
-            },
+            target: ListenTarget::new(address.to_string()),
             config: ConnectionConfig::default(),
             max_connections: None,
             at_limit: AtLimit::Wait,
@@ -187,13 +209,7 @@ impl Connect {
     /// Connects by TCP to `address:port` or `name:port`.
     pub fn tcp(address: impl fmt::Display) -> Self {
         Self {
-            target: ConnectTarget {
-                address: address.to_string(),
-                timeout: Duration::from_secs(5),
-                local_addr: None,
-                socket: SocketOptions::default(),
-                adopted: None,
-            },
+            target: ConnectTarget::new(address.to_string()),
             config: ConnectionConfig::default(),
         }
     }

@@ -45,6 +45,7 @@
 //! });
 //! ```
 
+pub mod conformance;
 mod cuts;
 pub mod faults;
 mod leaks;

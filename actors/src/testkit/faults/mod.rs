@@ -21,6 +21,8 @@ mod lane;
 mod net;
 mod random;
 mod script;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::fmt;

@@ -19,7 +19,8 @@ pub struct Rates {
     /// Accepts, reads, writes and shutdowns that are not ready at first; each time anew, so at 1,000
     /// nothing ever moves. Default: 200.
     pub block: u32,
-    /// Operations of any kind that come later. Default: 5.
+    /// Operations of any kind that come later, so that readiness comes in another order, between the
+    /// directions of a connection and between connections. Default: 5.
     pub delay: u32,
     /// The longest delay; the shortest is 0. Default: 5 ms.
     pub longest_delay: Duration,

@@ -36,6 +36,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// with; the actors under test notice nothing. Clones are the same network. Nothing in it takes
 /// real time, so it goes well with a [`Simulation`](super::Simulation), or with any paused clock.
 ///
+/// A paused clock is one thread's own: with a [`Link`] that takes time, and a pool of several shards, let
+/// time be real.
+///
 /// Every address belongs to it. A name is resolved by [`name`](Self::name); `localhost` has the address
 /// that it always has.
 ///

@@ -1,0 +1,120 @@
+//! Promises about how connections end.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+
+use super::wire::{
+    Task, flood, pattern, poll_read, read, read_all, read_count, same, shutdown, write, write_all,
+};
+use super::{Bench, Judged, Outcome, ensure};
+
+pub(super) async fn a_shutdown_ends_one_direction_only(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    let (near, far) = (pair.near.as_mut(), pair.far.as_mut());
+    let bytes = pattern(100_000);
+    let (_, got) = tokio::try_join!(
+        async {
+            write_all(near, b"last words").await?;
+            shutdown(near).await
+        },
+        read_all(far),
+    )?;
+    same(&got, b"last words")?;
+    let (_, answer) = tokio::try_join!(write_all(far, &bytes), read_count(near, bytes.len()))?;
+    same(&answer, &bytes)?;
+    shutdown(far).await?;
+    same(&read_all(near).await?, b"")
+}
+
+pub(super) async fn the_end_is_read_again_and_again(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    shutdown(pair.near.as_mut()).await?;
+    for _ in 0..3 {
+        let count = read(pair.far.as_mut(), &mut [0; 16]).await?;
+        ensure(count == 0, "bytes came after the end")?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_drop_ends_after_all_data(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    let bytes = pattern(256 * 1024);
+    let mut near = pair.near;
+    let (_, got) = tokio::try_join!(
+        async {
+            write_all(near.as_mut(), &bytes).await?;
+            drop(near);
+            Ok(())
+        },
+        read_all(pair.far.as_mut()),
+    )?;
+    same(&got, &bytes)
+}
+
+pub(super) async fn a_reset_reaches_the_peer(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    pair.near.set_reset();
+    drop(pair.near);
+    match read_all(pair.far.as_mut()).await {
+        Err(error) => ensure(is_reset(&error), format!("the peer reads: {error}")),
+        Ok(bytes) if bytes.is_empty() => Err(Outcome::NotOffered(
+            "the peer reads an end instead of a reset".into(),
+        )),
+        Ok(_) => Err("the peer reads bytes that nobody wrote".into()),
+    }
+}
+
+pub(super) async fn a_write_to_a_peer_that_reset_fails(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    pair.near.set_reset();
+    drop(pair.near);
+    let bytes = vec![0; 64 * 1024];
+    loop {
+        match write(pair.far.as_mut(), &bytes).await {
+            Ok(0) => return Err("a write took nothing".into()),
+            Ok(_) => {}
+            Err(error) => return ensure(is_reset(&error), format!("the write says: {error}")),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) async fn an_end_wakes_a_read_that_waits(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    let far = pair.far.as_mut();
+    let (reader, mut byte) = (Task::new(), [0]);
+    let read = reader.run_until_quiet(|cx| poll_read(far, cx, &mut byte));
+    ensure(read.await.is_none(), "a read was ready without data")?;
+    drop(pair.near);
+    let count = reader.resume(|cx| poll_read(far, cx, &mut byte)).await?;
+    ensure(count == 0, "bytes came that nobody wrote")
+}
+
+pub(super) async fn a_reset_wakes_both_directions(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    let far = pair.far.as_mut();
+    let (reader, mut byte) = (Task::new(), [0]);
+    let (writer, bytes) = (Task::new(), pattern(64 * 1024));
+    let read = reader.run_until_quiet(|cx| poll_read(far, cx, &mut byte));
+    ensure(read.await.is_none(), "a read was ready without data")?;
+    flood(&writer, far, &bytes).await?;
+    pair.near.set_reset();
+    drop(pair.near);
+    // One of them may find only the end.
+    match reader.resume(|cx| poll_read(far, cx, &mut byte)).await {
+        Ok(count) => ensure(count == 0, "bytes came that nobody wrote")?,
+        Err(error) => ensure(is_reset(&error), format!("the read says: {error}"))?,
+    }
+    let write = writer.resume(|cx| Pin::new(&mut *far).poll_write(cx, &bytes));
+    match write.await {
+        Ok(_) => Err("a write was taken after the reset".into()),
+        Err(error) => ensure(is_reset(&error), format!("the write says: {error}")),
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+    )
+}
