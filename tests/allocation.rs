@@ -1,11 +1,11 @@
 //! What is promised not to allocate, counted at the allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System as SystemAllocator};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use switchboard::{BufferSlots, Client, Listen, SendSlot, SlotError};
+use switchboard::{BufferSlots, Client, ConnectionOptions, Listen, SendSlot, SlotError};
 use switchboard_tests::*;
 
 /// Counts what the whole process allocates, on every thread.
@@ -34,6 +34,17 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+/// What is sent: 64 bytes.
+const LINE: [u8; 64] = {
+    let mut line = [b'x'; 64];
+    line[63] = b'\n';
+    line
+};
+/// For one connection of one line; it was 24 when this was written.
+const MOST_PER_CONNECTION: usize = 26;
+/// For 64 lines that come together.
+const MOST_PER_BURST: usize = 6;
 
 /// One test at a time: they all count the same.
 fn turn() -> MutexGuard<'static, ()> {
@@ -143,4 +154,100 @@ fn xas_65_slots_that_do_not_keep_their_memory_free_it() {
         let live = LIVE_BYTES.load(Ordering::Relaxed).saturating_sub(before);
         assert!(live < SIZE, "{live} bytes stay");
     }
+}
+
+/// What a line of a ping-pong costs: the block that it came in. More would be a regression.
+#[test]
+fn a_line_there_and_back_costs_few_allocations() {
+    const LINES: usize = 2_000;
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0").lines();
+        let mut stream = serve_with(&pool, listen, |client| Echo { client }).await;
+        let counted = peer(move || {
+            let mut exchange = |count| {
+                let mut answer = [0; 64];
+                for _ in 0..count {
+                    stream.write_all(&LINE).unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                    assert_eq!(answer, LINE);
+                }
+            };
+            exchange(100);
+            let before = allocations();
+            exchange(LINES);
+            allocations() - before
+        })
+        .await;
+        assert!(
+            counted <= LINES + 20,
+            "{counted} allocations for {LINES} lines"
+        );
+    });
+}
+
+/// What lines cost that come together: they share what one read needs.
+#[test]
+fn lines_that_come_together_cost_hardly_any_allocation() {
+    const BURSTS: usize = 200;
+    const TOGETHER: usize = 64;
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0").lines();
+        let mut stream = serve_with(&pool, listen, |client| Echo { client }).await;
+        let counted = peer(move || {
+            let burst = LINE.repeat(TOGETHER);
+            let mut answer = vec![0; burst.len()];
+            let mut exchange = |count| {
+                for _ in 0..count {
+                    stream.write_all(&burst).unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                }
+            };
+            exchange(20);
+            let before = allocations();
+            exchange(BURSTS);
+            allocations() - before
+        })
+        .await;
+        // A burst may come in several reads.
+        assert!(
+            counted < BURSTS * MOST_PER_BURST,
+            "{counted} allocations for {BURSTS} bursts"
+        );
+    });
+}
+
+/// What a connection costs from accept to close, its two actors included.
+#[test]
+fn a_connection_costs_a_known_number_of_allocations() {
+    const CONNECTIONS: usize = 300;
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0").lines();
+        let server = pool.listen(listen, |client| Echo { client }).await;
+        let address = server.unwrap().local_addr();
+        let counted = peer(move || {
+            let connect = |count| {
+                for _ in 0..count {
+                    let mut stream = dial(address);
+                    let mut answer = [0; 64];
+                    stream.write_all(&LINE).unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                    stream.shutdown(std::net::Shutdown::Write).unwrap();
+                    assert_eq!(stream.read(&mut answer).unwrap(), 0);
+                }
+            };
+            connect(50);
+            let before = allocations();
+            connect(CONNECTIONS);
+            allocations() - before
+        })
+        .await;
+        let each = counted / CONNECTIONS;
+        assert!(
+            each <= MOST_PER_CONNECTION,
+            "{each} allocations for each connection"
+        );
+    });
 }

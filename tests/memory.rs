@@ -112,8 +112,9 @@ fn what_comes_in_chunks_is_whole_again() {
     }
 }
 
+/// AIO-30: bytes and an end are fed to a session by hand.
 #[test]
-fn a_half_closed_connection_still_sends() {
+fn aio_30_a_half_closed_connection_still_sends() {
     Simulation::seeded(1).run(|world| async move {
         let (pool, mut peer, client, mut trace) = served(&world, Listen::tcp(HOST).lines()).await;
         peer.write_all(b"question\n").await.unwrap();
@@ -130,8 +131,9 @@ fn a_half_closed_connection_still_sends() {
     });
 }
 
+/// AIO-30: an error is fed to a session by hand.
 #[test]
-fn a_reset_in_mid_line_ends_with_what_came_before() {
+fn aio_30_a_reset_in_mid_line_ends_with_what_came_before() {
     Simulation::seeded(1).run(|world| async move {
         let (pool, mut peer, client, mut trace) = served(&world, Listen::tcp(HOST).lines()).await;
         peer.write_all(b"whole\nhal").await.unwrap();
@@ -396,6 +398,40 @@ fn a_script_is_played_over_it_too() {
         probe.expect::<Accepted>().await;
         probe.expect_line("hello").await;
         probe.expect_closed(ClosedReason::ClosedByPeer).await;
+        pool.stop().await;
+    });
+}
+
+/// One-way loss, then a partition; nothing is lost when it heals.
+#[test]
+fn a_cut_holds_everything_back_until_it_heals() {
+    Simulation::seeded(1).run(|world| async move {
+        let (server, peer_host): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [127, 0, 0, 1].into());
+        let listen = Listen::tcp(HOST).lines();
+        let (pool, mut peer, client, mut trace) = served(&world, listen).await;
+        let net = world.net();
+        net.set_cut(peer_host, server, true);
+        peer.write_all(b"held back\n").await.unwrap();
+        client.send("the other way\n").unwrap();
+        let mut answer = [0; 14];
+        peer.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"the other way\n");
+        trace.no_more(millis(3000)).await;
+        let attempt = timeout(millis(3000), net.connect(HOST)).await;
+        assert!(attempt.is_err(), "no connection over a way that is cut");
+        net.set_cut(peer_host, server, false);
+        trace.expect_line("held back").await;
+
+        net.set_cut(peer_host, server, true);
+        net.set_cut(server, peer_host, true);
+        peer.write_all(b"and again\n").await.unwrap();
+        client.abort();
+        trace.expect_closed(ClosedReason::ClosedByHost).await;
+        let quiet = timeout(millis(3000), peer.read(&mut [0; 9])).await;
+        assert!(quiet.is_err(), "the reset has not come");
+        net.set_cut(server, peer_host, false);
+        let error = peer.read(&mut [0; 9]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         pool.stop().await;
     });
 }

@@ -62,6 +62,24 @@ pub fn live_through(seed: u64) -> Seen {
     seen.take()
 }
 
+/// Everything that happened in one world, line by line.
+///
+/// # Panics
+/// As [`live_through`].
+pub fn trace_of(seed: u64) -> String {
+    let trace = Rc::new(RefCell::new(String::new()));
+    let told = Rc::clone(&trace);
+    simulation(seed).check(workload::draw, move |world, steps| {
+        let told = Rc::clone(&told);
+        async move {
+            Stage::set(world.clone()).await.play(steps).await?;
+            *told.borrow_mut() = world.trace();
+            Ok(())
+        }
+    });
+    trace.take()
+}
+
 /// The network of a world: quick or slow, kind or harsh.
 fn simulation(seed: u64) -> Simulation {
     let mut rng = Rng::with_seed(!seed);

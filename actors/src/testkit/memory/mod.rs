@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::transport::{Connected, Incoming, Listener, LocalFuture, Network, Tran
 
 pub use pipe::Link;
 pub use stream::MemoryStream;
+use stream::Wire;
 
 /// Where ports begin that nobody chose.
 const FIRST_FREE_PORT: u16 = 49_152;
@@ -82,11 +83,16 @@ struct State {
     names: BTreeMap<String, Vec<IpAddr>>,
     unreachable: BTreeSet<IpAddr>,
     silent: BTreeSet<IpAddr>,
+    /// Ways that are cut, from one host to another.
+    cuts: BTreeSet<(IpAddr, IpAddr)>,
+    wires: Vec<Weak<Mutex<Wire>>>,
     link: Link,
     links: BTreeMap<SocketAddr, Link>,
     /// How many ports were given out.
     ports: u16,
     opened: u64,
+    /// Attempts over a way that is cut.
+    waiting: Vec<Waker>,
     /// Ends of connections that are there.
     ends: Arc<AtomicUsize>,
 }
@@ -138,6 +144,26 @@ impl MemoryNet {
     /// answer again.
     pub fn set_silent(&self, host: IpAddr, silent: bool) {
         set(&mut self.lock().silent, host, silent);
+    }
+
+    /// Cuts the way from one host to another, or heals it: meanwhile nothing arrives that way, in any
+    /// connection between them, and no connection is opened. Nothing is lost: what was sent arrives
+    /// when the way is healed, as TCP sends it again. The other way stays as it is; cut both for a
+    /// partition.
+    pub fn set_cut(&self, from: IpAddr, to: IpAddr, cut: bool) {
+        let mut state = self.lock();
+        set(&mut state.cuts, (from, to), cut);
+        state.wires.retain(|wire| wire.strong_count() > 0);
+        let wires: Vec<_> = state.wires.iter().filter_map(Weak::upgrade).collect();
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        for wire in wires {
+            let mut wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
+            let wakers = wire.set_cut(from, to, cut);
+            drop(wire);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// How many connections were opened so far.
@@ -242,11 +268,11 @@ impl MemoryNet {
     }
 }
 
-fn set(hosts: &mut BTreeSet<IpAddr>, host: IpAddr, is_in: bool) {
+fn set<T: Ord>(all: &mut BTreeSet<T>, one: T, is_in: bool) {
     if is_in {
-        hosts.insert(host);
+        all.insert(one);
     } else {
-        hosts.remove(&host);
+        all.remove(&one);
     }
 }
 
@@ -307,6 +333,12 @@ impl State {
         local: Option<SocketAddr>,
         cx: &Context<'_>,
     ) -> Poll<io::Result<MemoryStream>> {
+        let here = local.map_or_else(|| own_address(address), |local| local.ip());
+        let ways = [(here, address.ip()), (address.ip(), here)];
+        if ways.iter().any(|way| self.cuts.contains(way)) {
+            self.waiting.push(cx.waker().clone());
+            return Poll::Pending;
+        }
         let Some(desk) = self.desk_of(address) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
         };
@@ -314,18 +346,16 @@ impl State {
             desk.queue.push(cx.waker().clone());
             return Poll::Pending;
         }
-        let mut local = local.unwrap_or_else(|| {
-            let here: IpAddr = match address {
-                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            };
-            SocketAddr::new(here, 0)
-        });
+        let mut local = local.unwrap_or_else(|| SocketAddr::new(here, 0));
         if local.port() == 0 {
             local.set_port(self.free_port(local.ip()));
         }
         let (near, far) = stream::pair(self.link_to(address), &self.ends, local, address);
         self.opened += 1;
+        if self.wires.len() == self.wires.capacity() {
+            self.wires.retain(|wire| wire.strong_count() > 0);
+        }
+        self.wires.push(near.wire());
         if let Some(desk) = self.desk_of(address) {
             desk.waiting.push_back(far);
             if let Some(acceptor) = desk.acceptor.take() {
@@ -333,6 +363,14 @@ impl State {
             }
         }
         Poll::Ready(Ok(near))
+    }
+}
+
+/// Where connections come from that say nothing else.
+fn own_address(to: SocketAddr) -> IpAddr {
+    match to {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     }
 }
 

@@ -109,6 +109,8 @@ pub(super) struct Pipe {
     in_chunk: usize,
     end: Option<Instant>,
     reset: Option<Instant>,
+    /// Whether the way is cut: nothing arrives.
+    cut: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
@@ -123,6 +125,7 @@ impl Pipe {
             in_chunk: 0,
             end: None,
             reset: None,
+            cut: false,
             reader: None,
             writer: None,
         }
@@ -169,6 +172,9 @@ impl Pipe {
     }
 
     pub(super) fn read(&mut self, buffer: &mut ReadBuf<'_>, now: Instant) -> Found {
+        if self.cut {
+            return Found::Nothing;
+        }
         let mut found = false;
         while buffer.remaining() > 0
             && let Some((due, segment)) = self.segments.front_mut()
@@ -205,7 +211,12 @@ impl Pipe {
 
     /// Whether a reset has arrived.
     pub(super) fn is_reset(&self, now: Instant) -> bool {
-        self.reset.is_some_and(|due| due <= now)
+        !self.cut && self.reset.is_some_and(|due| due <= now)
+    }
+
+    /// Cuts the way, or heals it: then everything arrives that was sent meanwhile.
+    pub(super) const fn set_cut(&mut self, cut: bool) {
+        self.cut = cut;
     }
 
     /// Bytes that were written and not read.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -50,7 +50,8 @@ impl Side {
 
 /// Both directions of a connection.
 #[derive(Debug)]
-struct Wire {
+pub(super) struct Wire {
+    addresses: [IpAddr; 2],
     /// To each side.
     pipes: [Pipe; 2],
     gone: [bool; 2],
@@ -63,6 +64,20 @@ impl Wire {
     const fn to(&mut self, side: Side) -> &mut Pipe {
         &mut self.pipes[side as usize]
     }
+
+    /// Cuts or heals what goes from one host to another here; whom to wake then.
+    pub(super) fn set_cut(&mut self, from: IpAddr, to: IpAddr, cut: bool) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for side in [Side::Here, Side::There] {
+            let sender = self.addresses[side.other() as usize];
+            if (sender, self.addresses[side as usize]) == (from, to) {
+                let pipe = self.to(side);
+                pipe.set_cut(cut);
+                wakers.extend(pipe.reader.take());
+            }
+        }
+        wakers
+    }
 }
 
 /// Two ends of a connection of this kind.
@@ -74,6 +89,7 @@ pub(super) fn pair(
 ) -> (MemoryStream, MemoryStream) {
     ends.fetch_add(2, Ordering::Relaxed);
     let wire = Arc::new(Mutex::new(Wire {
+        addresses: [near.ip(), far.ip()],
         pipes: [Pipe::new(link.clone()), Pipe::new(link.clone())],
         gone: [false; 2],
         told: [false; 2],
@@ -113,6 +129,10 @@ impl MemoryStream {
     #[must_use]
     pub fn unread_by_peer(&self) -> usize {
         self.lock().pipes[self.side.other() as usize].held()
+    }
+
+    pub(super) fn wire(&self) -> Weak<Mutex<Wire>> {
+        Arc::downgrade(&self.wire)
     }
 
     fn lock(&self) -> MutexGuard<'_, Wire> {
