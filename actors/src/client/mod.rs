@@ -32,7 +32,9 @@ pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 /// The handle of one connection. Cheap to clone, usable from any thread; dropping every handle does
 /// not close the connection (AC-19).
 ///
-/// Commands take effect in the order in which they are given. After the connection is closed every
+/// Commands take effect in the order in which they are given; what a session commands in a handler
+/// decides what it gets next. From another thread a command meets a session that may be at work: up to
+/// 8 frames can be with it already. After the connection is closed every
 /// one of them answers with its `Closed` error and does nothing (XAS-23).
 ///
 /// Only a [`Pool`] makes one; there is no constructor (XAS-15).
