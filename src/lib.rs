@@ -19,11 +19,14 @@ pub mod frame;
 pub mod gate;
 pub mod id;
 pub mod line;
+#[cfg(all(test, loom))]
+mod model;
 pub mod now;
 pub mod payload;
 pub mod reason;
 pub mod receive;
 pub mod slots;
+mod sync;
 
 pub use config::{ConfigError, ConnectionConfig, IdleAction, IdleRule};
 pub use connection::{Connection, ConnectionState, Event, Interests};

@@ -1,9 +1,11 @@
 //! Receive memory that is bounded by number and leased by guard.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::BytesMut;
+
+use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// A bounded set of receive buffers of one size, shared by its clones (XAS-66).
 ///
@@ -202,6 +204,7 @@ impl fmt::Debug for BufferSlot {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};

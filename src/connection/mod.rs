@@ -17,6 +17,7 @@
 //! the socket or the clock did), and `poll_*` (what is to be done).
 
 mod batch;
+mod claim;
 mod command;
 mod credit;
 mod event;
@@ -43,6 +44,7 @@ use crate::receive::Receive;
 
 pub(crate) use batch::Frames;
 pub use batch::{Batch, FrameKind};
+pub use claim::Claim;
 pub use credit::Permit;
 pub use event::{Event, Interests};
 pub use state::ConnectionState;

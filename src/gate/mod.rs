@@ -3,9 +3,11 @@
 mod accept;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::Waker;
+
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard};
 
 pub use accept::{AcceptBackoff, AcceptFault};
 
@@ -215,6 +217,7 @@ impl Drop for GatePass {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;

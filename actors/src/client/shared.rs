@@ -4,13 +4,12 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context as TaskContext, Waker};
 use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
-use switchboard_core::connection::{Batch, Permit, ReadWish};
+use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
 use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Now};
 
 use crate::handlers::Handlers;
@@ -34,11 +33,8 @@ pub(crate) struct Shared {
     pub(super) local_addr: OnceLock<SocketAddr>,
     pub(super) peer_addr: OnceLock<SocketAddr>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
-    /// How many frames of the batch that is with the session it has claimed; [`RECALLED`] once the
-    /// rest was taken back.
-    claimed: AtomicU32,
-    /// How many of them it has begun with: for the session's own thread only.
-    begun: AtomicU32,
+    /// How far the session is with its batch.
+    claim: Claim,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
     pub(super) states: Mutex<Option<Box<States>>>,
@@ -96,8 +92,7 @@ impl Shared {
             local_addr: local_addr.map(OnceLock::from).unwrap_or_default(),
             peer_addr: peer_addr.map(OnceLock::from).unwrap_or_default(),
             actor: OnceLock::new(),
-            claimed: AtomicU32::new(RECALLED),
-            begun: AtomicU32::new(RECALLED),
+            claim: Claim::new(),
             core: Mutex::new(Core {
                 machine,
                 session_gone: false,
@@ -191,8 +186,7 @@ impl Shared {
         core.machine.give_back(back, &mut now);
         if let Some(batch) = core.machine.poll_batch(&mut now) {
             core.batch_thread = this_thread();
-            self.begun.store(0, Ordering::Relaxed);
-            self.claimed.store(0, Ordering::Release);
+            self.claim.start();
             return Some(Next::Many(batch));
         }
         let mut next = core.poll_event(&mut now);
@@ -214,17 +208,7 @@ impl Shared {
     /// none left, or if they were recalled. `claimed` is how many the session has claimed.
     #[inline]
     pub(crate) fn begin_frame(&self, claimed: &mut u32) -> usize {
-        let position = self.begun.load(Ordering::Relaxed);
-        if position == *claimed {
-            if self.claimed.fetch_add(CLAIM, Ordering::AcqRel) >= RECALLED {
-                return RECALLED as usize;
-            }
-            *claimed += CLAIM;
-        }
-        if position < RECALLED {
-            self.begun.store(position + 1, Ordering::Relaxed);
-        }
-        position as usize
+        self.claim.begin(claimed)
     }
 
     /// Takes back the frames that were taken at once and not begun with, so that what is commanded
@@ -233,12 +217,10 @@ impl Shared {
         if !core.machine.has_batch() {
             return;
         }
-        let claimed = self.claimed.swap(RECALLED, Ordering::AcqRel);
         if core.batch_thread == this_thread() {
-            let begun = self.begun.swap(RECALLED, Ordering::Relaxed);
-            core.machine.end_batch(begun as usize, now);
+            core.machine.end_batch(self.claim.recall_here(), now);
         } else {
-            core.machine.recall(claimed as usize, now);
+            core.machine.recall(self.claim.recall_elsewhere(), now);
         }
     }
 
@@ -306,11 +288,6 @@ pub(super) enum Reader {
     Actor,
     Session,
 }
-
-/// Stands behind every frame: nothing more can be begun with.
-const RECALLED: u32 = u32::MAX / 2;
-/// How many frames a session claims in one go.
-const CLAIM: u32 = 8;
 
 /// What a session gets next.
 pub(crate) enum Next {
