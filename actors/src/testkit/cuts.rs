@@ -224,16 +224,19 @@ where
             .await
             .expect("a world of its own has room");
         let peer = world.net().connect(server.local_addr()).await;
-        let mut peer = peer.expect("it listens");
-        for piece in pieces {
-            // A session that closes early leaves the rest unread.
-            let _ = peer.write_all(piece).await;
-            sleep(PAUSE).await;
-        }
-        let _ = peer.shutdown().await;
+        let (mut from, mut to) = tokio::io::split(peer.expect("it listens"));
         let mut answer = Vec::new();
-        // A reset ends it as well.
-        let _ = peer.read_to_end(&mut answer).await;
+        let says = async {
+            for piece in pieces {
+                // A session that closes early leaves the rest unread.
+                let _ = to.write_all(piece).await;
+                sleep(PAUSE).await;
+            }
+            let _ = to.shutdown().await;
+        };
+        // At once, so that a long answer holds nothing back. A reset ends it as well.
+        let _ = tokio::join!(says, from.read_to_end(&mut answer));
+        drop((from, to));
         (answer, pool.stop().await.closed)
     })
 }

@@ -8,7 +8,6 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -93,9 +92,12 @@ struct State {
     opened: u64,
     /// Attempts over a way that is cut.
     waiting: Vec<Waker>,
-    /// Ends of connections that are there.
-    ends: Arc<AtomicUsize>,
+    /// Ends of connections that are there, by their own address.
+    used: Used,
 }
+
+/// How many ends have each address: one of a peer, many of a listener.
+type Used = Arc<Mutex<BTreeMap<SocketAddr, usize>>>;
 
 /// Where connections wait for one listener.
 struct Desk {
@@ -147,7 +149,9 @@ impl MemoryNet {
     }
 
     /// Cuts the way from one host to another, or heals it: meanwhile nothing arrives that way, in any
-    /// connection between them, and no connection is opened. Nothing is lost: what was sent arrives
+    /// connection between them, and no connection is opened. Peers and pools connect from localhost unless
+    /// they say otherwise ([`connect_from`](Self::connect_from),
+    /// [`Connect::local_addr`](crate::Connect::local_addr)). Nothing is lost: what was sent arrives
     /// when the way is healed, as TCP sends it again. The other way stays as it is; cut both for a
     /// partition.
     pub fn set_cut(&self, from: IpAddr, to: IpAddr, cut: bool) {
@@ -158,7 +162,7 @@ impl MemoryNet {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for wire in wires {
-            let mut wire = wire.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut wire = lock(&wire);
             let wakers = wire.set_cut(from, to, cut);
             drop(wire);
             wakers.into_iter().for_each(Waker::wake);
@@ -175,16 +179,35 @@ impl MemoryNet {
     /// How many ends of connections there are now; each connection has two.
     #[must_use]
     pub fn open_ends(&self) -> usize {
-        self.lock().ends.load(Ordering::Relaxed)
+        let state = self.lock();
+        let used = lock(&state.used);
+        used.values().sum()
     }
 
-    /// Connects as a peer, within 5 seconds.
+    /// Connects as a peer from localhost, within 5 seconds.
     ///
     /// # Errors
     /// As a pool's connect: refused, unreachable, unknown name, no answer in time.
     pub async fn connect(&self, address: impl fmt::Display) -> io::Result<MemoryStream> {
+        self.dial(None, address.to_string()).await
+    }
+
+    /// Connects as a peer from this host, within 5 seconds.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_from(
+        &self,
+        host: IpAddr,
+        address: impl fmt::Display,
+    ) -> io::Result<MemoryStream> {
+        let local = SocketAddr::new(host, 0);
+        self.dial(Some(local), address.to_string()).await
+    }
+
+    async fn dial(&self, local: Option<SocketAddr>, address: String) -> io::Result<MemoryStream> {
         let mut progress = Progress::default();
-        let attempt = self.clone().open(address.to_string(), None, &mut progress);
+        let attempt = self.clone().open(address, local, &mut progress);
         match timeout(CONNECT_TIMEOUT, attempt).await {
             Ok(outcome) => outcome,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -204,9 +227,9 @@ impl MemoryNet {
     fn bind(&self, mut address: SocketAddr, backlog: usize) -> io::Result<MemoryListener> {
         let mut state = self.lock();
         if address.port() == 0 {
-            address.set_port(state.free_port(address.ip()));
+            address.set_port(state.free_port(address.ip())?);
         }
-        if state.desk_of(address).is_some() {
+        if !state.is_free(address) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         let desk = Desk {
@@ -255,7 +278,7 @@ impl MemoryNet {
         }
         if !latency.is_zero() {
             // There and back.
-            sleep(latency * 2).await;
+            sleep(latency.saturating_mul(2)).await;
         }
         if self.lock().unreachable.contains(&address.ip()) {
             return Err(io::ErrorKind::HostUnreachable.into());
@@ -264,7 +287,7 @@ impl MemoryNet {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -301,26 +324,44 @@ impl State {
         Ok(addresses.iter().map(to).collect())
     }
 
-    fn free_port(&mut self, ip: IpAddr) -> u16 {
-        loop {
-            let port = FIRST_FREE_PORT + self.ports % (u16::MAX - FIRST_FREE_PORT);
+    /// A port at this host that nobody uses.
+    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
+        for _ in FIRST_FREE_PORT..=u16::MAX {
+            let port = FIRST_FREE_PORT + self.ports % (u16::MAX - FIRST_FREE_PORT + 1);
             self.ports = self.ports.wrapping_add(1);
-            if self.desk_of(SocketAddr::new(ip, port)).is_none() {
-                return port;
+            let address = SocketAddr::new(ip, port);
+            let used = lock(&self.used).contains_key(&address);
+            if !used && self.is_free(address) {
+                return Ok(port);
             }
         }
+        let text = format!("every port of {ip} is in use");
+        Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text))
     }
 
-    /// Who listens there: at the address itself, or at every address of that port.
-    fn desk_of(&mut self, address: SocketAddr) -> Option<&mut Desk> {
-        let everywhere = |(at, _): &(&SocketAddr, &mut Desk)| {
-            at.port() == address.port()
-                && (**at == address || at.ip().is_unspecified() || address.ip().is_unspecified())
+    /// Whether nobody listens where this address would.
+    fn is_free(&self, address: SocketAddr) -> bool {
+        let overlaps = |at: &SocketAddr| {
+            let same_family = at.is_ipv4() == address.is_ipv4();
+            let everywhere = at.ip().is_unspecified() || address.ip().is_unspecified();
+            at.port() == address.port() && (*at == address || (same_family && everywhere))
         };
-        self.listeners
-            .iter_mut()
-            .find(everywhere)
-            .map(|(_, desk)| desk)
+        !self.listeners.keys().any(overlaps)
+    }
+
+    /// Who listens there: at the address itself, or at every address of its family.
+    fn desk_of(&mut self, address: SocketAddr) -> Option<&mut Desk> {
+        let everywhere: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let everywhere = SocketAddr::new(everywhere, address.port());
+        let at = if self.listeners.contains_key(&address) {
+            address
+        } else {
+            everywhere
+        };
+        self.listeners.get_mut(&at)
     }
 
     fn link_to(&self, address: SocketAddr) -> &Link {
@@ -336,21 +377,24 @@ impl State {
         let here = local.map_or_else(|| own_address(address), |local| local.ip());
         let ways = [(here, address.ip()), (address.ip(), here)];
         if ways.iter().any(|way| self.cuts.contains(way)) {
-            self.waiting.push(cx.waker().clone());
+            remember(&mut self.waiting, cx.waker());
             return Poll::Pending;
         }
         let Some(desk) = self.desk_of(address) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
         };
         if desk.waiting.len() >= desk.backlog {
-            desk.queue.push(cx.waker().clone());
+            remember(&mut desk.queue, cx.waker());
             return Poll::Pending;
         }
         let mut local = local.unwrap_or_else(|| SocketAddr::new(here, 0));
         if local.port() == 0 {
-            local.set_port(self.free_port(local.ip()));
+            match self.free_port(local.ip()) {
+                Ok(port) => local.set_port(port),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
-        let (near, far) = stream::pair(self.link_to(address), &self.ends, local, address);
+        let (near, far) = stream::pair(self.link_to(address), &self.used, local, address);
         self.opened += 1;
         if self.wires.len() == self.wires.capacity() {
             self.wires.retain(|wire| wire.strong_count() > 0);
@@ -364,6 +408,17 @@ impl State {
         }
         Poll::Ready(Ok(near))
     }
+}
+
+/// Wakers of tasks; each task is in it once.
+fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|other| other.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where connections come from that say nothing else.

@@ -78,6 +78,12 @@ impl Link {
     }
 }
 
+/// A moment, or one that nobody lives to see.
+fn later(now: Instant, time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    now.checked_add(time.min(FAR)).unwrap_or(now)
+}
+
 /// What a read finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -151,24 +157,41 @@ impl Pipe {
 
     fn put(&mut self, bytes: &[u8], now: Instant) {
         let start = self.free_at.map_or(now, |free| free.max(now));
-        let sent = start + self.link.sending_time(bytes.len());
+        let sent = later(start, self.link.sending_time(bytes.len()));
         self.free_at = Some(sent);
         self.held += bytes.len();
-        let due = sent + self.link.latency;
+        let due = later(sent, self.link.latency);
         self.segments
             .push_back((due, Bytes::copy_from_slice(bytes)));
     }
 
     /// Nothing follows what was written so far.
     pub(super) fn finish(&mut self, now: Instant) {
-        let due = self.free_at.map_or(now, |free| free.max(now)) + self.link.latency;
-        self.end.get_or_insert(due);
+        self.end.get_or_insert(self.arrives(now));
     }
 
     /// The connection breaks: what is under way still arrives.
     pub(super) fn reset(&mut self, now: Instant) {
-        let due = self.free_at.map_or(now, |free| free.max(now)) + self.link.latency;
-        self.reset.get_or_insert(due);
+        self.reset.get_or_insert(self.arrives(now));
+    }
+
+    /// The answer to bytes that find nobody: there and back.
+    pub(super) fn answer_with_reset(&mut self, now: Instant) {
+        self.reset(later(now, self.link.latency));
+    }
+
+    /// When something arrives that is sent behind all bytes.
+    fn arrives(&self, now: Instant) -> Instant {
+        let free = self.free_at.map_or(now, |free| free.max(now));
+        later(free, self.link.latency)
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.held >= self.link.window
+    }
+
+    pub(super) const fn reset_due(&self) -> Option<Instant> {
+        self.reset
     }
 
     pub(super) fn read(&mut self, buffer: &mut ReadBuf<'_>, now: Instant) -> Found {
@@ -200,6 +223,9 @@ impl Pipe {
         if let Some((due, _)) = self.segments.front() {
             return Found::NotBefore(*due);
         }
+        if self.has_ended(now) {
+            return Found::End;
+        }
         match (self.reset, self.end) {
             (Some(due), _) if due <= now => Found::Reset,
             (_, Some(due)) if due <= now => Found::End,
@@ -207,6 +233,12 @@ impl Pipe {
             (Some(due), None) | (None, Some(due)) => Found::NotBefore(due),
             (None, None) => Found::Nothing,
         }
+    }
+
+    /// Whether the end has come, and no reset before it: a later one changes nothing for who reads.
+    pub(super) fn has_ended(&self, now: Instant) -> bool {
+        let first = |end| self.reset.is_none_or(|reset| end <= reset);
+        !self.cut && self.end.is_some_and(|end| end <= now && first(end))
     }
 
     /// Whether a reset has arrived.
@@ -217,6 +249,10 @@ impl Pipe {
     /// Cuts the way, or heals it: then everything arrives that was sent meanwhile.
     pub(super) const fn set_cut(&mut self, cut: bool) {
         self.cut = cut;
+    }
+
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Bytes that were written and not read.

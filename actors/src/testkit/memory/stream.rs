@@ -1,12 +1,12 @@
 //! One end of a connection in memory.
 
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::transport::{Detached, Transport};
 
 use super::pipe::{Found, Link, Pipe, Taken};
+use super::{Used, lock};
 
 /// One end of a connection in memory: what a test plays the peer with, and what carries the bytes
 /// of the connections under test.
@@ -23,14 +24,16 @@ use super::pipe::{Found, Link, Pipe, Taken};
 /// dropping it finishes both, or resets if something that came was never read.
 pub struct MemoryStream {
     wire: Arc<Mutex<Wire>>,
-    /// How many ends there are on the network.
-    ends: Arc<AtomicUsize>,
+    /// The addresses of all ends on the network.
+    used: Used,
     side: Side,
     local_addr: SocketAddr,
     peer_addr: SocketAddr,
     resets: bool,
     /// Wakes the reader at the hour of what comes next.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Wakes a writer that has no room at the hour of a reset.
+    write_alarm: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,13 @@ impl Wire {
                 let pipe = self.to(side);
                 pipe.set_cut(cut);
                 wakers.extend(pipe.reader.take());
+                if !cut && self.gone[side as usize] && self.to(side).has_unread() {
+                    // What arrives now finds nobody: the answer is a reset.
+                    wakers.extend(self.to(side).writer.take());
+                    let answer = self.to(side.other());
+                    answer.reset(Instant::now());
+                    wakers.extend(answer.reader.take());
+                }
             }
         }
         wakers
@@ -83,11 +93,13 @@ impl Wire {
 /// Two ends of a connection of this kind.
 pub(super) fn pair(
     link: &Link,
-    ends: &Arc<AtomicUsize>,
+    used: &Used,
     near: SocketAddr,
     far: SocketAddr,
 ) -> (MemoryStream, MemoryStream) {
-    ends.fetch_add(2, Ordering::Relaxed);
+    for address in [near, far] {
+        *lock(used).entry(address).or_default() += 1;
+    }
     let wire = Arc::new(Mutex::new(Wire {
         addresses: [near.ip(), far.ip()],
         pipes: [Pipe::new(link.clone()), Pipe::new(link.clone())],
@@ -97,12 +109,13 @@ pub(super) fn pair(
     }));
     let end = |side, local_addr, peer_addr| MemoryStream {
         wire: Arc::clone(&wire),
-        ends: Arc::clone(ends),
+        used: Arc::clone(used),
         side,
         local_addr,
         peer_addr,
         resets: false,
         alarm: None,
+        write_alarm: None,
     };
     (end(Side::Here, near, far), end(Side::There, far, near))
 }
@@ -136,15 +149,17 @@ impl MemoryStream {
     }
 
     fn lock(&self) -> MutexGuard<'_, Wire> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.wire)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, parts: &[&[u8]]) -> Poll<io::Result<usize>> {
         let now = Instant::now();
         let (side, other) = (self.side, self.side.other());
-        let mut wire = self.wire.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wire = lock(&self.wire);
         if wire.to(side).is_reset(now) {
-            let told = std::mem::replace(&mut wire.told[side as usize], true);
+            // After an end a reset is a broken pipe to who writes.
+            let told = std::mem::replace(&mut wire.told[side as usize], true)
+                || wire.to(side).has_ended(now);
             return Poll::Ready(Err(if told {
                 io::ErrorKind::BrokenPipe.into()
             } else {
@@ -154,9 +169,20 @@ impl MemoryStream {
         if wire.finished[side as usize] {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if wire.gone[other as usize] {
+        if wire.gone[other as usize] && !wire.to(other).is_cut() {
+            if wire.to(other).is_full() {
+                // What it never read made its end a reset, which is under way.
+                wire.to(other).writer = Some(cx.waker().clone());
+                let due = wire.to(side).reset_due();
+                drop(wire);
+                if let Some(due) = due {
+                    ready!(poll_alarm(&mut self.write_alarm, due, cx));
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
             // Nobody is there to take it: the answer is a reset.
-            wire.to(side).reset(now);
+            wire.to(side).answer_with_reset(now);
             let waker = wire.to(side).reader.take();
             drop(wire);
             wake(waker);
@@ -213,7 +239,7 @@ impl AsyncRead for MemoryStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            let mut wire = this.wire.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut wire = lock(&this.wire);
             let pipe = wire.to(this.side);
             let due = match pipe.read(buf, Instant::now()) {
                 Found::Bytes => {
@@ -273,7 +299,8 @@ impl AsyncWrite for MemoryStream {
         let now = Instant::now();
         let mut wire = self.lock();
         if wire.to(self.side).is_reset(now) {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            // As tokio's sockets do: there is nothing left to finish.
+            return Poll::Ready(Ok(()));
         }
         wire.finished[self.side as usize] = true;
         let pipe = wire.to(self.side.other());
@@ -287,7 +314,14 @@ impl AsyncWrite for MemoryStream {
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
-        self.ends.fetch_sub(1, Ordering::Relaxed);
+        let mut used = lock(&self.used);
+        if let Entry::Occupied(mut ends) = used.entry(self.local_addr) {
+            *ends.get_mut() -= 1;
+            if *ends.get() == 0 {
+                ends.remove();
+            }
+        }
+        drop(used);
         let now = Instant::now();
         let mut wire = self.lock();
         wire.gone[self.side as usize] = true;
@@ -313,8 +347,9 @@ impl Transport for MemoryStream {
     }
 
     fn detach(mut self: Box<Self>) -> io::Result<Box<dyn Detached>> {
-        // It belongs to this thread's runtime.
+        // They belong to this thread's runtime.
         self.alarm = None;
+        self.write_alarm = None;
         Ok(Box::new(DetachedMemory(*self)))
     }
 
