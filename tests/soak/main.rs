@@ -22,7 +22,8 @@ const STUCK: Duration = Duration::from_secs(60);
 /// How often the progress is shown.
 const SHOWN: Duration = Duration::from_secs(2);
 
-const USAGE: &str = "usage: soak [--seed N] [--minutes M | --worlds N]";
+const USAGE: &str =
+    "usage: soak [--seed N] [--minutes M | --worlds N]   (default: 1 minute from seed 1)";
 
 struct Orders {
     seed: u64,
@@ -36,8 +37,17 @@ fn orders() -> Result<Orders, String> {
         time: Duration::from_secs(60),
         worlds: u64::MAX,
     };
+    let mut bounded = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
+        if matches!(name.as_str(), "--help" | "-h") {
+            return Err(USAGE.to_owned());
+        }
+        if matches!(name.as_str(), "--minutes" | "--worlds")
+            && std::mem::replace(&mut bounded, true)
+        {
+            return Err(format!("{name}: one bound is enough\n{USAGE}"));
+        }
         let value = arguments
             .next()
             .ok_or_else(|| format!("{name} wants a value\n{USAGE}"))?;
@@ -100,6 +110,10 @@ fn main() -> ExitCode {
             shown = Instant::now();
             let _ = writeln!(io::stderr(), "seed {seed}: {worlds} worlds, {all}");
         }
+    }
+    if worlds == 0 {
+        let _ = writeln!(io::stderr(), "no world was lived through\n{USAGE}");
+        return ExitCode::from(2);
     }
     let _ = writeln!(io::stdout(), "{worlds} worlds, {all}: all books balance");
     ExitCode::SUCCESS

@@ -267,8 +267,11 @@ impl Stage {
             match timeout(SETTLE, served).await {
                 Ok(Some(true)) => return Ok(()),
                 Ok(Some(false)) => return Err("a new peer got a wrong answer".to_owned()),
-                // The network broke it off, or the session was one that does not answer.
-                Ok(None) => {}
+                // The network broke it off.
+                Ok(None) if self.world.faults().counts().total() > 0 => {}
+                Ok(None) => {
+                    return Err("a new peer was broken off in a network without faults".to_owned());
+                }
                 Err(_) => return Err("a new peer is not served".to_owned()),
             }
         }

@@ -107,7 +107,8 @@ impl CutPoints {
     /// Runs sessions of this kind behind a listener of these options, each way twice: with a credit of
     /// one frame, and with that of the options. Gives what the peer is answered until the end.
     ///
-    /// The peer sends the input, finishes, and reads until we finish too.
+    /// The peer sends the input piece by piece, one each millisecond of virtual time, finishes, and reads
+    /// until we finish too.
     ///
     /// # Panics
     /// When two ways of cutting give different answers or reasons of closing, naming both.

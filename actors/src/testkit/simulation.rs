@@ -25,6 +25,9 @@ const QUOTED: usize = 60;
 /// A world of one thread in which a seed decides everything: what the network does to each byte, and
 /// what the test draws from it. The same seed gives the same [trace](World::trace), bit for bit.
 ///
+/// Choices that tokio or the standard library make by chance are not the seed's: write `biased;` in a
+/// `select!` of your own, and do not go by the order of a `HashMap`.
+///
 /// Time is virtual: while all are waiting it jumps to the next deadline, so that a day of silence
 /// takes no time. What needs real time, such as a socket, does not belong into it.
 ///
@@ -71,7 +74,8 @@ impl Simulation {
         self
     }
 
-    /// How much virtual time the test may take; then it hangs. Default: 7 days.
+    /// How much virtual time the test may take; then it counts as hanging, and fails. A loop that never
+    /// waits is not ended by it: time stands still meanwhile. Default: 7 days.
     pub const fn limit(mut self, time: Duration) -> Self {
         self.limit = time;
         self

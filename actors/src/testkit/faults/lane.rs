@@ -10,6 +10,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::counts::Counts;
 use super::script::{Action, Fault, FaultScript, Operation};
 
+/// Nobody waits for longer.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// What becomes of an operation, once all scripts are asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Decision {
@@ -104,7 +107,7 @@ impl Lane {
             match script.decide(operation) {
                 Action::Go => {}
                 Action::Short(most) => so_far.most = so_far.most.min(most.max(1)),
-                Action::Delay(time) => so_far.delay += time,
+                Action::Delay(time) => so_far.delay = so_far.delay.saturating_add(time),
                 Action::Block => {
                     counts.blocks.one();
                     cx.waker().wake_by_ref();
@@ -133,7 +136,7 @@ impl Lane {
             return Poll::Ready(());
         }
         let pause = self.pause.get_or_insert_with(|| Pause {
-            until: Instant::now() + delay,
+            until: Instant::now() + delay.min(FOR_EVER),
             sleep: None,
         });
         let until = pause.until;

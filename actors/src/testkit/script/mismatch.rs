@@ -113,7 +113,9 @@ impl Mismatch {
                 write!(f, "{verb} took longer than {time:?}").and_then(|()| self.progress_so_far(f))
             }
             MismatchKind::Io(error) => write!(f, "{verb} failed: {error}"),
-            MismatchKind::CannotReset => write!(f, "this stream cannot be reset"),
+            MismatchKind::CannotReset => {
+                f.write_str("`play` cannot reset; take `play_transport` or `play_blocking`")
+            }
         }
     }
 

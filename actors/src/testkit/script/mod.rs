@@ -49,6 +49,8 @@ pub use play::Played;
 #[must_use = "nothing is said until it is played"]
 pub struct Script {
     turns: Vec<Turn>,
+    /// Which of them end something, and so decide what may follow: a handful.
+    endings: Vec<usize>,
     /// The lines of the text that the first turns come from.
     lines: Vec<usize>,
     side: Side,
@@ -104,6 +106,7 @@ impl Script {
     pub const fn new() -> Self {
         Self {
             turns: Vec::new(),
+            endings: Vec::new(),
             lines: Vec::new(),
             side: Side::Server,
             timeout: Self::DEFAULT_TIMEOUT,
@@ -227,9 +230,12 @@ impl Script {
 
     fn add(&mut self, turn: Turn) -> Result<(), ScriptFault> {
         if let Some(side) = turn.side() {
-            for earlier in &self.turns {
-                earlier.allows(side, &turn)?;
+            for &ending in &self.endings {
+                self.turns[ending].allows(side, &turn)?;
             }
+        }
+        if matches!(turn, Turn::Finishes(_) | Turn::Closes(_) | Turn::Resets(_)) {
+            self.endings.push(self.turns.len());
         }
         self.turns.push(turn);
         Ok(())

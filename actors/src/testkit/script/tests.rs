@@ -317,7 +317,8 @@ async fn a_reset_needs_a_stream_that_can() {
     let (ours, _theirs) = duplex(4);
     let mismatch = Script::new().reset().play(ours).await.unwrap_err();
     assert!(matches!(mismatch.kind, MismatchKind::CannotReset));
-    let told = "step 1 of the server: this stream cannot be reset";
+    let told =
+        "step 1 of the server: `play` cannot reset; take `play_transport` or `play_blocking`";
     assert_eq!(mismatch.to_string(), told);
 }
 
