@@ -25,6 +25,7 @@ pub mod now;
 pub mod payload;
 pub mod reason;
 pub mod receive;
+pub mod restart;
 pub mod slots;
 mod sync;
 
@@ -43,4 +44,5 @@ pub use now::Now;
 pub use payload::Payload;
 pub use reason::{Cause, ClosePhase, ClosedDetail, ClosedReason, IoOperation, TimeoutKind};
 pub use receive::{OnTimeout, Receive, ReceiveKind, Repeat};
+pub use restart::{Backoff, BackoffConfig, BackoffError, Intensity};
 pub use slots::{BufferSlot, BufferSlots, SlotsError};

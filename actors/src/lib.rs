@@ -31,14 +31,17 @@ pub use pool::{
 pub use run::{Background, default_pool};
 pub use server::{CloseServer, Server, ServerActor, ServerInfo};
 pub use session::{IntoSession, Session};
+pub use supervisor::{
+    ChildSpec, ChildStatus, OnEscalation, Restart, Strategy, Supervise, SuperviseError, Supervisor,
+};
 
 pub use switchboard_core::{
-    ArmError, AsLine, BufferSlot, BufferSlots, Cause, ClientId, ClosePhase, ClosedDetail,
-    ClosedReason, ConfigError, ConnectError, ConnectPhase, ConnectionConfig, ConnectionState,
-    Encoding, Fifo, FifoEmpty, FrameError, IdleAction, IdleRule, Interests, IoOperation,
-    LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, Receive, ReceiveKind, Repeat,
-    SendError, SendRefusal, ServerId, SlotError, SlotsError, TimeoutKind, Token, Undecodable,
-    UnknownEncoding,
+    ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot, BufferSlots, Cause, ClientId,
+    ClosePhase, ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase,
+    ConnectionConfig, ConnectionState, Encoding, Fifo, FifoEmpty, FrameError, IdleAction, IdleRule,
+    Interests, IoOperation, LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, Receive,
+    ReceiveKind, Repeat, SendError, SendRefusal, ServerId, SlotError, SlotsError, TimeoutKind,
+    Token, Undecodable, UnknownEncoding,
 };
 
 /// Everything that a session usually needs, actix's own prelude included.

@@ -7,6 +7,7 @@
 //! | `pool` | info | `name` |
 //! | `server` | info | `id`, `addr` |
 //! | `connection` | debug | `id`, `peer` |
+//! | `supervisor` | info | `name` |
 //!
 //! | event | level | fields |
 //! |---|---|---|
@@ -21,6 +22,10 @@
 //! | `connection closed` | debug | `id`, `reason`, `detail` |
 //! | `session panicked` | error | `id`, `event` if it is known, `text` |
 //! | `actor panicked` | error | `actor`, `text` |
+//! | `child failed` | error | `child`, `text` |
+//! | `child restarted` | info | `child`, `restarts` |
+//! | `child killed` | warn | `child`, `grace` |
+//! | `escalated` | error | `restarts`, `period` |
 //! | `not adopted` | warn | `id`, `error` |
 //! | `pool stopping` | info | `grace` |
 //! | `pool stopped` | info | `accepted`, `connected`, `live` |
@@ -124,6 +129,26 @@ pub(crate) fn not_adopted(client: &Client, error: &ArmError) {
 
 pub(crate) fn actor_panicked(actor: &str, text: &str) {
     error!(target: TARGET, actor, text, "actor panicked");
+}
+
+pub(crate) fn supervisor_span(pool: &Span, name: &str) -> Span {
+    info_span!(target: TARGET, parent: pool, "supervisor", name)
+}
+
+pub(crate) fn child_failed(span: &Span, child: &str, text: &str) {
+    error!(target: TARGET, parent: span, child, text, "child failed");
+}
+
+pub(crate) fn child_restarted(span: &Span, child: &str, restarts: u64) {
+    info!(target: TARGET, parent: span, child, restarts, "child restarted");
+}
+
+pub(crate) fn child_killed(span: &Span, child: &str, grace: Duration) {
+    warn!(target: TARGET, parent: span, child, ?grace, "child killed");
+}
+
+pub(crate) fn escalated(span: &Span, restarts: u32, period: Duration) {
+    error!(target: TARGET, parent: span, restarts, ?period, "escalated");
 }
 
 pub(crate) fn pool_stopping(span: &Span, grace: Duration) {

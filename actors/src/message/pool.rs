@@ -53,6 +53,31 @@ pub enum PoolEvent {
         /// The text of the panic.
         text: String,
     },
+    /// A supervised child panicked.
+    ChildFailed {
+        /// The name of its supervisor.
+        supervisor: String,
+        /// Its name.
+        child: String,
+        /// The text of the panic.
+        text: String,
+        /// After which pause it is started again; `None`: it is not.
+        restart_in: Option<Duration>,
+    },
+    /// A supervised child was started again.
+    ChildRestarted {
+        /// The name of its supervisor.
+        supervisor: String,
+        /// Its name.
+        child: String,
+        /// How often, in all.
+        restarts: u64,
+    },
+    /// The children of a supervisor failed more often than its intensity allows; they are stopped.
+    Escalated {
+        /// The name of the supervisor.
+        supervisor: String,
+    },
     /// So many events were left out because the subscriber's mailbox was full.
     Missed {
         /// How many.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     WrapFuture,
 };
 use actix_rt::Arbiter;
@@ -15,11 +15,12 @@ use tracing::Span;
 
 use crate::message::PoolEvent;
 use crate::shard::{ShardHandle, StopShard};
+use crate::supervisor::{Supervise, Supervision, Supervisor, launch};
 use crate::telemetry;
 
 #[cfg(doc)]
 use super::Pool;
-use super::{Phase, Totals};
+use super::{GRACE, Phase, Totals};
 
 /// The root of the tree: it owns the arbiters, passes events on to subscribers, and stops everything
 /// in order. It is never on the path of data.
@@ -30,6 +31,8 @@ pub struct PoolActor {
     pub(super) subscribed: Arc<AtomicBool>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) span: Span,
+    /// In the order in which they were started.
+    pub(super) supervisors: Vec<Supervisor>,
 }
 
 pub(super) struct Subscriber {
@@ -103,6 +106,47 @@ impl Handler<Subscribe> for PoolActor {
     }
 }
 
+/// Starts a supervisor on the pool's own thread.
+#[derive(Message)]
+#[rtype(result = "Option<Supervisor>")]
+pub(super) struct StartSupervisor(pub(super) Supervise);
+
+impl Handler<StartSupervisor> for PoolActor {
+    type Result = Option<Supervisor>;
+
+    fn handle(&mut self, start: StartSupervisor, ctx: &mut Self::Context) -> Self::Result {
+        if *self.phase.borrow() != Phase::Running {
+            return None;
+        }
+        let above = Root {
+            pool: ctx.address(),
+            subscribed: Arc::clone(&self.subscribed),
+        };
+        let supervisor = launch(start.0, above, &self.span);
+        self.supervisors.retain(Supervisor::is_running);
+        self.supervisors.push(supervisor.clone());
+        Some(supervisor)
+    }
+}
+
+/// What supervisors know of the pool above them.
+struct Root {
+    pool: Addr<PoolActor>,
+    subscribed: Arc<AtomicBool>,
+}
+
+impl Supervision for Root {
+    fn report(&self, event: PoolEvent) {
+        if self.subscribed.load(Ordering::Relaxed) {
+            self.pool.do_send(event);
+        }
+    }
+
+    fn escalate(&self) {
+        self.pool.do_send(Stop { grace: GRACE });
+    }
+}
+
 /// Stops the pool; see [`Pool::stop_within`]. [`Pool::stopped`] resolves when it is done.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -122,6 +166,8 @@ impl Handler<Stop> for PoolActor {
         self.phase.send_replace(Phase::Stopping);
         telemetry::pool_stopping(&self.span, stop.grace);
         let shards = self.shards.clone();
+        // Sessions may need what is supervised, so that goes last.
+        let supervisors = std::mem::take(&mut self.supervisors);
         let stopping = async move {
             let mut totals = Totals::default();
             let replies: Vec<_> = shards
@@ -133,6 +179,9 @@ impl Handler<Stop> for PoolActor {
                 if let Ok(Ok(shard)) = reply.await {
                     totals.add(&shard);
                 }
+            }
+            for supervisor in supervisors.into_iter().rev() {
+                supervisor.stop().await;
             }
             totals
         };

@@ -110,6 +110,7 @@ impl PoolBuilder {
             subscribers: Vec::new(),
             subscribed: Arc::clone(&subscribed),
             phase,
+            supervisors: Vec::new(),
             span: crate::telemetry::pool_span(&self.name),
         };
         let span = actor.span.clone();

@@ -25,7 +25,9 @@ use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::server::Server;
 use crate::session::{IntoSession, Seat, make_session};
 use crate::shard::{Count, FindClient, ListClients, OpenListener, OpenOutbound, ShardHandle};
+use crate::supervisor::{Supervise, SuperviseError, Supervisor};
 
+use actor::StartSupervisor;
 pub use actor::{PoolActor, Stop, Subscribe};
 pub use builder::PoolBuilder;
 pub use status::{PoolStatus, Totals};
@@ -293,6 +295,20 @@ impl Pool {
 
     pub(crate) fn span(&self) -> &Span {
         &self.inner.span
+    }
+}
+
+/// Supervising actors of one's own.
+impl Pool {
+    /// Starts a supervisor and its children, on the thread that the pool was started on. It ends when the
+    /// pool stops, after all connections; supervisors that were started later end before it.
+    ///
+    /// # Errors
+    /// When two children have the same name, the pauses cannot work, or the pool is stopped.
+    pub async fn supervise(&self, supervise: Supervise) -> Result<Supervisor, SuperviseError> {
+        supervise.validate()?;
+        let started = self.inner.address.send(StartSupervisor(supervise)).await;
+        Ok(started.ok().flatten().ok_or(PoolStopped)?)
     }
 }
 

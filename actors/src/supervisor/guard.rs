@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 
 use actix::{Actor, Addr, Context};
+use tokio::task::AbortHandle;
 use tracing::Span;
 
 #[cfg(panic = "abort")]
@@ -36,16 +37,29 @@ pub(crate) fn start_guarded<A>(
 where
     A: Actor<Context = Context<A>>,
 {
+    start_killable(actor, span, prepare, on_exit).0
+}
+
+/// The same; the handle drops the actor as it is.
+pub(super) fn start_killable<A>(
+    actor: A,
+    span: Span,
+    prepare: impl FnOnce(&mut Context<A>),
+    on_exit: impl FnOnce(Exit) + Unpin + 'static,
+) -> (Addr<A>, AbortHandle)
+where
+    A: Actor<Context = Context<A>>,
+{
     let mut ctx = Context::new();
     prepare(&mut ctx);
     let future = ctx.into_future(actor);
     let address = future.address();
-    tokio::task::spawn_local(Guard {
+    let task = tokio::task::spawn_local(Guard {
         future: Some(future),
         on_exit: Some(on_exit),
         span,
     });
-    address
+    (address, task.abort_handle())
 }
 
 /// Runs an actor's future and survives it.
@@ -129,4 +143,5 @@ pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "guard_tests.rs"]
 mod tests;

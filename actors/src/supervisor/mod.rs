@@ -1,0 +1,10 @@
+//! Supervision: actors whose panics end nobody else, and supervisors that start them again.
+
+mod guard;
+mod spec;
+mod tree;
+
+pub(crate) use guard::{Exit, panic_text, start_guarded, text_of};
+pub use spec::{ChildSpec, OnEscalation, Restart, Strategy, Supervise, SuperviseError};
+pub use tree::{ChildStatus, Supervisor};
+pub(crate) use tree::{Supervision, launch};
