@@ -1,24 +1,23 @@
 //! A network in memory.
 
+mod listener;
+mod network;
 mod pipe;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use switchboard_core::{ConnectError, ConnectPhase};
+use switchboard_core::ConnectPhase;
 use tokio::time::{sleep, timeout};
 
-use crate::error::{ListenError, ListenPhase};
-use crate::options::{ConnectTarget, ListenTarget};
-use crate::transport::{Connected, Incoming, Listener, LocalFuture, Network, Transport};
-
+pub use listener::MemoryListener;
 pub use pipe::Link;
 pub use stream::MemoryStream;
 use stream::Wire;
@@ -439,77 +438,6 @@ impl fmt::Debug for MemoryNet {
     }
 }
 
-/// A listener in memory, to play the peer that a pool connects to. Dropped, it refuses.
-pub struct MemoryListener {
-    net: MemoryNet,
-    address: SocketAddr,
-}
-
-impl MemoryListener {
-    /// The address that peers reach it at.
-    #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The next connection.
-    pub fn accept(&mut self) -> impl Future<Output = MemoryStream> {
-        poll_fn(|cx| self.poll_next(cx))
-    }
-
-    fn poll_next(&self, cx: &Context<'_>) -> Poll<MemoryStream> {
-        let mut state = self.net.lock();
-        let Some(desk) = state.listeners.get_mut(&self.address) else {
-            return Poll::Pending;
-        };
-        let Some(stream) = desk.waiting.pop_front() else {
-            desk.acceptor = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let queue = std::mem::take(&mut desk.queue);
-        drop(state);
-        queue.into_iter().for_each(Waker::wake);
-        Poll::Ready(stream)
-    }
-}
-
-impl Drop for MemoryListener {
-    fn drop(&mut self) {
-        let desk = self.net.lock().listeners.remove(&self.address);
-        if let Some(desk) = desk {
-            // Nobody will ever take them.
-            for stream in desk.waiting {
-                stream.reset();
-            }
-            desk.queue.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
-impl fmt::Debug for MemoryListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryListener")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Listener for MemoryListener {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
-        self.poll_next(cx).map(|stream| {
-            Ok(Incoming {
-                peer_addr: Some(stream.peer_addr()),
-                local_addr: Some(stream.local_addr()),
-                transport: Box::new(stream),
-            })
-        })
-    }
-
-    fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-}
-
 /// How far an attempt has come.
 struct Progress {
     phase: ConnectPhase,
@@ -523,61 +451,4 @@ impl Default for Progress {
             attempts: Vec::new(),
         }
     }
-}
-
-impl Network for MemoryNet {
-    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
-        let net = self.clone();
-        Box::pin(async move {
-            let fail = |phase, error| ListenError::new(&target.address, phase, error);
-            if target.adopted.is_some() {
-                return Err(fail(ListenPhase::Listen, no_sockets()));
-            }
-            let addresses = net.lock().resolve(&target.address);
-            let addresses = addresses.map_err(|error| fail(ListenPhase::Resolve, error))?;
-            let backlog = usize::try_from(target.backlog).unwrap_or(usize::MAX);
-            let mut last = io::ErrorKind::NotFound.into();
-            for address in addresses {
-                match net.bind(address, backlog) {
-                    Ok(listener) => return Ok(Box::new(listener) as Box<dyn Listener>),
-                    Err(error) => last = error,
-                }
-            }
-            Err(fail(ListenPhase::Bind, last))
-        })
-    }
-
-    fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
-        let net = self.clone();
-        Box::pin(async move {
-            let mut progress = Progress::default();
-            let outcome = if target.adopted.is_some() {
-                progress.phase = ConnectPhase::Local;
-                Err(no_sockets())
-            } else {
-                let address = target.address.clone();
-                let attempt = net.open(address, target.local_addr, &mut progress);
-                timeout(target.timeout, attempt).await.unwrap_or_else(|_| {
-                    let text = format!("no answer within {:?}", target.timeout);
-                    Err(io::Error::new(io::ErrorKind::TimedOut, text))
-                })
-            };
-            match outcome {
-                Ok(stream) => Ok(Connected {
-                    peer_addr: Some(stream.peer_addr()),
-                    transport: Box::new(stream) as Box<dyn Transport>,
-                }),
-                Err(error) => {
-                    let mut failure = ConnectError::new(&target.address, progress.phase, &error);
-                    failure.attempts = progress.attempts;
-                    Err(failure)
-                }
-            }
-        })
-    }
-}
-
-fn no_sockets() -> io::Error {
-    let text = "a network in memory takes over no sockets";
-    io::Error::new(io::ErrorKind::Unsupported, text)
 }
