@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use actix::Running;
 use switchboard::prelude::*;
+use switchboard::{ChildSpec, OnEscalation, Supervise};
 use switchboard_tests::*;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
@@ -117,6 +120,38 @@ fn documented() -> Vec<(Vec<String>, String, Vec<String>)> {
         .collect()
 }
 
+/// Panics as soon as it runs, or never ends.
+struct Hopeless {
+    panics: bool,
+}
+
+impl Actor for Hopeless {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if self.panics {
+            ctx.run_later(Duration::ZERO, |_, _| panic!("without hope"));
+        }
+    }
+
+    fn stopping(&mut self, _: &mut Self::Context) -> Running {
+        Running::Continue
+    }
+}
+
+/// A supervisor that starts a child again once, gives up, and has to kill another one.
+async fn supervise_what_fails(pool: &Pool) {
+    let stubborn = ChildSpec::actor("stubborn", || Hopeless { panics: false });
+    let failing = ChildSpec::actor("failing", || Hopeless { panics: true });
+    let house = Supervise::new("house")
+        .child(stubborn.grace(Duration::from_millis(5)))
+        .child(failing)
+        .intensity(1, Duration::from_secs(60))
+        .on_escalation(OnEscalation::StopChildren);
+    let supervisor = pool.supervise(house).await.unwrap();
+    until(|| !supervisor.is_running()).await;
+}
+
 /// STYLE 7: what `telemetry` says is what is logged, under spans that tell whose it is, and nothing
 /// that a peer has sent is ever in it.
 #[test]
@@ -159,6 +194,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let refused = pool.connect(Connect::tcp(address).lines(), |client| Echo { client });
             refused.await.unwrap_err();
 
+            supervise_what_fails(&pool).await;
+
             let trace = Probe::new().partial();
             let told = trace.recorder();
             let closed = Handlers::new().closed(Desk::new(told).start().recipient());
@@ -169,7 +206,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 17, "the tables are found");
+    assert_eq!(documented.len(), 22, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -220,6 +257,10 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         ("connection failed", 1),
         ("connection closed", 5),
         ("actor panicked", 1),
+        ("child failed", 2),
+        ("child restarted", 1),
+        ("child killed", 1),
+        ("escalated", 1),
         ("not adopted", 1),
         ("pool stopping", 1),
         ("pool stopped", 1),
