@@ -63,6 +63,7 @@ fn a_full_window_holds_the_sender_back_and_tells_when_there_is_room() {
             let sent = pattern(10_000);
             client.send(sent.clone()).unwrap();
             expect!(trace, WritePaused);
+            // Virtual time: the actors have their turn.
             sleep(millis(1)).await;
             assert_eq!(client.write_buffer_size(), 9000, "the window is full");
             let mut came = vec![0; 10_000];
@@ -343,6 +344,7 @@ fn nothing_is_left_over_when_all_are_gone() {
             peer.write_all(b"hello\nrest").await.unwrap();
             peers.push(peer);
         }
+        // Virtual time: the actors have their turn.
         sleep(millis(1)).await;
         let left: Vec<_> = leaks
             .leaks()

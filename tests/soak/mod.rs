@@ -49,17 +49,7 @@ pub struct Seen {
 /// # Panics
 /// With the seed and the shortest workload that still fails, if they do not.
 pub fn live_through(seed: u64) -> Seen {
-    let seen = Rc::new(RefCell::new(Seen::default()));
-    let told = Rc::clone(&seen);
-    simulation(seed).check(workload::draw, move |world, steps| {
-        let told = Rc::clone(&told);
-        async move {
-            let one = Stage::set(world).await.play(steps).await?;
-            *told.borrow_mut() = one;
-            Ok(())
-        }
-    });
-    seen.take()
+    live(seed).0
 }
 
 /// Everything that happened in one world, line by line.
@@ -67,17 +57,21 @@ pub fn live_through(seed: u64) -> Seen {
 /// # Panics
 /// As [`live_through`].
 pub fn trace_of(seed: u64) -> String {
-    let trace = Rc::new(RefCell::new(String::new()));
-    let told = Rc::clone(&trace);
+    live(seed).1
+}
+
+fn live(seed: u64) -> (Seen, String) {
+    let lived = Rc::new(RefCell::default());
+    let told = Rc::clone(&lived);
     simulation(seed).check(workload::draw, move |world, steps| {
         let told = Rc::clone(&told);
         async move {
-            Stage::set(world.clone()).await.play(steps).await?;
-            *told.borrow_mut() = world.trace();
+            let seen = Stage::set(world.clone()).await.play(steps).await?;
+            *told.borrow_mut() = (seen, world.trace());
             Ok(())
         }
     });
-    trace.take()
+    lived.take()
 }
 
 /// The network of a world: quick or slow, kind or harsh.
