@@ -220,6 +220,34 @@ fn strategies_choose_who_is_started_again_with_it() {
     }
 }
 
+/// Who was stopped with another one that waits for its pause is not forgotten.
+#[test]
+fn a_failure_during_the_pause_of_another_one_brings_all_of_them_back() {
+    for strategy in [Strategy::RestForOne, Strategy::OneForAll] {
+        Simulation::seeded(1).run(|world| async move {
+            let diary = Diary::default();
+            let mut house = Supervise::new("house").strategy(strategy);
+            for name in ["a", "b", "c", "d"] {
+                house = house.child(child(name, &diary));
+            }
+            let (pool, supervisor) = supervise(&world, house).await;
+            tell(&supervisor, "b", Do::Panic);
+            sleep(millis(50)).await;
+            for name in ["a", "c"] {
+                // Where all were stopped with b, nobody is left to fail.
+                if let Some(address) = supervisor.addr::<Child>(name) {
+                    address.do_send(Do::Panic);
+                }
+            }
+            sleep(millis(500)).await;
+            let status = supervisor.status().await;
+            let running = status.iter().all(|child| child.running);
+            assert!(running, "{strategy:?}: {status:?}");
+            pool.stop().await;
+        });
+    }
+}
+
 #[test]
 fn over_the_intensity_everything_stops_and_the_pool_with_it() {
     Simulation::seeded(1).run(|world| async move {

@@ -348,14 +348,16 @@ impl Tree {
         };
         let mut stopped = Vec::new();
         for position in (first..self.children.len()).rev() {
-            // One that has ended for good, as it was to, stays so.
-            let down = matches!(self.children[position].state, State::Down);
-            if position == failed || !down {
-                self.stop_child(position).await;
-                stopped.push(position);
+            match &mut self.children[position].state {
+                // One that has ended for good, as it was to, stays so.
+                State::Down if position != failed => continue,
+                // Those that were stopped with it wait for the same pause.
+                State::Pausing { start, .. } => stopped.append(start),
+                State::Down | State::Up { .. } => stopped.push(position),
             }
+            self.stop_child(position).await;
         }
-        stopped.reverse();
+        stopped.sort_unstable();
         stopped
     }
 

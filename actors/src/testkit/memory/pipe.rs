@@ -228,7 +228,6 @@ impl Pipe {
         }
         match (self.reset, self.end) {
             (Some(due), _) if due <= now => Found::Reset,
-            (_, Some(due)) if due <= now => Found::End,
             (Some(reset), Some(end)) => Found::NotBefore(reset.min(end)),
             (Some(due), None) | (None, Some(due)) => Found::NotBefore(due),
             (None, None) => Found::Nothing,
