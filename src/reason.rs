@@ -127,6 +127,10 @@ pub enum Cause {
     LocalAbort,
     /// The pool was stopped.
     PoolStopped,
+    /// The pool drained, and the connection had not ended by itself.
+    Drained,
+    /// The pool's connections held more bytes than its budget, and this one was given up for it.
+    MemoryPressure,
     /// The session's actor ended by itself.
     SessionStopped,
     /// There was nobody to give the connection to.
@@ -180,6 +184,7 @@ impl Cause {
             Self::LocalClose
             | Self::LocalAbort
             | Self::PoolStopped
+            | Self::Drained
             | Self::SessionStopped
             | Self::NoSession => ClosedReason::ClosedByHost,
             Self::PeerFinished => ClosedReason::ClosedByPeer,
@@ -188,6 +193,7 @@ impl Cause {
             | Self::TruncatedMessage { .. }
             | Self::SessionPanicked { .. }
             | Self::RuntimeFailed
+            | Self::MemoryPressure
             | Self::NoHandler { .. } => ClosedReason::Error,
             Self::Timeout { .. } => ClosedReason::Timeout,
         }
@@ -222,6 +228,8 @@ impl fmt::Display for Cause {
             Self::LocalClose => f.write_str("closed here"),
             Self::LocalAbort => f.write_str("aborted here"),
             Self::PoolStopped => f.write_str("pool stopped"),
+            Self::Drained => f.write_str("drained"),
+            Self::MemoryPressure => f.write_str("memory pressure"),
             Self::SessionStopped => f.write_str("session stopped"),
             Self::NoSession => f.write_str("no session to give it to"),
             Self::PeerFinished => f.write_str("peer finished"),

@@ -6,8 +6,9 @@ use actix::Recipient;
 use switchboard_core::{ClosedReason, Interests};
 
 use crate::message::{
-    Accepted, ClientEvent, Closed, ConnectFailed, Connected, DataReceived, Idle, LineReceived,
-    MessageReceived, PeerFinished, Readable, Sent, Writable, WritePaused, WriteResumed,
+    Accepted, Adopted, ClientEvent, Closed, ConnectFailed, Connected, DataReceived, Disconnected,
+    Draining, Idle, LineReceived, MessageReceived, PeerFinished, Readable, Reconnecting, Sent,
+    Writable, WritePaused, WriteResumed,
 };
 
 macro_rules! handlers {
@@ -98,6 +99,14 @@ handlers! {
     readable: Readable => READABLE,
     /// Sends [`Writable`] there.
     writable: Writable => WRITABLE,
+    /// Sends [`Adopted`] there.
+    adopted: Adopted => ADOPTED,
+    /// Sends [`Draining`] there.
+    draining: Draining => DRAINING,
+    /// Sends [`Disconnected`] there.
+    disconnected: Disconnected => DISCONNECTED,
+    /// Sends [`Reconnecting`] there.
+    reconnecting: Reconnecting => RECONNECTING,
 }
 
 impl Handlers {

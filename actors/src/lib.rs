@@ -53,9 +53,9 @@ pub mod prelude {
     pub use bytes::Bytes;
 
     pub use crate::message::{
-        Accepted, Closed, ConnectFailed, Connected, DataReceived, Idle, LineReceived,
-        MessageReceived, PeerFinished, Readable, RecvData, RecvLine, RecvMsg, RecvUntil, Sent,
-        Writable, WritePaused, WriteResumed,
+        Accepted, Adopted, Closed, ConnectFailed, Connected, DataReceived, Disconnected, Draining,
+        Idle, LineReceived, MessageReceived, PeerFinished, Readable, Reconnecting, RecvData,
+        RecvLine, RecvMsg, RecvUntil, Sent, Writable, WritePaused, WriteResumed,
     };
     pub use crate::{
         AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Handlers, Line,

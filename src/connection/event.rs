@@ -1,5 +1,7 @@
 //! What the machine tells, and which of it the session wants to hear.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::error::ConnectError;
@@ -37,6 +39,24 @@ pub enum Event {
     Readable,
     /// There is room to send (readiness mode).
     Writable,
+    /// Another session has it now, after the one before failed.
+    Adopted {
+        /// Received bytes that wait for it.
+        unread: usize,
+        /// How many sessions failed before it.
+        restarts: u32,
+    },
+    /// The pool drains; so much time is left.
+    Draining(Duration),
+    /// The link is lost, and another one will be tried.
+    Disconnected(Box<ClosedDetail>),
+    /// The next attempt to connect comes after a pause.
+    Reconnecting {
+        /// Which attempt it will be, from 1 since the last link.
+        attempt: u32,
+        /// How long the pause is.
+        delay: Duration,
+    },
     /// It is over; comes once and last.
     Closed(Box<ClosedDetail>),
     /// It never came to be; comes instead of everything else.
@@ -45,7 +65,7 @@ pub enum Event {
 
 /// A set of events that a session handles. What is not in it is not produced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Interests(u16);
+pub struct Interests(u32);
 
 impl Interests {
     /// Nothing at all.
@@ -76,8 +96,16 @@ impl Interests {
     pub const CLOSED: Self = Self(1 << 11);
     /// `ConnectFailed`.
     pub const CONNECT_FAILED: Self = Self(1 << 12);
+    /// `Adopted`.
+    pub const ADOPTED: Self = Self(1 << 13);
+    /// `Draining`.
+    pub const DRAINING: Self = Self(1 << 14);
+    /// `Disconnected`.
+    pub const DISCONNECTED: Self = Self(1 << 15);
+    /// `Reconnecting`.
+    pub const RECONNECTING: Self = Self(1 << 16);
     /// Everything.
-    pub const ALL: Self = Self((1 << 13) - 1);
+    pub const ALL: Self = Self((1 << 17) - 1);
 
     /// Both sets together.
     #[must_use]

@@ -4,6 +4,7 @@
 //! in the order of the stream between them. [`ConnectFailed`] comes instead of all others.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix::Message;
 use bytes::Bytes;
@@ -134,6 +135,35 @@ events! {
     Readable {}
     /// There is room to send (AC-05). Told again as long as the interest is on.
     Writable {}
+    /// The session before this one panicked, and this one has the connection now. What it had sent is
+    /// still sent; what it had not handled is still there.
+    Adopted {
+        /// The handle of the connection.
+        handle: Client,
+        /// Received bytes that wait for it.
+        unread: usize,
+        /// How many sessions of this connection panicked before it.
+        restarts: u32,
+    }
+    /// The pool drains: finish what is under way and close, or be closed when the time is up.
+    Draining {
+        /// How much time is left.
+        deadline: Duration,
+    }
+    /// An outbound connection that reconnects has lost its link. [`Reconnecting`] follows.
+    Disconnected {
+        /// Who or what ended the link.
+        reason: ClosedReason,
+        /// Everything that is known about it, as of an end: what was not sent is lost.
+        detail: Box<ClosedDetail>,
+    }
+    /// The next attempt to connect comes after a pause; [`Connected`] or another one of these follows.
+    Reconnecting {
+        /// Which attempt it will be, from 1 since the last link.
+        attempt: u32,
+        /// How long the pause is.
+        delay: Duration,
+    }
     /// It is over. Comes last, once, on every path (XAS-19).
     Closed {
         /// Who or what ended it.
@@ -184,6 +214,16 @@ impl ClientEvent {
             CoreEvent::Idle(kind) => Self::Idle(Idle::new(client, kind)),
             CoreEvent::Readable => Self::Readable(Readable::new(client)),
             CoreEvent::Writable => Self::Writable(Writable::new(client)),
+            CoreEvent::Adopted { unread, restarts } => {
+                Self::Adopted(Adopted::new(client, handle.clone(), unread, restarts))
+            }
+            CoreEvent::Draining(deadline) => Self::Draining(Draining::new(client, deadline)),
+            CoreEvent::Disconnected(detail) => {
+                Self::Disconnected(Disconnected::new(client, detail.cause.reason(), detail))
+            }
+            CoreEvent::Reconnecting { attempt, delay } => {
+                Self::Reconnecting(Reconnecting::new(client, attempt, delay))
+            }
             CoreEvent::Closed(detail) => Self::Closed(Closed::new(
                 client,
                 detail.cause.reason(),

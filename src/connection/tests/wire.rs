@@ -418,6 +418,12 @@ fn in_words(event: &Event) -> String {
         Event::Idle(kind) => format!("idle: {kind}"),
         Event::Readable => "readable".into(),
         Event::Writable => "writable".into(),
+        Event::Adopted { unread, restarts } => {
+            format!("adopted: {unread} bytes unread, {restarts} restarts")
+        }
+        Event::Draining(deadline) => format!("draining: {deadline:?}"),
+        Event::Disconnected(detail) => format!("disconnected: {detail}"),
+        Event::Reconnecting { attempt, delay } => format!("reconnecting: {attempt} in {delay:?}"),
         Event::Closed(detail) => format!("closed: {detail}"),
         Event::ConnectFailed(error) => format!("connect failed: {:?}", error.kind),
     }

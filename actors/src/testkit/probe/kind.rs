@@ -54,7 +54,8 @@ macro_rules! kinds {
 
 kinds! {
     Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived, Sent,
-    WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Closed,
+    WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Adopted, Draining,
+    Disconnected, Reconnecting, Closed,
 }
 
 /// An event in one short line: its name, and what tells it from others of its kind.
@@ -72,6 +73,16 @@ pub(super) fn describe(event: &ClientEvent) -> String {
         }
         ClientEvent::Sent(sent) => write!(text, " token {}, {} bytes", sent.token.0, sent.bytes),
         ClientEvent::Idle(idle) => write!(text, " {}", idle.kind),
+        ClientEvent::Adopted(adopted) => write!(
+            text,
+            " {} bytes unread, {} restarts",
+            adopted.unread, adopted.restarts
+        ),
+        ClientEvent::Draining(draining) => write!(text, " within {:?}", draining.deadline),
+        ClientEvent::Disconnected(down) => write!(text, " {}: {}", down.reason, down.detail),
+        ClientEvent::Reconnecting(next) => {
+            write!(text, " attempt {} in {:?}", next.attempt, next.delay)
+        }
         ClientEvent::Closed(closed) => write!(text, " {}: {}", closed.reason, closed.detail),
         ClientEvent::WritePaused(_)
         | ClientEvent::WriteResumed(_)

@@ -1,5 +1,5 @@
 //! The order contract: the first event of a connection opens it, `Closed` is the last, each comes
-//! once. `ConnectFailed` comes instead of all others.
+//! once. `ConnectFailed` comes instead of all others. A link that is lost and reconnects is opened again.
 
 use std::collections::HashMap;
 
@@ -21,6 +21,10 @@ pub(super) struct Order {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Open,
+    /// Without a link, and about to get one: whether it had one before.
+    Down {
+        opened: bool,
+    },
     /// Over, and what ended it.
     Over(&'static str),
 }
@@ -36,22 +40,32 @@ impl Order {
 
     /// An event came.
     pub(super) fn event(&mut self, event: &ClientEvent) {
-        use ClientEvent::{Accepted, Closed, ConnectFailed, Connected};
+        use ClientEvent::{Accepted, Closed, ConnectFailed, Connected, Disconnected, Reconnecting};
         let (client, name) = (client_of(event), event.name());
         let stage = self.stages.get(&client).copied();
         let breach = match (stage, event) {
-            (None, Accepted(_) | Connected(_) | ConnectFailed(_)) => None,
+            (None, Accepted(_) | Connected(_) | ConnectFailed(_) | Reconnecting(_)) => None,
+            (Some(Stage::Down { .. }), Connected(_) | Reconnecting(_)) => None,
+            (Some(Stage::Down { opened: false }), ConnectFailed(_)) => None,
+            (Some(Stage::Down { opened: true }), Closed(_)) => None,
+            (Some(Stage::Down { .. }), _) => Some(format!("{name} came though there was no link")),
             (None, _) if self.partial => None,
             (None, _) => Some(format!("{name} came first, nothing opened it")),
             (Some(Stage::Open), Accepted(_) | Connected(_) | ConnectFailed(_)) => {
                 Some(format!("{name} came though it was open"))
             }
+            (Some(Stage::Open), Reconnecting(_)) => Some(format!("{name} came though it was open")),
             (Some(Stage::Open), _) => None,
             (Some(Stage::Over(end)), _) => Some(format!("{name} came after {end}")),
         };
         if !matches!(stage, Some(Stage::Over(_))) {
             let next = match event {
                 Closed(_) | ConnectFailed(_) => Stage::Over(name),
+                Disconnected(_) => Stage::Down { opened: true },
+                Reconnecting(_) => match stage {
+                    Some(Stage::Down { opened }) => Stage::Down { opened },
+                    _ => Stage::Down { opened: false },
+                },
                 _ => Stage::Open,
             };
             self.stages.insert(client, next);
@@ -61,7 +75,10 @@ impl Order {
 
     /// The session of a connection was dropped. Says whether it should have been told more.
     pub(super) fn gone(&mut self, client: ClientId) -> bool {
-        let too_early = matches!(self.stages.get(&client), Some(Stage::Open));
+        let too_early = matches!(
+            self.stages.get(&client),
+            Some(Stage::Open | Stage::Down { .. })
+        );
         if too_early {
             self.stages
                 .insert(client, Stage::Over("the end of its session"));
@@ -79,7 +96,7 @@ impl Order {
     /// The connections that are open.
     pub(super) fn open(&self) -> Vec<ClientId> {
         let open = |(client, stage): (&ClientId, &Stage)| match stage {
-            Stage::Open => Some(*client),
+            Stage::Open | Stage::Down { .. } => Some(*client),
             Stage::Over(_) => None,
         };
         let mut clients: Vec<_> = self.stages.iter().filter_map(open).collect();

@@ -100,16 +100,17 @@ macro_rules! records {
 }
 
 records! {
-    /// A session that records every event but [`PeerFinished`], [`WritePaused`] and
-    /// [`WriteResumed`], which it does not handle: what the runtime does by itself in their place can
+    /// A session that records every event but [`PeerFinished`], [`WritePaused`], [`WriteResumed`] and
+    /// [`Draining`], which it does not handle: what the runtime does by itself in their place can
     /// be seen. Made by [`Probe::session`](super::Probe::session).
     ProbeSession: Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived,
-    Sent, Idle, Readable, Writable, Closed,
+    Sent, Idle, Readable, Writable, Adopted, Disconnected, Reconnecting, Closed,
 }
 
 records! {
     /// A session that records every event. Made by
     /// [`Probe::full_session`](super::Probe::full_session).
     FullProbeSession: Accepted, Connected, ConnectFailed, LineReceived, DataReceived,
-    MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Closed,
+    MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable,
+    Adopted, Draining, Disconnected, Reconnecting, Closed,
 }

@@ -402,6 +402,10 @@ const fn interest_of(event: &Event) -> (Interests, &'static str) {
         Event::Idle(_) => (Interests::IDLE, "Idle"),
         Event::Readable => (Interests::READABLE, "Readable"),
         Event::Writable => (Interests::WRITABLE, "Writable"),
+        Event::Adopted { .. } => (Interests::ADOPTED, "Adopted"),
+        Event::Draining(_) => (Interests::DRAINING, "Draining"),
+        Event::Disconnected(_) => (Interests::DISCONNECTED, "Disconnected"),
+        Event::Reconnecting { .. } => (Interests::RECONNECTING, "Reconnecting"),
         Event::Closed(_) => (Interests::CLOSED, "Closed"),
         Event::ConnectFailed(_) => (Interests::CONNECT_FAILED, "ConnectFailed"),
     }
