@@ -60,6 +60,8 @@ pub struct ConnectionConfig {
     pub idle_write: Option<IdleRule>,
     /// When nothing moved for so long. Default: never.
     pub idle: Option<IdleRule>,
+    /// What becomes of the connection when its session panics. Default: it closes.
+    pub crash: CrashPolicy,
     /// How long an open connection may wait for a session. Default: 5 s.
     pub adoption_timeout: Duration,
     /// How long a close may take to send what is queued, unless `Close` says otherwise. Default:
@@ -93,6 +95,22 @@ pub enum IdleAction {
     Report,
 }
 
+/// What becomes of a connection whose session panics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CrashPolicy {
+    /// It closes with reason Error, after it has sent what is queued.
+    #[default]
+    Close,
+    /// It stays open, and its factory makes another session, which is told `Adopted`. The event that the
+    /// old one was handling is not told again; everything behind it is still there.
+    Restart {
+        /// The most restarts in any such period; one more panic closes it.
+        max: u32,
+        /// The period.
+        within: Duration,
+    },
+}
+
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
@@ -114,6 +132,7 @@ impl Default for ConnectionConfig {
             idle_read: None,
             idle_write: None,
             idle: None,
+            crash: CrashPolicy::Close,
             adoption_timeout: Duration::from_secs(5),
             flush_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
@@ -127,8 +146,8 @@ impl Default for ConnectionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A size is below what makes sense.
-    #[error("{setting} is {value} bytes, the least is {least}")]
+    /// A size or a number is below what makes sense.
+    #[error("{setting} is {value}, the least is {least}")]
     TooSmall {
         /// Which setting.
         setting: &'static str,
@@ -137,7 +156,7 @@ pub enum ConfigError {
         /// The least that works.
         least: usize,
     },
-    /// A size is above what can work.
+    /// A size or a number is above what can work.
     #[error("{setting} is {value}, the most is {most}")]
     TooLarge {
         /// Which setting.
@@ -211,6 +230,20 @@ impl ConnectionConfig {
                 return Err(ConfigError::ZeroDuration { setting });
             }
         }
+        if let CrashPolicy::Restart { max, within } = self.crash {
+            if max == 0 {
+                return Err(ConfigError::TooSmall {
+                    setting: "crash.max",
+                    value: 0,
+                    least: 1,
+                });
+            }
+            if within.is_zero() {
+                return Err(ConfigError::ZeroDuration {
+                    setting: "crash.within",
+                });
+            }
+        }
         if let Some(receive) = &self.first_receive {
             connection::check_receive(receive, self)?;
         }
@@ -267,7 +300,7 @@ mod tests {
             ..Default::default()
         };
         let error = config.validate().unwrap_err().to_string();
-        assert_eq!(error, "recv_buffer is 255 bytes, the least is 256");
+        assert_eq!(error, "recv_buffer is 255, the least is 256");
         let config = ConnectionConfig {
             linger_timeout: Duration::ZERO,
             ..Default::default()

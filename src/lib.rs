@@ -29,7 +29,7 @@ pub mod restart;
 pub mod slots;
 mod sync;
 
-pub use config::{ConfigError, ConnectionConfig, IdleAction, IdleRule};
+pub use config::{ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule};
 pub use connection::{Connection, ConnectionState, Event, Interests};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};
 pub use error::{

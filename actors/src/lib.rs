@@ -3,6 +3,7 @@
 
 pub mod client;
 mod error;
+mod failure;
 mod handlers;
 pub mod message;
 mod options;
@@ -20,13 +21,15 @@ mod turn;
 
 pub use client::{Client, ClientActor, ClientInfo, SendSlot};
 pub use error::{Error, ListenError, ListenPhase, PoolStopped, StartError};
+pub use failure::HandlerFailed;
 pub use handlers::Handlers;
 pub use message::PoolEvent;
 pub use options::{
     AtLimit, Connect, ConnectTarget, ConnectionOptions, Listen, ListenTarget, SocketOptions,
 };
 pub use pool::{
-    Connecting, Pool, PoolActor, PoolBuilder, PoolStatus, Stop, Stopping, Subscribe, Totals,
+    Connecting, GetFailureHandler, Pool, PoolActor, PoolBuilder, PoolStatus, SetFailureHandler,
+    Stop, Stopping, Subscribe, Totals,
 };
 pub use run::{Background, default_pool};
 pub use server::{CloseServer, Server, ServerActor, ServerInfo};
@@ -38,10 +41,10 @@ pub use supervisor::{
 pub use switchboard_core::{
     ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot, BufferSlots, Cause, ClientId,
     ClosePhase, ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase,
-    ConnectionConfig, ConnectionState, Encoding, Fifo, FifoEmpty, FrameError, IdleAction, IdleRule,
-    Interests, IoOperation, LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, Receive,
-    ReceiveKind, Repeat, SendError, SendRefusal, ServerId, SlotError, SlotsError, TimeoutKind,
-    Token, Undecodable, UnknownEncoding,
+    ConnectionConfig, ConnectionState, CrashPolicy, Encoding, Fifo, FifoEmpty, FrameError,
+    IdleAction, IdleRule, Interests, IoOperation, LimitsError, Line, LineEnding, LineRule,
+    OnTimeout, Payload, Receive, ReceiveKind, Repeat, SendError, SendRefusal, ServerId, SlotError,
+    SlotsError, TimeoutKind, Token, Undecodable, UnknownEncoding,
 };
 
 /// Everything that a session usually needs, actix's own prelude included.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{
-    BufferSlots, ConfigError, ConnectionConfig, Encoding, IdleAction, IdleRule, LineEnding,
-    LineRule, Receive,
+    BufferSlots, ConfigError, ConnectionConfig, CrashPolicy, Encoding, IdleAction, IdleRule,
+    LineEnding, LineRule, Receive,
 };
 
 use crate::message::{RecvData, RecvLine, RecvMsg};
@@ -395,6 +395,14 @@ pub trait ConnectionOptions: Sized {
     fn idle_report(mut self, after: Duration) -> Self {
         let action = IdleAction::Report;
         self.config_mut().idle = Some(IdleRule { after, action });
+        self
+    }
+
+    /// What becomes of the connection when its session panics. Default: it closes. Takes effect for
+    /// connections that open from then on.
+    #[must_use]
+    fn on_crash(mut self, policy: CrashPolicy) -> Self {
+        self.config_mut().crash = policy;
         self
     }
 

@@ -76,6 +76,7 @@ impl fmt::Debug for Outlet {
 #[doc(hidden)]
 pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outlet) {
     let shared = Arc::clone(&seat.client.shared);
+    let number = shared.seat();
     let member = seat.crew.join();
     let intake = Intake::new(seat.client.clone());
     start_guarded(
@@ -85,10 +86,11 @@ pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outle
             ctx.spawn(intake);
         },
         move |exit| {
-            shared.session_gone(match exit {
+            let cause = match exit {
                 Exit::Normal => Cause::SessionStopped,
                 Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
-            });
+            };
+            shared.session_gone(number, cause);
             drop(member);
         },
     );

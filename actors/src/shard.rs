@@ -14,8 +14,8 @@ use actix::{
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
 use switchboard_core::{
-    BufferSlot, Cause, ClientId, ConnectError, Connection, ConnectionState, IdSource, Interests,
-    Now,
+    BufferSlot, Cause, ClientId, ConnectError, Connection, ConnectionConfig, ConnectionState,
+    CrashPolicy, IdSource, Interests, Now,
 };
 use tokio::sync::{Notify, oneshot};
 use tracing::Span;
@@ -39,9 +39,44 @@ const STOP_LINGER: Duration = Duration::from_millis(250);
 /// Makes the session of a connection and attaches it.
 pub(crate) type Attach =
     Arc<dyn Fn(&Client, &Crew, &Span) -> Result<(Interests, Outlet), Cause> + Send + Sync>;
-/// The same, for a connection of which there is only one.
+/// The same, for a connection whose session is made once only.
 pub(crate) type AttachOnce =
     Box<dyn FnOnce(&Client, &Crew, &Span) -> Result<(Interests, Outlet), Cause> + Send>;
+
+/// How an outbound connection gets its session.
+pub(crate) enum AttachOutbound {
+    Once(AttachOnce),
+    Always(Attach),
+}
+
+impl AttachOutbound {
+    fn call(self, client: &Client, crew: &Crew, span: &Span) -> Result<(Interests, Outlet), Cause> {
+        match self {
+            Self::Once(attach) => attach(client, crew, span),
+            Self::Always(attach) => attach(client, crew, span),
+        }
+    }
+}
+
+/// Makes the successors of a session that panicked.
+pub(crate) struct Factory {
+    attach: Attach,
+    span: Span,
+}
+
+impl Factory {
+    /// Kept only where the settings ask for it.
+    fn if_needed(config: &ConnectionConfig, attach: &Attach, span: &Span) -> Option<Self> {
+        matches!(config.crash, CrashPolicy::Restart { .. }).then(|| Self {
+            attach: Arc::clone(attach),
+            span: span.clone(),
+        })
+    }
+
+    pub(crate) fn make(&self, client: &Client, crew: &Crew) -> Result<(Interests, Outlet), Cause> {
+        (self.attach)(client, crew, &self.span)
+    }
+}
 
 /// Owns one arbiter's share of a pool.
 pub(crate) struct ShardActor {
@@ -127,6 +162,7 @@ impl ShardLocal {
             client,
             link: Link::Up(incoming.transport),
             outlet,
+            factory: Factory::if_needed(&server.config, &server.attach, &span),
             outcome: None,
             lease,
             passes,
@@ -146,7 +182,11 @@ impl ShardLocal {
             refusal,
         } = open;
         let span = telemetry::connection_span(client.pool().span(), &client);
-        let outlet = self.seat(&client, |client, crew| attach(client, crew, &span));
+        let factory = match &attach {
+            AttachOutbound::Once(_) => None,
+            AttachOutbound::Always(attach) => Factory::if_needed(&connect.config, attach, &span),
+        };
+        let outlet = self.seat(&client, |client, crew| attach.call(client, crew, &span));
         let launch = Launch {
             client,
             link: Link::Connecting {
@@ -157,6 +197,7 @@ impl ShardLocal {
                 },
             },
             outlet,
+            factory,
             outcome: Some(outcome),
             lease: None,
             passes,
@@ -165,26 +206,25 @@ impl ShardLocal {
         self.launch(launch);
     }
 
-    /// Gives a connection its session; without one it closes at once.
-    fn seat(
+    /// Gives a connection its session, or the successor of one; without any it closes at once.
+    pub(crate) fn seat(
         &self,
         client: &Client,
         attach: impl FnOnce(&Client, &Crew) -> Result<(Interests, Outlet), Cause>,
     ) -> Outlet {
-        let (interests, outlet, failure) = match attach(client, &self.crew) {
-            Ok((interests, Outlet::None)) => (interests, Outlet::None, Some(Cause::NoSession)),
-            Ok((interests, outlet)) => (interests, outlet, None),
-            Err(cause) => {
-                client.shared.report_failure(&cause);
-                (Interests::NONE, Outlet::None, Some(cause))
+        let seat = client.shared.seat();
+        match attach(client, &self.crew) {
+            Ok((interests, outlet)) => {
+                client
+                    .shared
+                    .seated(interests, matches!(outlet, Outlet::None));
+                outlet
             }
-        };
-        let mut core = client.shared.lock();
-        core.machine.set_interests(interests);
-        if let Some(cause) = failure {
-            core.machine.close(cause, true, None, &mut Now::ask(clock));
+            Err(cause) => {
+                client.shared.session_gone(seat, cause);
+                Outlet::None
+            }
         }
-        outlet
     }
 
     fn launch(self: &Rc<Self>, launch: Launch) {
@@ -435,7 +475,7 @@ impl Handler<HandOver> for ShardActor {
 pub(crate) struct OpenOutbound {
     pub(crate) client: Client,
     pub(crate) connect: Connect,
-    pub(crate) attach: AttachOnce,
+    pub(crate) attach: AttachOutbound,
     pub(crate) outcome: oneshot::Sender<Result<Client, ConnectError>>,
     pub(crate) passes: Passes,
     /// Why it is not even tried.

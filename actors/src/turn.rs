@@ -34,11 +34,21 @@ enum Turn {
 /// session is gone, or panicked), it closes the connection.
 struct Claim {
     client: Client,
+    /// Which of the connection's sessions it is.
+    seat: u32,
     /// Whether the last event was handled.
     over: bool,
 }
 
 impl Claim {
+    fn new(client: Client) -> Self {
+        Self {
+            seat: client.shared.seat(),
+            client,
+            over: false,
+        }
+    }
+
     /// Lets the session handle the events. A panic closes the connection and goes on.
     fn take_turn<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> Turn {
         let (client, over) = (&self.client, &mut self.over);
@@ -50,7 +60,7 @@ impl Claim {
             let text = text_of(&*payload).unwrap_or_else(|| "a panic without a text".into());
             let event = current;
             let cause = Cause::SessionPanicked { event, text };
-            self.client.shared.session_gone(cause);
+            self.client.shared.session_gone(self.seat, cause);
             resume_unwind(payload);
         })
     }
@@ -59,7 +69,8 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.over {
-            self.client.shared.session_gone(Cause::SessionStopped);
+            let cause = Cause::SessionStopped;
+            self.client.shared.session_gone(self.seat, cause);
         }
     }
 }
@@ -164,9 +175,8 @@ impl<S: Session> Seated<'_, S> {
 pub(crate) struct Intake(Claim);
 
 impl Intake {
-    pub(crate) const fn new(client: Client) -> Self {
-        let over = false;
-        Self(Claim { client, over })
+    pub(crate) fn new(client: Client) -> Self {
+        Self(Claim::new(client))
     }
 }
 
@@ -205,9 +215,9 @@ impl Message for Burst {
 }
 
 impl Burst {
-    pub(crate) const fn new(client: Client) -> Self {
+    pub(crate) const fn new(client: Client, seat: u32) -> Self {
         let over = false;
-        Self(Some(Claim { client, over }))
+        Self(Some(Claim { client, seat, over }))
     }
 
     /// Lets the session handle the events.

@@ -39,6 +39,12 @@ impl Connection {
         };
         self.touch_read(now);
         self.touch_write(now);
+        self.seated(Event::Opened, now)
+    }
+
+    /// A session has the connection: it is told so before all else, then how writing stands, and the
+    /// first receive is armed.
+    pub(super) fn seated(&mut self, told: Event, now: &mut Now) -> Result<(), ArmError> {
         // Sends that were queued before, even before the session was known, may have paused writing
         // already; only how it stands is told.
         self.notices
@@ -46,8 +52,10 @@ impl Connection {
         if self.outbox.is_paused() && self.interests.contains(Interests::WRITE_PAUSED) {
             self.notices.push_front(Event::WritePaused);
         }
-        if self.interests.contains(Interests::OPENED) {
-            self.notices.push_front(Event::Opened);
+        if self.interests.contains(told.interest()) {
+            // A predecessor may have failed before it heard that the connection is open.
+            let behind = usize::from(matches!(self.notices.front(), Some(Event::Opened)));
+            self.notices.insert(behind, told);
         }
         let config = Arc::clone(&self.config);
         if let Some(first) = &config.first_receive

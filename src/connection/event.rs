@@ -63,6 +63,32 @@ pub enum Event {
     ConnectFailed(Box<ConnectError>),
 }
 
+impl Event {
+    /// Who is told it.
+    #[must_use]
+    pub const fn interest(&self) -> Interests {
+        match self {
+            Self::Opened => Interests::OPENED,
+            Self::Line(_) => Interests::LINE,
+            Self::Data(_) => Interests::DATA,
+            Self::Message(_) => Interests::MESSAGE,
+            Self::Sent { .. } => Interests::SENT,
+            Self::WritePaused => Interests::WRITE_PAUSED,
+            Self::WriteResumed => Interests::WRITE_RESUMED,
+            Self::PeerFinished => Interests::PEER_FINISHED,
+            Self::Idle(_) => Interests::IDLE,
+            Self::Readable => Interests::READABLE,
+            Self::Writable => Interests::WRITABLE,
+            Self::Adopted { .. } => Interests::ADOPTED,
+            Self::Draining(_) => Interests::DRAINING,
+            Self::Disconnected(_) => Interests::DISCONNECTED,
+            Self::Reconnecting { .. } => Interests::RECONNECTING,
+            Self::Closed(_) => Interests::CLOSED,
+            Self::ConnectFailed(_) => Interests::CONNECT_FAILED,
+        }
+    }
+}
+
 /// A set of events that a session handles. What is not in it is not produced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Interests(u32);

@@ -8,7 +8,6 @@ use crate::error::ConnectError;
 use crate::now::Now;
 use crate::reason::{Cause, IoOperation, TimeoutKind};
 
-use super::credit::Credit;
 use super::state::{ReadHalf, Report, State, WriteHalf};
 use super::{Connection, Event, Interests};
 
@@ -194,20 +193,6 @@ impl Connection {
                 TimeoutKind::HalfClosed => self.half_closed_timed_out(now),
                 TimeoutKind::Linger => self.let_go(),
             }
-        }
-    }
-
-    /// The session failed or ended; whatever it had not given back is void.
-    pub fn handle_session_gone(&mut self, cause: Cause, now: &mut Now) {
-        self.interests = Interests::NONE;
-        self.notices.clear();
-        self.credit = Credit::default();
-        self.fault = None;
-        self.inbound.disarm();
-        match self.state {
-            State::Connecting => self.state = State::Cancelling,
-            State::Adopting | State::Open { .. } => self.begin_close(cause, None, now),
-            _ => {}
         }
     }
 }

@@ -19,6 +19,7 @@
 mod batch;
 mod claim;
 mod command;
+mod crash;
 mod credit;
 mod event;
 mod handle;
@@ -50,6 +51,7 @@ pub use event::{Event, Interests};
 pub use state::ConnectionState;
 
 use batch::Lent;
+use crash::Crashes;
 use credit::Credit;
 use inbound::{Armed, Inbound};
 use outbox::Outbox;
@@ -73,6 +75,9 @@ pub struct Connection {
     /// Events that are not frames. Bounded by the sends that may wait for a notice.
     notices: VecDeque<Event>,
     reading_paused: bool,
+    /// Whether its session is gone and another one is to come.
+    vacant: bool,
+    crashes: Option<Box<Crashes>>,
     interest: Readiness,
     slot: SendSlot,
     linger: Duration,
@@ -180,6 +185,8 @@ impl Connection {
             fault: None,
             notices: VecDeque::new(),
             reading_paused: false,
+            vacant: false,
+            crashes: None,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,
             linger,

@@ -51,7 +51,7 @@ impl Connection {
             State::Open {
                 read: ReadHalf::Open,
                 ..
-            } if !self.reading_paused && self.fault.is_none() => {
+            } if !self.reading_paused && !self.vacant && self.fault.is_none() => {
                 let wanted = if self.inbound.armed().is_some() {
                     !self.inbound.is_ready()
                         || (self.inbound.reads_ahead()
@@ -112,6 +112,7 @@ impl Connection {
     #[must_use]
     pub fn has_notice(&self) -> bool {
         !self.notices.is_empty()
+            && !self.vacant
             && !matches!(
                 self.state,
                 State::Connecting | State::Cancelling | State::Adopting

@@ -82,6 +82,7 @@ impl Connection {
     pub(super) fn is_deliverable(&self) -> bool {
         self.inbound.is_ready()
             && !self.reading_paused
+            && !self.vacant
             && matches!(self.state, State::Open { .. })
             && !self.is_held()
             && self.has_credit()
@@ -93,6 +94,7 @@ impl Connection {
             && !self.inbound.is_empty()
             && self.inbound.armed().is_none()
             && !self.reading_paused
+            && !self.vacant
             && matches!(self.state, State::Open { .. })
     }
 
@@ -170,7 +172,7 @@ impl Connection {
     /// Ends what cannot go on: once no frame is left to deliver, a finished or broken direction
     /// decides. A frame that is with the session may still be answered.
     pub(super) fn settle(&mut self, now: &mut Now) {
-        if self.credit.frames_out() > 0 {
+        if self.credit.frames_out() > 0 || self.vacant {
             return;
         }
         let State::Open { read, write } = &mut self.state else {
@@ -348,6 +350,7 @@ impl Connection {
         };
         let deadline = deadline.unwrap_or(self.config.flush_timeout);
         self.inbound.disarm();
+        self.vacant = false;
         self.timers.clear_all();
         self.state = State::Closing(Closing {
             cause,

@@ -1,6 +1,7 @@
 //! Sessions: how a user's actor is attached, what it may do wrong, and that nobody else notices.
 
 mod errors;
+mod failures;
 mod handlers;
 mod lifetime;
 mod panics;
@@ -131,6 +132,7 @@ async fn failure(
             client,
             event,
             text,
+            ..
         } => Some((*client, *event, text.clone())),
         _ => None,
     })

@@ -15,7 +15,9 @@ use actix::{
 };
 use socket2::SockRef;
 use switchboard_core::connection::{Ending, ReadWish};
-use switchboard_core::{Cause, ConnectError, ConnectPhase, Connection, GatePass, Now};
+use switchboard_core::{
+    Cause, ConnectError, ConnectPhase, Connection, ConnectionState, GatePass, Now,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
@@ -24,7 +26,7 @@ use tracing::Span;
 use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
 use crate::session::Outlet;
-use crate::shard::{ReadSlot, ShardLocal, SlotLease};
+use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::transport::{self, LocalFuture, Transport};
@@ -52,6 +54,8 @@ pub struct ClientActor {
     berth: Rc<Berth>,
     home: Home,
     outlet: Outlet,
+    /// Makes another session when one panics; `None` where the connection closes then.
+    factory: Option<Factory>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Told once whether an outbound connection came to be.
     outcome: Option<Outcome>,
@@ -80,6 +84,7 @@ pub(crate) struct Launch {
     pub(crate) client: Client,
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
+    pub(crate) factory: Option<Factory>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) lease: Option<SlotLease>,
     pub(crate) passes: Passes,
@@ -102,6 +107,7 @@ impl ClientActor {
             home,
             berth,
             outlet: launch.outlet,
+            factory: launch.factory,
             sleep: None,
             outcome: launch.outcome,
             _passes: launch.passes,
@@ -145,6 +151,11 @@ impl ClientActor {
         if connecting {
             drop(core);
             self.drive_connecting(&shared, cx, &mut now);
+            core = shared.lock();
+        }
+        if core.machine.is_vacant() {
+            drop(core);
+            self.replace_session(&shared, cx, &mut now);
             core = shared.lock();
         }
         core.machine.begin_round();
@@ -246,6 +257,27 @@ impl ClientActor {
         }
     }
 
+    /// Gives the connection another session after one panicked.
+    fn replace_session(&mut self, shared: &Shared, cx: &TaskContext<'_>, now: &mut Now) {
+        // Letting go of a mailbox may drop messages, which needs the lock.
+        self.outlet = Outlet::None;
+        let Some(factory) = &self.factory else {
+            return;
+        };
+        let local = Rc::clone(&self.berth.local);
+        self.outlet = local.seat(&self.client, |client, crew| factory.make(client, crew));
+        let mut core = shared.lock();
+        if core.machine.is_vacant() {
+            // This one panicked while it was made; others have their turn before the next one.
+            cx.waker().wake_by_ref();
+        } else if !matches!(self.outlet, Outlet::None)
+            && core.machine.state() == ConnectionState::Adopting
+            && let Err(error) = core.machine.adopt(now)
+        {
+            telemetry::not_adopted(&self.client, &error);
+        }
+    }
+
     /// Keeps one sleep armed for the nearest deadline. It may fire early, never late.
     fn sleep_until_deadline(&mut self, core: &mut Core, cx: &mut TaskContext<'_>) {
         let Some(deadline) = core.machine.poll_timeout() else {
@@ -293,17 +325,24 @@ impl ClientActor {
             Outlet::Shared(recipient) => {
                 if !core.in_flight && core.has_event() {
                     core.in_flight = true;
+                    let seat = core.seat;
                     drop(core);
                     shared.pool.pass();
                     // One burst at most is ever in the mailbox.
-                    recipient.do_send(Burst::new(self.client.clone()));
+                    recipient.do_send(Burst::new(self.client.clone(), seat));
                 }
             }
             Outlet::Handlers(handlers) => {
+                let seat = core.seat;
                 let mut events = Vec::new();
                 while let Some((event, permit)) = core.poll_event(now) {
                     let mut event = ClientEvent::from_core(event, &self.client);
-                    event.set_ticket(Ticket::issue(&self.client.shared, permit, &event, handlers));
+                    event.set_ticket(Ticket::issue(
+                        (&self.client.shared, seat),
+                        permit,
+                        &event,
+                        handlers,
+                    ));
                     core.tickets += 1;
                     events.push(event);
                 }
@@ -313,7 +352,7 @@ impl ClientActor {
                     there &= handlers.deliver(event);
                 }
                 if !there {
-                    shared.session_gone(Cause::SessionStopped);
+                    shared.session_gone(seat, Cause::SessionStopped);
                 }
             }
             Outlet::None => {

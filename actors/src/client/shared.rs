@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
 use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
-use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Now};
+use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Interests, Now};
 
+use crate::failure::HandlerFailed;
 use crate::handlers::Handlers;
 use crate::message::{ClientEvent, PoolEvent};
 use crate::pool::Pool;
 use crate::server::ServerState;
-use crate::telemetry;
 
 use super::actor::{Link, read, write};
 use super::home::{Home, this_thread};
@@ -51,6 +51,8 @@ pub(crate) struct Core {
     pub(super) session_gone: bool,
     /// Whether it was told that the session panicked.
     session_failed: bool,
+    /// Which session it is on: what an earlier one still says while it is dropped means nothing.
+    pub(super) seat: u32,
     /// Where the connection's link is; set by its actor.
     pub(super) home: Option<Home>,
     /// The thread of the session that is at a batch.
@@ -97,6 +99,7 @@ impl Shared {
                 machine,
                 session_gone: false,
                 session_failed: false,
+                seat: 0,
                 home: None,
                 batch_thread: 0,
                 turn_at_home: false,
@@ -236,42 +239,84 @@ impl Shared {
         wake_if_needed(core);
     }
 
-    /// The session failed or ended; the connection closes.
-    pub(crate) fn session_gone(&self, cause: Cause) {
+    /// It has a session now, the first one or a successor; or nobody at all.
+    pub(crate) fn seated(&self, interests: Interests, nobody: bool) {
         let mut now = Now::ask(clock);
-        self.report_failure(&cause);
         let mut core = self.lock();
+        if core.machine.is_vacant() {
+            core.machine.handle_successor(interests, &mut now);
+        } else {
+            core.machine.set_interests(interests);
+        }
+        if nobody {
+            core.machine.close(Cause::NoSession, true, None, &mut now);
+        }
+    }
+
+    /// Which session the connection is on.
+    pub(crate) fn seat(&self) -> u32 {
+        self.lock().seat
+    }
+
+    /// The session of this seat failed or ended; the connection closes, or gets another one.
+    pub(crate) fn session_gone(&self, seat: u32, cause: Cause) {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        if seat != core.seat {
+            return;
+        }
+        // Also when the connection was closing already: no panic goes unseen.
+        let unseen = matches!(cause, Cause::SessionPanicked { .. })
+            && !std::mem::replace(&mut core.session_failed, true);
+        let failure = unseen.then(|| cause.clone());
         self.recall(&mut core, &mut now);
         core.in_flight = false;
         core.turn_at_home = false;
-        core.session_gone = true;
-        core.machine.handle_session_gone(cause, &mut now);
+        let restarted = core.machine.handle_session_gone(cause, &mut now);
+        let session = if restarted {
+            core.seat += 1;
+            core.session_failed = false;
+            // The socket may wake who is gone: the actor has to look for itself.
+            core.reader = Reader::Nobody;
+            core.session.take()
+        } else {
+            core.session_gone = true;
+            None
+        };
         wake(core);
+        drop(session);
+        if let Some(cause) = failure {
+            self.report_failure(cause, restarted);
+        }
     }
 
-    /// Tells once that the session panicked, if that is what it did; also when the connection was
-    /// closing already, so that no panic goes unseen.
-    pub(crate) fn report_failure(&self, cause: &Cause) {
+    /// Tells that the session panicked.
+    fn report_failure(&self, cause: Cause, restarted: bool) {
         let Cause::SessionPanicked { event, text } = cause else {
             return;
         };
-        if std::mem::replace(&mut self.lock().session_failed, true) {
-            return;
-        }
-        telemetry::session_panicked(self.id, *event, text);
         self.pool.report(PoolEvent::SessionFailed {
             client: self.id,
-            event: *event,
+            event,
             text: text.clone(),
+            restarted,
+        });
+        self.pool.failed(HandlerFailed {
+            client: self.id,
+            event,
+            text,
+            restarted,
         });
     }
 
-    /// A shared handler is done with an event.
-    pub(super) fn ticket_back(&self, permit: Permit) {
+    /// A shared handler is done with an event that it was given for the session of this seat.
+    pub(super) fn ticket_back(&self, seat: u32, permit: Permit) {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         core.tickets = core.tickets.saturating_sub(1);
-        core.machine.give_back(permit, &mut now);
+        if seat == core.seat {
+            core.machine.give_back(permit, &mut now);
+        }
         wake_if_needed(core);
     }
 
@@ -371,6 +416,7 @@ impl Core {
         let machine = &self.machine;
         machine.state() == ConnectionState::Closed
             || machine.is_cancelled()
+            || machine.is_vacant()
             || machine.wants_finish()
             || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())
@@ -427,6 +473,7 @@ pub struct Ticket(Option<Box<Issued>>);
 
 struct Issued {
     shared: Arc<Shared>,
+    seat: u32,
     permit: Permit,
     event: &'static str,
     handlers: Arc<Handlers>,
@@ -438,13 +485,14 @@ impl Ticket {
     }
 
     pub(crate) fn issue(
-        shared: &Arc<Shared>,
+        (shared, seat): (&Arc<Shared>, u32),
         permit: Permit,
         event: &ClientEvent,
         handlers: &Arc<Handlers>,
     ) -> Self {
         Self(Some(Box::new(Issued {
             shared: Arc::clone(shared),
+            seat,
             permit,
             event: event.name(),
             handlers: Arc::clone(handlers),
@@ -466,14 +514,15 @@ impl Issued {
     fn come_back(self) {
         // A mailbox that is dropped is closed first: what is still in it is nobody's fault.
         if !self.handlers.lives(self.event) {
-            self.shared.session_gone(Cause::SessionStopped);
+            self.shared.session_gone(self.seat, Cause::SessionStopped);
         } else if std::thread::panicking() {
-            self.shared.session_gone(Cause::SessionPanicked {
+            let cause = Cause::SessionPanicked {
                 event: Some(self.event),
                 text: "in a shared handler".into(),
-            });
+            };
+            self.shared.session_gone(self.seat, cause);
         }
-        self.shared.ticket_back(self.permit);
+        self.shared.ticket_back(self.seat, self.permit);
     }
 }
 

@@ -43,8 +43,8 @@ pub enum PoolEvent {
         /// What the system said.
         error: String,
     },
-    /// A session panicked, or the factory that should have made it; its connection is closed with
-    /// reason Error, unless it was closing already (XAS-22). Told once per connection.
+    /// A session panicked, or the factory that should have made it (XAS-22, AC-09). Told once per
+    /// session.
     SessionFailed {
         /// The connection.
         client: ClientId,
@@ -52,6 +52,9 @@ pub enum PoolEvent {
         event: Option<&'static str>,
         /// The text of the panic.
         text: String,
+        /// Whether the connection stays open and gets another session; if not, it is closed with reason
+        /// Error, unless it was closing already.
+        restarted: bool,
     },
     /// A supervised child panicked.
     ChildFailed {

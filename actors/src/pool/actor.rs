@@ -13,6 +13,7 @@ use actix_rt::Arbiter;
 use tokio::sync::watch;
 use tracing::Span;
 
+use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
 use crate::shard::{ShardHandle, StopShard};
 use crate::supervisor::{Supervise, Supervision, Supervisor, launch};
@@ -31,6 +32,7 @@ pub struct PoolActor {
     pub(super) subscribed: Arc<AtomicBool>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) span: Span,
+    pub(super) failures: FailureHandler,
     /// In the order in which they were started.
     pub(super) supervisors: Vec<Supervisor>,
 }
@@ -103,6 +105,39 @@ impl Handler<Subscribe> for PoolActor {
             missed: 0,
         });
         self.subscribed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Sets whom the pool tells that a session panicked; see
+/// [`Pool::set_failure_handler`](super::Pool::set_failure_handler).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SetFailureHandler(pub Option<Recipient<HandlerFailed>>);
+
+impl fmt::Debug for SetFailureHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetFailureHandler")
+    }
+}
+
+impl Handler<SetFailureHandler> for PoolActor {
+    type Result = ();
+
+    fn handle(&mut self, set: SetFailureHandler, _: &mut Self::Context) {
+        self.failures.set(set.0);
+    }
+}
+
+/// Asks whom the pool tells that a session panicked; `None`: the log.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Option<Recipient<HandlerFailed>>")]
+pub struct GetFailureHandler;
+
+impl Handler<GetFailureHandler> for PoolActor {
+    type Result = Option<Recipient<HandlerFailed>>;
+
+    fn handle(&mut self, _: GetFailureHandler, _: &mut Self::Context) -> Self::Result {
+        self.failures.get()
     }
 }
 

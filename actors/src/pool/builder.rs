@@ -9,6 +9,7 @@ use switchboard_core::{Gate, IdSource};
 use tokio::sync::watch;
 
 use crate::error::StartError;
+use crate::failure::FailureHandler;
 use crate::shard::{ShardActor, ShardHandle};
 use crate::transport::{Network, TcpNetwork};
 
@@ -104,12 +105,14 @@ impl PoolBuilder {
         }
         let (phase, phases) = watch::channel(Phase::Running);
         let subscribed = Arc::new(AtomicBool::new(false));
+        let failures = FailureHandler::default();
         let actor = PoolActor {
             shards: handles.clone(),
             arbiters,
             subscribers: Vec::new(),
             subscribed: Arc::clone(&subscribed),
             phase,
+            failures: failures.clone(),
             supervisors: Vec::new(),
             span: crate::telemetry::pool_span(&self.name),
         };
@@ -122,6 +125,7 @@ impl PoolBuilder {
                 next_shard: AtomicUsize::new(0),
                 gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
                 subscribed,
+                failures,
                 phases,
                 passes: watch::Sender::new(0),
                 span,

@@ -14,21 +14,27 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::{Addr, Recipient};
-use switchboard_core::{ClientId, ConnectError, ConnectPhase, Connection, Gate, Interests};
+use switchboard_core::{
+    ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Gate, Interests,
+};
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
 use crate::client::{Client, ClientInfo, Origin, Shared};
 use crate::error::{ListenError, PoolStopped};
+use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::server::Server;
 use crate::session::{IntoSession, Seat, make_session};
-use crate::shard::{Count, FindClient, ListClients, OpenListener, OpenOutbound, ShardHandle};
+use crate::shard::{
+    Attach, AttachOnce, AttachOutbound, Count, FindClient, ListClients, OpenListener, OpenOutbound,
+    ShardHandle,
+};
 use crate::supervisor::{Supervise, SuperviseError, Supervisor};
 
 use actor::StartSupervisor;
-pub use actor::{PoolActor, Stop, Subscribe};
+pub use actor::{GetFailureHandler, PoolActor, SetFailureHandler, Stop, Subscribe};
 pub use builder::PoolBuilder;
 pub use status::{PoolStatus, Totals};
 
@@ -47,6 +53,7 @@ struct Inner {
     next_shard: AtomicUsize,
     gate: Gate,
     subscribed: Arc<AtomicBool>,
+    failures: FailureHandler,
     phases: watch::Receiver<Phase>,
     passes: watch::Sender<u64>,
     span: Span,
@@ -90,10 +97,7 @@ impl Pool {
         let address = address.clone();
         let open = OpenListener {
             listen,
-            attach: Arc::new(move |client, crew, span| {
-                let made = make_session(|| session(client.clone()))?;
-                Ok(made.attach(Seat { client, crew, span }))
-            }),
+            attach: attach_by(session),
             pool: self.clone(),
         };
         let shard = self.next_shard();
@@ -112,6 +116,28 @@ impl Pool {
         F: FnOnce(Client) -> S + Send + 'static,
         S: IntoSession,
     {
+        let attach: AttachOnce = Box::new(move |client, crew, span| {
+            let made = make_session(|| session(client.clone()))?;
+            Ok(made.attach(Seat { client, crew, span }))
+        });
+        self.open_outbound::<S>(connect, AttachOutbound::Once(attach))
+    }
+
+    /// The same, with a session that can be made again: for connections that live on when their session
+    /// panics, as [`ConnectionOptions::on_crash`] says.
+    pub fn connect_supervised<F, S>(&self, connect: Connect, session: F) -> Connecting
+    where
+        F: Fn(Client) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        self.open_outbound::<S>(connect, AttachOutbound::Always(attach_by(session)))
+    }
+
+    fn open_outbound<S: IntoSession>(
+        &self,
+        connect: Connect,
+        attach: AttachOutbound,
+    ) -> Connecting {
         let shard = self.next_shard();
         let handle = &self.inner.shards[shard];
         let config = Arc::new(connect.config.clone());
@@ -131,6 +157,7 @@ impl Pool {
         let problem = connect
             .validate()
             .and_then(|()| check_first_receive::<S, _>(&mut connect.clone()))
+            .and_then(|()| check_crash_policy(&connect, &attach))
             .err();
         let pass = self.inner.gate.try_enter();
         let refusal = if let Some(why) = problem {
@@ -146,10 +173,7 @@ impl Pool {
         handle.address.do_send(OpenOutbound {
             client,
             connect,
-            attach: Box::new(move |client, crew, span| {
-                let made = make_session(|| session(client.clone()))?;
-                Ok(made.attach(Seat { client, crew, span }))
-            }),
+            attach,
             outcome,
             passes: (None, pass),
             refusal,
@@ -159,6 +183,28 @@ impl Pool {
 
     fn next_shard(&self) -> usize {
         self.inner.next_shard.fetch_add(1, Ordering::Relaxed) % self.inner.shards.len()
+    }
+}
+
+/// Makes sessions with a factory, again and again.
+fn attach_by<F, S>(session: F) -> Attach
+where
+    F: Fn(Client) -> S + Send + Sync + 'static,
+    S: IntoSession,
+{
+    Arc::new(move |client, crew, span| {
+        let made = make_session(|| session(client.clone()))?;
+        Ok(made.attach(Seat { client, crew, span }))
+    })
+}
+
+/// Refuses to replace sessions that can be made only once.
+fn check_crash_policy(connect: &Connect, attach: &AttachOutbound) -> Result<(), String> {
+    match (connect.config.crash, attach) {
+        (CrashPolicy::Restart { .. }, AttachOutbound::Once(_)) => {
+            Err("a session that is to be replaced when it panics needs connect_supervised".into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -266,6 +312,23 @@ impl Pool {
         // From now on: events that happen meanwhile stand behind the subscription in the mailbox.
         self.inner.subscribed.store(true, Ordering::Relaxed);
         self.inner.address.do_send(Subscribe { recipient });
+    }
+
+    /// Sets whom the pool tells that a session panicked, in place of the log; `None` is the log again
+    /// (UA-24). At once, for all connections. When its mailbox is full (16 unless its actor says
+    /// otherwise) or closed, the log is told instead.
+    pub fn set_failure_handler(&self, handler: Option<Recipient<HandlerFailed>>) {
+        self.inner.failures.set(handler);
+    }
+
+    /// Whom the pool tells that a session panicked; `None`: the log (UA-24).
+    #[must_use]
+    pub fn failure_handler(&self) -> Option<Recipient<HandlerFailed>> {
+        self.inner.failures.get()
+    }
+
+    pub(crate) fn failed(&self, failed: HandlerFailed) {
+        self.inner.failures.tell(failed);
     }
 
     pub(crate) fn report(&self, event: PoolEvent) {

@@ -1,0 +1,106 @@
+//! What becomes of a connection whose session panicked: it closes, or another session takes it over.
+
+use crate::config::CrashPolicy;
+use crate::now::Now;
+use crate::reason::{Cause, TimeoutKind};
+use crate::restart::Intensity;
+
+use super::credit::Credit;
+use super::state::State;
+use super::{Connection, Event, Interests, Readiness};
+
+/// The sessions that a connection has lost.
+#[derive(Debug)]
+pub(super) struct Crashes {
+    intensity: Intensity,
+    restarts: u32,
+}
+
+impl Connection {
+    /// The session failed or ended; whatever it had not given back is void. `true`: the connection stays
+    /// open without a session, nothing is read or told, and somebody is to give it another one
+    /// ([`handle_successor`](Self::handle_successor)).
+    pub fn handle_session_gone(&mut self, cause: Cause, now: &mut Now) -> bool {
+        self.credit = Credit::default();
+        self.fault = None;
+        self.inbound.disarm();
+        if self.is_succeeded(&cause, now) {
+            self.vacant = true;
+            self.reading_paused = false;
+            self.interest = Readiness::default();
+            self.timers.clear(TimeoutKind::Receive);
+            let after = self.config.adoption_timeout;
+            self.timers.start(TimeoutKind::Adoption, now.get(), after);
+            return true;
+        }
+        self.vacant = false;
+        self.interests = Interests::NONE;
+        self.notices.clear();
+        match self.state {
+            State::Connecting | State::Adopting | State::Open { .. } => {
+                self.begin_close(cause, None, now);
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Whether the connection lives on without the session that it had.
+    fn is_succeeded(&mut self, cause: &Cause, now: &mut Now) -> bool {
+        let CrashPolicy::Restart { max, within } = self.config.crash else {
+            return false;
+        };
+        if !matches!(cause, Cause::SessionPanicked { .. })
+            || !matches!(
+                self.state,
+                State::Connecting | State::Adopting | State::Open { .. }
+            )
+        {
+            return false;
+        }
+        let crashes = self.crashes.get_or_insert_with(|| {
+            Box::new(Crashes {
+                intensity: Intensity::new(max, within),
+                restarts: 0,
+            })
+        });
+        let allowed = crashes.intensity.allows(now.get());
+        crashes.restarts += u32::from(allowed);
+        allowed
+    }
+
+    /// Whether it waits for another session.
+    #[must_use]
+    pub const fn is_vacant(&self) -> bool {
+        self.vacant
+    }
+
+    /// How many of its sessions panicked and were replaced.
+    #[must_use]
+    pub fn restarts(&self) -> u32 {
+        self.crashes.as_ref().map_or(0, |crashes| crashes.restarts)
+    }
+
+    /// Another session has it now: it is told how things stand, and what a fresh connection would receive
+    /// first is armed again.
+    pub fn handle_successor(&mut self, interests: Interests, now: &mut Now) {
+        if !std::mem::take(&mut self.vacant) {
+            return;
+        }
+        self.interests = interests;
+        if !matches!(self.state, State::Open { .. }) {
+            // It has not begun yet: the successor is told from the start.
+            return;
+        }
+        self.timers.clear(TimeoutKind::Adoption);
+        let handles = |event: &Event| interests.contains(event.interest());
+        self.notices.retain(handles);
+        let adopted = Event::Adopted {
+            unread: self.inbound.len(),
+            restarts: self.restarts(),
+        };
+        // A receive that cannot be armed has closed the connection already.
+        let _ = self.seated(adopted, now);
+        self.settle(now);
+    }
+}
