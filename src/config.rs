@@ -8,6 +8,7 @@ use crate::error::{ArmError, LimitsError};
 use crate::frame::LineRule;
 use crate::line::LineEnding;
 use crate::receive::Receive;
+use crate::restart::{BackoffConfig, BackoffError};
 
 /// The largest message that four bytes of length can announce.
 const MESSAGE_CEILING: usize = u32::MAX as usize;
@@ -62,6 +63,9 @@ pub struct ConnectionConfig {
     pub idle: Option<IdleRule>,
     /// What becomes of the connection when its session panics. Default: it closes.
     pub crash: CrashPolicy,
+    /// Whether an outbound connection is established again when its link is lost, and tried again when
+    /// it does not come to be. Default: it is not.
+    pub reconnect: Option<ReconnectConfig>,
     /// How long an open connection may wait for a session. Default: 5 s.
     pub adoption_timeout: Duration,
     /// How long a close may take to send what is queued, unless `Close` says otherwise. Default:
@@ -111,6 +115,29 @@ pub enum CrashPolicy {
     },
 }
 
+/// How an outbound connection is established again.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ReconnectConfig {
+    /// The pauses between attempts; a link that lasts for its `stable` time begins everything anew.
+    pub backoff: BackoffConfig,
+    /// The most attempts since a link was stable, the first one included. Default: 20; `None` is without
+    /// end.
+    pub max_attempts: Option<u32>,
+    /// What decides the jitter of the pauses. Default (`None`): chance.
+    pub seed: Option<u64>,
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        Self {
+            backoff: BackoffConfig::default(),
+            max_attempts: Some(20),
+            seed: None,
+        }
+    }
+}
+
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
@@ -133,6 +160,7 @@ impl Default for ConnectionConfig {
             idle_write: None,
             idle: None,
             crash: CrashPolicy::Close,
+            reconnect: None,
             adoption_timeout: Duration::from_secs(5),
             flush_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
@@ -143,7 +171,7 @@ impl Default for ConnectionConfig {
 }
 
 /// A setting that cannot be, found before anything was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A size or a number is below what makes sense.
@@ -175,6 +203,9 @@ pub enum ConfigError {
     /// The write marks contradict each other.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// The pauses between attempts to connect cannot work.
+    #[error("reconnect: {0}")]
+    Reconnect(#[from] BackoffError),
     /// The first receive could not be armed.
     #[error("the first receive cannot be armed: {0}")]
     FirstReceive(#[from] ArmError),
@@ -241,6 +272,16 @@ impl ConnectionConfig {
             if within.is_zero() {
                 return Err(ConfigError::ZeroDuration {
                     setting: "crash.within",
+                });
+            }
+        }
+        if let Some(reconnect) = &self.reconnect {
+            reconnect.backoff.validate()?;
+            if reconnect.max_attempts == Some(0) {
+                return Err(ConfigError::TooSmall {
+                    setting: "reconnect.max_attempts",
+                    value: 0,
+                    least: 1,
                 });
             }
         }

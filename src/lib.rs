@@ -29,7 +29,9 @@ pub mod restart;
 pub mod slots;
 mod sync;
 
-pub use config::{ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule};
+pub use config::{
+    ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, ReconnectConfig,
+};
 pub use connection::{Connection, ConnectionState, Event, Interests};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};
 pub use error::{

@@ -162,6 +162,15 @@ pub enum Cause {
     },
     /// The connection's own actor failed or its thread ended.
     RuntimeFailed,
+    /// The link was lost, and could not be established again.
+    ReconnectFailed {
+        /// How many attempts were made since the last stable link.
+        attempts: u32,
+        /// The portable kind of the last failure.
+        kind: io::ErrorKind,
+        /// The system's number, if it gave one.
+        errno: Option<i32>,
+    },
     /// A receive was preset that the session cannot take.
     NoHandler {
         /// The event that the session would have to handle.
@@ -194,6 +203,7 @@ impl Cause {
             | Self::SessionPanicked { .. }
             | Self::RuntimeFailed
             | Self::MemoryPressure
+            | Self::ReconnectFailed { .. }
             | Self::NoHandler { .. } => ClosedReason::Error,
             Self::Timeout { .. } => ClosedReason::Timeout,
         }
@@ -252,6 +262,9 @@ impl fmt::Display for Cause {
             } => write!(f, "session panicked while handling {event}: {text}"),
             Self::SessionPanicked { text, .. } => write!(f, "session panicked: {text}"),
             Self::RuntimeFailed => f.write_str("the connection's actor failed"),
+            Self::ReconnectFailed { attempts, kind, .. } => {
+                write!(f, "gave up after {attempts} attempts to connect: {kind}")
+            }
             Self::NoHandler { event } => write!(f, "session does not handle {event}"),
             Self::Timeout { kind, after } => write!(f, "{kind} timeout after {after:?}"),
         }
@@ -263,6 +276,8 @@ impl fmt::Display for Cause {
 pub enum ClosePhase {
     /// Established, not yet adopted by a session.
     Adopting,
+    /// Outbound, after the link was lost and before there was another one.
+    Reconnecting,
     /// In use.
     Open,
     /// Closing, with bytes still to send.
@@ -273,6 +288,7 @@ impl fmt::Display for ClosePhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Adopting => "adopting",
+            Self::Reconnecting => "reconnecting",
             Self::Open => "open",
             Self::Flushing => "flushing",
         })

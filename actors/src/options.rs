@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchboard_core::{
     BufferSlots, ConfigError, ConnectionConfig, CrashPolicy, Encoding, IdleAction, IdleRule,
-    LineEnding, LineRule, Receive,
+    LineEnding, LineRule, Receive, ReconnectConfig,
 };
 
 use crate::message::{RecvData, RecvLine, RecvMsg};
@@ -193,6 +193,9 @@ impl Listen {
         if self.max_connections == Some(0) {
             return Err("max_connections is 0, the least is 1".into());
         }
+        if self.config.reconnect.is_some() {
+            return Err("accepted connections cannot reconnect".into());
+        }
         validate(&self.config, &self.target.socket)
     }
 }
@@ -230,6 +233,17 @@ impl Connect {
         self
     }
 
+    /// Establishes the connection again when its link is lost, and tries again when it does not come to be.
+    /// Its session then hears [`Disconnected`](crate::message::Disconnected) instead of `Closed`,
+    /// [`Reconnecting`](crate::message::Reconnecting) before each further attempt, and
+    /// [`Connected`](crate::message::Connected) for each link. What is sent meanwhile is sent over the
+    /// next one, as far as the write capacity goes. It ends with `Closed` when this side closes it, or
+    /// when the attempts are used up; with `ConnectFailed` if there never was a link. Default: off.
+    pub fn reconnect(mut self, again: ReconnectConfig) -> Self {
+        self.config.reconnect = Some(again);
+        self
+    }
+
     /// Connects from this address of ours.
     pub const fn local_addr(mut self, address: SocketAddr) -> Self {
         self.target.local_addr = Some(address);
@@ -239,6 +253,9 @@ impl Connect {
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.target.timeout.is_zero() {
             return Err("the connect timeout is zero".into());
+        }
+        if self.config.reconnect.is_some() && self.target.adopted.is_some() {
+            return Err("an adopted connection cannot be established again".into());
         }
         validate(&self.config, &self.target.socket)
     }

@@ -14,13 +14,15 @@ use actix::{
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
 use switchboard_core::{
-    BufferSlot, Cause, ClientId, ConnectError, Connection, ConnectionConfig, ConnectionState,
-    CrashPolicy, IdSource, Interests, Now,
+    BufferSlot, Cause, ClientId, ClosePhase, ClosedDetail, ConnectError, Connection,
+    ConnectionConfig, ConnectionState, CrashPolicy, IdSource, Interests, Now,
 };
 use tokio::sync::{Notify, oneshot};
 use tracing::Span;
 
-use crate::client::{Client, ClientActor, ClientInfo, Launch, Link, Origin, Passes, Shared, clock};
+use crate::client::{
+    Client, ClientActor, ClientInfo, Dialler, Launch, Link, Origin, Passes, Shared, clock,
+};
 use crate::error::ListenError;
 use crate::options::{Connect, Listen};
 use crate::pool::{Pool, Totals};
@@ -163,6 +165,7 @@ impl ShardLocal {
             link: Link::Up(incoming.transport),
             outlet,
             factory: Factory::if_needed(&server.config, &server.attach, &span),
+            dialler: None,
             outcome: None,
             lease,
             passes,
@@ -172,7 +175,7 @@ impl ShardLocal {
     }
 
     /// Begins an outbound connection here.
-    fn connect(self: &Rc<Self>, open: OpenOutbound, network: &dyn Network) {
+    fn connect(self: &Rc<Self>, open: OpenOutbound, network: &Arc<dyn Network>) {
         let OpenOutbound {
             client,
             connect,
@@ -182,6 +185,10 @@ impl ShardLocal {
             refusal,
         } = open;
         let span = telemetry::connection_span(client.pool().span(), &client);
+        let dialler = connect.config.reconnect.is_some().then(|| Dialler {
+            network: Arc::clone(network),
+            target: connect.target.clone(),
+        });
         let factory = match &attach {
             AttachOutbound::Once(_) => None,
             AttachOutbound::Always(attach) => Factory::if_needed(&connect.config, attach, &span),
@@ -198,6 +205,7 @@ impl ShardLocal {
             },
             outlet,
             factory,
+            dialler,
             outcome: Some(outcome),
             lease: None,
             passes,
@@ -244,6 +252,12 @@ impl ShardLocal {
         telemetry::connected(client);
     }
 
+    /// An outbound connection lost its link, and is to get another one.
+    pub(crate) fn link_lost(&self, client: &Client, detail: &ClosedDetail, delay: Duration) {
+        self.totals.borrow_mut().closed[detail.cause.reason() as usize] += 1;
+        telemetry::disconnected(client, detail, delay);
+    }
+
     /// Takes an ended connection off the registry, before its end is told (XAS-05).
     pub(crate) fn release(&self, client: &Client, ending: Ending<'_>) {
         self.registry.borrow_mut().remove(&client.id());
@@ -252,6 +266,11 @@ impl ShardLocal {
             Ending::ConnectFailed(error) => {
                 totals.connect_failed += 1;
                 telemetry::connect_failed(client, error);
+            }
+            // Its last link was counted when it was lost.
+            Ending::Closed(detail) if detail.phase == ClosePhase::Reconnecting => {
+                totals.connect_failed += 1;
+                telemetry::closed(client, detail);
             }
             Ending::Closed(detail) => {
                 let reason = detail.cause.reason();
@@ -486,7 +505,7 @@ impl Handler<OpenOutbound> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, open: OpenOutbound, _: &mut Self::Context) {
-        self.local.connect(open, &*self.network);
+        self.local.connect(open, &self.network);
     }
 }
 

@@ -20,6 +20,8 @@
 //! | `connected` | debug | `id`, `peer` |
 //! | `connection failed` | debug | `id`, `error` |
 //! | `connection closed` | debug | `id`, `reason`, `detail` |
+//! | `disconnected` | debug | `id`, `reason`, `detail`, `pause` |
+//! | `reconnecting` | debug | `id`, `pause`, `error` |
 //! | `session panicked` | error | `id`, `event` if it is known, `text` |
 //! | `actor panicked` | error | `actor`, `text` |
 //! | `child failed` | error | `child`, `text` |
@@ -112,6 +114,15 @@ pub(crate) fn connected(client: &Client) {
 
 pub(crate) fn connect_failed(client: &Client, error: &ConnectError) {
     debug!(target: TARGET, id = %client.id(), %error, "connection failed");
+}
+
+pub(crate) fn disconnected(client: &Client, detail: &ClosedDetail, pause: Duration) {
+    let reason = detail.cause.reason();
+    debug!(target: TARGET, id = %client.id(), %reason, %detail, ?pause, "disconnected");
+}
+
+pub(crate) fn reconnecting(client: &Client, pause: Duration, error: &ConnectError) {
+    debug!(target: TARGET, id = %client.id(), ?pause, %error, "reconnecting");
 }
 
 pub(crate) fn closed(client: &Client, detail: &ClosedDetail) {

@@ -33,6 +33,9 @@ impl Connection {
             return Ok(());
         }
         self.timers.clear(TimeoutKind::Adoption);
+        if let Some(redial) = &mut self.redial {
+            redial.up(now.get());
+        }
         self.state = State::Open {
             read: ReadHalf::Open,
             write: WriteHalf::Open,
@@ -45,18 +48,25 @@ impl Connection {
     /// A session has the connection: it is told so before all else, then how writing stands, and the
     /// first receive is armed.
     pub(super) fn seated(&mut self, told: Event, now: &mut Now) -> Result<(), ArmError> {
+        // What was told of an earlier link stays before it; and a predecessor may have failed before it
+        // heard that the connection is open.
+        let earlier = |event: &Event| event.is_of_links() || matches!(event, Event::Opened);
+        let place = self
+            .notices
+            .iter()
+            .rposition(earlier)
+            .map_or(0, |last| last + 1);
+        let mut later = self.notices.split_off(place);
         // Sends that were queued before, even before the session was known, may have paused writing
         // already; only how it stands is told.
-        self.notices
-            .retain(|event| !matches!(event, Event::WritePaused | Event::WriteResumed));
-        if self.outbox.is_paused() && self.interests.contains(Interests::WRITE_PAUSED) {
-            self.notices.push_front(Event::WritePaused);
-        }
+        later.retain(|event| !matches!(event, Event::WritePaused | Event::WriteResumed));
         if self.interests.contains(told.interest()) {
-            // A predecessor may have failed before it heard that the connection is open.
-            let behind = usize::from(matches!(self.notices.front(), Some(Event::Opened)));
-            self.notices.insert(behind, told);
+            self.notices.push_back(told);
         }
+        if self.outbox.is_paused() && self.interests.contains(Interests::WRITE_PAUSED) {
+            self.notices.push_back(Event::WritePaused);
+        }
+        self.notices.append(&mut later);
         let config = Arc::clone(&self.config);
         if let Some(first) = &config.first_receive
             && self.inbound.armed().is_none()
@@ -406,12 +416,14 @@ impl Connection {
     ) -> bool {
         let was_open = match self.state {
             State::Connecting => {
-                self.state = State::Cancelling;
+                self.state = State::Cancelling { cause };
                 return true;
             }
             State::Adopting | State::Open { .. } => true,
             State::Closing(_) => false,
-            State::Cancelling | State::Lingering { .. } | State::Over { .. } => return false,
+            State::Cancelling { .. } | State::Lingering { .. } | State::Over { .. } => {
+                return false;
+            }
         };
         if was_open {
             self.begin_close(cause, deadline, now);
@@ -432,7 +444,7 @@ impl Connection {
     pub fn abort(&mut self, cause: Cause) -> bool {
         match self.state {
             State::Connecting => {
-                self.state = State::Cancelling;
+                self.state = State::Cancelling { cause };
                 true
             }
             State::Adopting | State::Open { .. } => {
@@ -452,7 +464,7 @@ impl Connection {
                 };
                 true
             }
-            State::Cancelling | State::Over { .. } => false,
+            State::Cancelling { .. } | State::Over { .. } => false,
         }
     }
 

@@ -19,15 +19,21 @@ impl Connection {
         }
     }
 
-    /// The connection could not be established. There will be no `Closed`.
+    /// The connection could not be established, and no further attempt is made: there will be no
+    /// `Closed`, unless it had been established before.
     pub fn handle_connect_failed(&mut self, mut error: ConnectError) {
-        error.unsent = self.outbox.size();
-        self.outbox.clear();
-        self.notices.clear();
         self.timers.clear_all();
+        let report = if self.was_open() {
+            self.given_up(&error)
+        } else {
+            error.unsent = self.outbox.size();
+            self.drop_unsent();
+            self.notices.retain(Event::is_of_links);
+            Report::ConnectFailed(Box::new(error))
+        };
         self.state = State::Over {
             reset: false,
-            report: Some(Report::ConnectFailed(Box::new(error))),
+            report: Some(report),
         };
     }
 

@@ -26,6 +26,7 @@ mod handle;
 mod inbound;
 mod outbox;
 mod poll;
+mod reconnect;
 mod rules;
 mod spare;
 mod state;
@@ -55,6 +56,7 @@ use crash::Crashes;
 use credit::Credit;
 use inbound::{Armed, Inbound};
 use outbox::Outbox;
+use reconnect::Redial;
 use state::State;
 use timer::Timers;
 
@@ -78,6 +80,7 @@ pub struct Connection {
     /// Whether its session is gone and another one is to come.
     vacant: bool,
     crashes: Option<Box<Crashes>>,
+    redial: Option<Box<Redial>>,
     interest: Readiness,
     slot: SendSlot,
     linger: Duration,
@@ -187,6 +190,7 @@ impl Connection {
             reading_paused: false,
             vacant: false,
             crashes: None,
+            redial: None,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,
             linger,
@@ -240,7 +244,7 @@ impl Connection {
     /// Whether an attempt to connect was given up and should be stopped.
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
-        matches!(self.state, State::Cancelling)
+        matches!(self.state, State::Cancelling { .. })
     }
 
     /// Whether nothing is left to do with the socket; `Some(true)` asks for a reset.

@@ -288,7 +288,20 @@ impl Outbox {
         marks.into_iter().map(|mark| mark.token).collect()
     }
 
-    const fn check_resume(&mut self) -> bool {
+    /// The send slot, if it is queued; what it still had to send is gone.
+    pub(super) fn take_slot(&mut self) -> Option<BytesMut> {
+        let place = self
+            .queue
+            .iter()
+            .position(|chunk| matches!(chunk, Chunk::Slot { .. }))?;
+        match self.queue.remove(place) {
+            Some(Chunk::Slot { buffer, .. }) => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// Whether writing goes on, since there is little or nothing left.
+    pub(super) const fn check_resume(&mut self) -> bool {
         let resumes = self.paused && self.size <= self.low;
         if resumes {
             self.paused = false;

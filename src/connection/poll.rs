@@ -108,15 +108,16 @@ impl Connection {
             )
     }
 
-    /// Whether a notice waits. Before the connection is adopted they are kept: `Opened` comes first.
+    /// Whether a notice waits. Before the connection is adopted they are kept: `Opened` comes first; but
+    /// what becomes of its links is told.
     #[must_use]
     pub fn has_notice(&self) -> bool {
         !self.notices.is_empty()
             && !self.vacant
-            && !matches!(
+            && (!matches!(
                 self.state,
-                State::Connecting | State::Cancelling | State::Adopting
-            )
+                State::Connecting | State::Cancelling { .. } | State::Adopting
+            ) || self.notices.iter().any(Event::is_of_links))
     }
 
     /// The next notice, and nothing else.

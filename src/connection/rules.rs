@@ -323,7 +323,7 @@ impl Connection {
     pub(super) fn begin_close(&mut self, cause: Cause, deadline: Option<Duration>, now: &mut Now) {
         let peer_finished = match &self.state {
             State::Connecting => {
-                self.state = State::Cancelling;
+                self.state = State::Cancelling { cause };
                 return;
             }
             State::Adopting => false,
@@ -429,7 +429,7 @@ impl Connection {
         let from = closing.phase;
         let mut unsent_tokens = std::mem::take(&mut closing.dropped_tokens);
         let unsent = dropped + self.outbox.size();
-        unsent_tokens.extend(self.outbox.clear());
+        unsent_tokens.extend(self.drop_unsent());
         let phase = if unsent > 0 {
             ClosePhase::Flushing
         } else {
@@ -447,6 +447,14 @@ impl Connection {
         })))
     }
 
+    /// Throws away what is queued, but for the send slot's memory; the tokens that get no notice.
+    pub(super) fn drop_unsent(&mut self) -> Vec<Token> {
+        if let Some(slot) = self.outbox.take_slot() {
+            self.return_slot(slot);
+        }
+        self.outbox.clear()
+    }
+
     /// Over at once, from use.
     pub(super) fn end(&mut self, cause: Cause, cut_short: Option<Cause>, reset: bool) {
         let phase = match self.state {
@@ -459,7 +467,7 @@ impl Connection {
             cut_short,
             phase,
             unsent,
-            unsent_tokens: self.outbox.clear(),
+            unsent_tokens: self.drop_unsent(),
             unread: self.inbound.take_unread(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

@@ -12,7 +12,7 @@ pub(super) enum State {
     /// Outbound, not yet established. Sends are queued, nothing is read.
     Connecting,
     /// Outbound, given up before it was established; the attempt is being stopped.
-    Cancelling,
+    Cancelling { cause: Cause },
     /// Established, without a session. Nothing is read.
     Adopting,
     /// In use.
@@ -89,7 +89,7 @@ pub enum ConnectionState {
 impl State {
     pub(super) const fn outside(&self) -> ConnectionState {
         match self {
-            Self::Connecting | Self::Cancelling => ConnectionState::Connecting,
+            Self::Connecting | Self::Cancelling { .. } => ConnectionState::Connecting,
             Self::Adopting => ConnectionState::Adopting,
             Self::Open {
                 read: ReadHalf::Open,

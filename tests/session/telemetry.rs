@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::Running;
 use switchboard::prelude::*;
-use switchboard::{ChildSpec, OnEscalation, Supervise};
+use switchboard::{ChildSpec, OnEscalation, ReconnectConfig, Supervise};
 use switchboard_tests::*;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
@@ -139,6 +139,19 @@ impl Actor for Hopeless {
     }
 }
 
+/// A connection that loses its link, tries twice, and gives up.
+async fn lose_a_link(pool: &Pool) {
+    let (there, address) = listener();
+    let mut again = ReconnectConfig::default();
+    again.backoff.min = Duration::from_millis(1);
+    again.max_attempts = Some(3);
+    let connect = Connect::tcp(address).lines().reconnect(again);
+    let client = pool.connect(connect, |client| Echo { client }).await;
+    drop(there);
+    let client = client.unwrap();
+    until(|| client.is_closed()).await;
+}
+
 /// A supervisor that starts a child again once, gives up, and has to kill another one.
 async fn supervise_what_fails(pool: &Pool) {
     let stubborn = ChildSpec::actor("stubborn", || Hopeless { panics: false });
@@ -194,6 +207,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let refused = pool.connect(Connect::tcp(address).lines(), |client| Echo { client });
             refused.await.unwrap_err();
 
+            lose_a_link(&pool).await;
             supervise_what_fails(&pool).await;
 
             let trace = Probe::new().partial();
@@ -206,7 +220,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 22, "the tables are found");
+    assert_eq!(documented.len(), 24, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -227,8 +241,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     assert_eq!((count("pool"), count("server")), (1, 2));
     assert_eq!(
         count("connection"),
-        6,
-        "three and one came in, two went out"
+        7,
+        "three and one came in, three went out"
     );
     for span in spans.iter().filter(ours) {
         let (_, _, fields) = documented
@@ -253,9 +267,11 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         ("listener closed", 2),
         ("peer rejected", 1),
         ("session panicked", 1),
-        ("connected", 1),
+        ("connected", 2),
+        ("disconnected", 1),
+        ("reconnecting", 1),
         ("connection failed", 1),
-        ("connection closed", 5),
+        ("connection closed", 6),
         ("actor panicked", 1),
         ("child failed", 2),
         ("child restarted", 1),

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, Message, MessageResult,
@@ -19,21 +20,22 @@ use switchboard_core::{
     Cause, ConnectError, ConnectPhase, Connection, ConnectionState, GatePass, Now,
 };
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 use tracing::Span;
 
 use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
+use crate::options::ConnectTarget;
 use crate::session::Outlet;
 use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
-use crate::transport::{self, LocalFuture, Transport};
+use crate::transport::{self, LocalFuture, Network, Transport};
 use crate::turn::Burst;
 
 use super::home::{Berth, Home};
-use super::shared::{Core, Reader, Ticket};
+use super::shared::{Addresses, Core, Reader, Ticket};
 use super::{Client, Shared, clock};
 
 /// How many bytes one wake may read before others get their turn.
@@ -57,6 +59,8 @@ pub struct ClientActor {
     /// Makes another session when one panics; `None` where the connection closes then.
     factory: Option<Factory>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Makes further attempts, where the settings say so.
+    dialler: Option<Dialler>,
     /// Told once whether an outbound connection came to be.
     outcome: Option<Outcome>,
     /// Given back when the actor ends, whatever happens.
@@ -79,12 +83,33 @@ pub(crate) enum Link {
     Down,
 }
 
+/// Makes attempts to connect.
+pub(crate) struct Dialler {
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) target: ConnectTarget,
+}
+
+impl Dialler {
+    /// An attempt that begins after a pause.
+    fn link(&self, delay: Duration) -> Link {
+        let (network, target) = (Arc::clone(&self.network), self.target.clone());
+        Link::Connecting {
+            target: target.address.clone(),
+            establish: Box::pin(async move {
+                sleep(delay).await;
+                network.connect(target).await
+            }),
+        }
+    }
+}
+
 /// Everything a connection's actor starts with.
 pub(crate) struct Launch {
     pub(crate) client: Client,
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
     pub(crate) factory: Option<Factory>,
+    pub(crate) dialler: Option<Dialler>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) lease: Option<SlotLease>,
     pub(crate) passes: Passes,
@@ -109,6 +134,7 @@ impl ClientActor {
             outlet: launch.outlet,
             factory: launch.factory,
             sleep: None,
+            dialler: launch.dialler,
             outcome: launch.outcome,
             _passes: launch.passes,
             messages: 0,
@@ -178,6 +204,7 @@ impl ClientActor {
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);
         }
+        self.reconnect(&shared, &mut core, &mut link, cx, &mut now);
         let over = core.machine.is_over();
         if let Some(reset) = over {
             if let Link::Up(transport) = &mut *link
@@ -206,6 +233,43 @@ impl ClientActor {
         }
     }
 
+    /// A link that is over is established again, where the settings say so.
+    fn reconnect(
+        &self,
+        shared: &Shared,
+        core: &mut Core,
+        link: &mut Link,
+        cx: &TaskContext<'_>,
+        now: &mut Now,
+    ) {
+        let Some(dialler) = &self.dialler else {
+            return;
+        };
+        if core.released || !matches!(core.machine.ending(), Some(Ending::Closed(_))) {
+            return;
+        }
+        // What the session has not begun with belongs to the link that is over.
+        shared.recall(core, now);
+        let reset = core.machine.is_over() == Some(true);
+        let Some(Ending::Closed(detail)) = core.machine.ending() else {
+            return;
+        };
+        let detail = detail.clone();
+        let Some(delay) = core.machine.poll_reconnect(now) else {
+            return;
+        };
+        self.berth.local.link_lost(&self.client, &detail, delay);
+        if let Link::Up(transport) = link
+            && reset
+        {
+            transport.set_reset();
+        }
+        *link = dialler.link(delay);
+        core.reader = Reader::Nobody;
+        shared.set_addresses(Addresses::default());
+        cx.waker().wake_by_ref();
+    }
+
     /// Waits for an outbound connection to be established.
     fn drive_connecting(&mut self, shared: &Arc<Shared>, cx: &mut TaskContext<'_>, now: &mut Now) {
         let berth = Rc::clone(&self.berth);
@@ -225,12 +289,10 @@ impl ClientActor {
         let mut core = shared.lock();
         let told = match outcome {
             Ok(connected) => {
-                if let Some(address) = connected.transport.local_addr() {
-                    let _ = shared.local_addr.set(address);
-                }
-                if let Some(address) = connected.peer_addr {
-                    let _ = shared.peer_addr.set(address);
-                }
+                shared.set_addresses(Addresses {
+                    local: connected.transport.local_addr(),
+                    peer: connected.peer_addr,
+                });
                 core.machine.handle_connected();
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);
@@ -242,6 +304,15 @@ impl ClientActor {
                 Ok(self.client.clone())
             }
             Err(error) => {
+                if let Some(dialler) = &self.dialler
+                    && let Some(delay) = core.machine.poll_retry(&error, now)
+                {
+                    telemetry::reconnecting(&self.client, delay, &error);
+                    *link = dialler.link(delay);
+                    // The new attempt has to be looked at.
+                    cx.waker().wake_by_ref();
+                    return;
+                }
                 *link = Link::Down;
                 core.machine.handle_connect_failed(error.clone());
                 // The machine has added what was not sent.

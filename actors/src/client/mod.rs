@@ -25,7 +25,7 @@ use crate::pool::Pool;
 
 pub use actor::ClientActor;
 use actor::WithSocket;
-pub(crate) use actor::{Launch, Link, Passes};
+pub(crate) use actor::{Dialler, Launch, Link, Passes};
 pub use shared::{Answer, Ticket};
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 
@@ -106,13 +106,13 @@ impl Client {
     /// Our own address; `None` before an outbound connection is established (XAS-57).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.shared.local_addr.get().copied()
+        self.shared.addresses().local
     }
 
     /// The peer's address; `None` before an outbound connection is established (XAS-57).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.peer_addr.get().copied()
+        self.shared.addresses().peer
     }
 
     /// What it is and does. Never blocks data.

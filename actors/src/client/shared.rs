@@ -30,14 +30,21 @@ pub(crate) struct Shared {
     pub(crate) server: Option<Arc<ServerState>>,
     pub(crate) outbound: bool,
     pub(crate) opened: Instant,
-    pub(super) local_addr: OnceLock<SocketAddr>,
-    pub(super) peer_addr: OnceLock<SocketAddr>,
+    /// Others after each link of a connection that reconnects.
+    addresses: Mutex<Addresses>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
     /// How far the session is with its batch.
     claim: Claim,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
     pub(super) states: Mutex<Option<Box<States>>>,
+}
+
+/// Both ends of the link, as far as they are known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Addresses {
+    pub(super) local: Option<SocketAddr>,
+    pub(super) peer: Option<SocketAddr>,
 }
 
 pub(super) type States = HashMap<TypeId, Box<dyn Any + Send>>;
@@ -91,8 +98,10 @@ impl Shared {
             server,
             outbound,
             opened: clock(),
-            local_addr: local_addr.map(OnceLock::from).unwrap_or_default(),
-            peer_addr: peer_addr.map(OnceLock::from).unwrap_or_default(),
+            addresses: Mutex::new(Addresses {
+                local: local_addr,
+                peer: peer_addr,
+            }),
             actor: OnceLock::new(),
             claim: Claim::new(),
             core: Mutex::new(Core {
@@ -113,6 +122,20 @@ impl Shared {
             }),
             states: Mutex::new(None),
         })
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        *self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_addresses(&self, addresses: Addresses) {
+        *self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
@@ -216,7 +239,7 @@ impl Shared {
 
     /// Takes back the frames that were taken at once and not begun with, so that what is commanded
     /// meets the connection as it is. From another thread those that the session has claimed stay.
-    fn recall(&self, core: &mut Core, now: &mut Now) {
+    pub(super) fn recall(&self, core: &mut Core, now: &mut Now) {
         if !core.machine.has_batch() {
             return;
         }

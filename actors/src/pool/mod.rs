@@ -6,6 +6,7 @@ mod status;
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -141,7 +142,9 @@ impl Pool {
         let shard = self.next_shard();
         let handle = &self.inner.shards[shard];
         let config = Arc::new(connect.config.clone());
-        let machine = Connection::connecting(config);
+        let chance = || RandomState::new().hash_one(0);
+        let seed = config.reconnect.as_ref().and_then(|again| again.seed);
+        let machine = Connection::connecting(config).with_reconnect(seed.unwrap_or_else(chance));
         let shared = Shared::new(handle.ids.client(), self.clone(), Origin::Outbound, machine);
         let client = Client::new(shared);
         let (outcome, result) = oneshot::channel();

@@ -1,0 +1,182 @@
+//! What becomes of an outbound connection whose link is lost, or never comes: another attempt, after a
+//! pause.
+
+use std::time::{Duration, Instant};
+
+use crate::config::ReconnectConfig;
+use crate::error::{ConnectError, ConnectPhase};
+use crate::now::Now;
+use crate::reason::{Cause, ClosePhase, ClosedDetail, TimeoutKind};
+use crate::restart::Backoff;
+
+use super::state::{Report, State};
+use super::{Connection, Event, Interests};
+
+/// How the attempts have gone.
+#[derive(Debug)]
+pub(super) struct Redial {
+    backoff: Backoff,
+    stable: Duration,
+    most: Option<u32>,
+    /// Attempts since a link was stable for the last time, the one under way included.
+    attempts: u32,
+    /// Since when there is a link.
+    up_since: Option<Instant>,
+    /// Whether there ever was one.
+    opened: bool,
+}
+
+impl Redial {
+    /// The first attempt is under way.
+    fn new(config: &ReconnectConfig, seed: u64) -> Self {
+        Self {
+            backoff: Backoff::new(config.backoff.clone(), seed),
+            stable: config.backoff.stable,
+            most: config.max_attempts,
+            attempts: 1,
+            up_since: None,
+            opened: false,
+        }
+    }
+
+    /// There is a link.
+    pub(super) const fn up(&mut self, now: Instant) {
+        self.backoff.up(now);
+        self.up_since = Some(now);
+        self.opened = true;
+    }
+
+    /// The pause before the next attempt, if there is to be one.
+    fn next_pause(&mut self, now: Instant) -> Option<Duration> {
+        if let Some(since) = self.up_since.take()
+            && now.saturating_duration_since(since) >= self.stable
+        {
+            self.attempts = 0;
+        }
+        if self.most.is_some_and(|most| self.attempts >= most) {
+            return None;
+        }
+        self.attempts += 1;
+        Some(self.backoff.next_pause(now))
+    }
+}
+
+impl Cause {
+    /// Whether another attempt may do better: what was decided on this side stays decided.
+    const fn may_be_mended(&self) -> bool {
+        match self {
+            Self::PeerFinished
+            | Self::Io { .. }
+            | Self::Frame(_)
+            | Self::TruncatedMessage { .. } => true,
+            Self::Timeout { kind, .. } => !matches!(kind, TimeoutKind::Adoption),
+            _ => false,
+        }
+    }
+}
+
+impl Connection {
+    /// Makes further attempts when its settings say so; `seed` decides the jitter of the pauses.
+    #[must_use]
+    pub fn with_reconnect(mut self, seed: u64) -> Self {
+        let config = &self.config.reconnect;
+        self.redial = config
+            .as_ref()
+            .map(|config| Box::new(Redial::new(config, seed)));
+        self
+    }
+
+    /// The link is over, and that is still to be told: whether it is to be established again, and after
+    /// which pause. If so the session is told, and the connection is connecting.
+    pub fn poll_reconnect(&mut self, now: &mut Now) -> Option<Duration> {
+        let (State::Lingering { report, .. } | State::Over { report, .. }) = &mut self.state else {
+            return None;
+        };
+        let Some(Report::Closed(detail)) = report else {
+            return None;
+        };
+        if !detail.cause.may_be_mended() {
+            return None;
+        }
+        let redial = self.redial.as_mut()?;
+        let delay = redial.next_pause(now.get())?;
+        let attempt = redial.attempts;
+        let Some(Report::Closed(detail)) = report.take() else {
+            return None;
+        };
+        self.timers.clear_all();
+        self.state = State::Connecting;
+        self.batch = None;
+        self.fault = None;
+        self.bytes_in = 0;
+        self.bytes_out = 0;
+        if self.outbox.check_resume() {
+            // What was queued is gone with the link.
+            self.tell(Interests::WRITE_RESUMED, Event::WriteResumed);
+        }
+        self.tell(Interests::DISCONNECTED, Event::Disconnected(detail));
+        self.tell(
+            Interests::RECONNECTING,
+            Event::Reconnecting { attempt, delay },
+        );
+        Some(delay)
+    }
+
+    /// An attempt failed: whether there is to be another one, and after which pause. What was not even
+    /// tried is not tried again.
+    pub fn poll_retry(&mut self, error: &ConnectError, now: &mut Now) -> Option<Duration> {
+        if !matches!(self.state, State::Connecting) || error.phase == ConnectPhase::Options {
+            return None;
+        }
+        let redial = self.redial.as_mut()?;
+        let delay = redial.next_pause(now.get())?;
+        let attempt = redial.attempts;
+        self.tell(
+            Interests::RECONNECTING,
+            Event::Reconnecting { attempt, delay },
+        );
+        Some(delay)
+    }
+
+    /// Whether there was a link before, so that an end is not a failure to connect.
+    pub(super) fn was_open(&self) -> bool {
+        self.redial.as_ref().is_some_and(|redial| redial.opened)
+    }
+
+    /// The report of a connection that had a link and gets none any more.
+    pub(super) fn given_up(&mut self, error: &ConnectError) -> Report {
+        let attempts = self.redial.as_ref().map_or(0, |redial| redial.attempts);
+        let cause = match &self.state {
+            State::Cancelling { cause } => cause.clone(),
+            _ => Cause::ReconnectFailed {
+                attempts,
+                kind: error.kind,
+                errno: error.errno,
+            },
+        };
+        let unsent = self.outbox.size();
+        Report::Closed(Box::new(ClosedDetail {
+            cause,
+            cut_short: None,
+            phase: ClosePhase::Reconnecting,
+            unsent,
+            unsent_tokens: self.drop_unsent(),
+            unread: self.inbound.take_unread(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        }))
+    }
+
+    fn tell(&mut self, interest: Interests, event: Event) {
+        if self.interests.contains(interest) {
+            self.notices.push_back(event);
+        }
+    }
+}
+
+impl Event {
+    /// Whether it is told while there is no link.
+    pub(super) const fn is_of_links(&self) -> bool {
+        matches!(self, Self::Disconnected(_) | Self::Reconnecting { .. })
+    }
+}
