@@ -31,7 +31,7 @@ fn tcp_keeps_every_promise() {
     for promise in &report.promises {
         assert_eq!(promise.outcome, Outcome::Kept, "{promise}");
     }
-    assert!(report.promises.len() >= 21, "{report}");
+    assert!(report.promises.len() >= 22, "{report}");
 }
 
 #[test]

@@ -181,6 +181,12 @@ impl Inbound {
         self.armed.take()
     }
 
+    /// Keeps all of `data`, without looking for frames in it.
+    pub(super) fn keep(&mut self, data: &mut BytesMut) {
+        self.buffer.extend_from_slice(data);
+        data.clear();
+    }
+
     /// Takes all of `data`. Small reads are copied out, so that the read slot can go back.
     pub(super) fn append(&mut self, data: &mut BytesMut) -> Result<(), FrameError> {
         if self.buffer.is_empty() && data.len() >= KEEP_BLOCK {

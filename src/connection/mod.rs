@@ -9,9 +9,11 @@
 //! 4. while [`read_wish`](Connection::read_wish) asks for bytes: read and say
 //!    [`handle_data`](Connection::handle_data), `handle_eof`, `handle_read_error` or, when there is
 //!    nothing, `handle_read_blocked`;
-//! 5. if [`has_event`](Connection::has_event): let the session take them with
+//! 5. while [`wants_watch`](Connection::wants_watch): look out for the peer's end without reading, and say
+//!    `handle_eof` or [`handle_reset`](Connection::handle_reset);
+//! 6. if [`has_event`](Connection::has_event): let the session take them with
 //!    [`poll_event`](Connection::poll_event);
-//! 6. once [`is_over`](Connection::is_over) and the last event was taken: let go of the socket.
+//! 7. once [`is_over`](Connection::is_over) and the last event was taken: let go of the socket.
 //!
 //! The methods come in four families: getters, commands (what the session wants), `handle_*` (what
 //! the socket or the clock did), and `poll_*` (what is to be done).
@@ -23,6 +25,7 @@ mod crash;
 mod credit;
 mod event;
 mod handle;
+mod hangup;
 mod inbound;
 mod outbox;
 mod poll;

@@ -131,3 +131,115 @@ fn aio_37_without_an_answer_the_peers_end_closes_the_connection() {
         assert_eq!(read_all(&mut peer), b"");
     });
 }
+
+/// XAS-49: nothing is armed, or reading is paused, and the peer leaves all the same.
+#[test]
+fn xas_49_a_peer_that_leaves_is_noticed_though_nobody_reads() {
+    with_pool(|pool| async move {
+        for pauses in [false, true] {
+            for (resets, reason) in [
+                (false, ClosedReason::ClosedByPeer),
+                (true, ClosedReason::Error),
+            ] {
+                let (peer, client, mut trace) = serve(&pool, Listen::tcp(ANY)).await;
+                if pauses {
+                    client.arm(RecvLine::once().always()).unwrap();
+                    client.pause_reading();
+                }
+                if resets {
+                    reset_on_close(&peer);
+                }
+                let left = Instant::now();
+                drop(peer);
+                let closed = expect!(trace, Closed);
+                let took = left.elapsed();
+                assert!(took < ms(200), "{took:?}");
+                assert_eq!(closed.reason, reason);
+            }
+        }
+    });
+}
+
+/// XAS-49, AMB-04: an end is not told before unread bytes were offered, and they are not read for it.
+#[test]
+fn xas_49_the_end_of_a_peer_waits_behind_what_it_has_sent() {
+    with_pool(|pool| async move {
+        let listen = Listen::tcp(ANY).lines();
+        let (mut peer, client, mut trace) = serve(&pool, listen).await;
+        peer.write_all(b"before\n").unwrap();
+        assert_eq!(text(&mut trace).await, "before");
+        client.pause_reading();
+        peer.write_all(b"one\ntwo\n").unwrap();
+        drop(peer);
+        trace.no_more(ms(300)).await;
+        let activity = client.info().activity;
+        assert_eq!((activity.bytes_in, activity.unread), (7, 0));
+        client.resume_reading();
+        for line in ["one", "two"] {
+            assert_eq!(text(&mut trace).await, line);
+        }
+        assert_eq!(expect!(trace, Closed).reason, ClosedReason::ClosedByPeer);
+    });
+}
+
+/// AMB-04: a reset is told at once, also behind an end, and what had come is handed back.
+#[test]
+fn amb_04_a_reset_is_told_at_once_with_everything_that_was_unread() {
+    with_pool(|pool| async move {
+        for finishes in [false, true] {
+            let (mut peer, client, mut trace) = serve(&pool, Listen::tcp(ANY)).await;
+            client.arm(RecvLine::once()).unwrap();
+            peer.write_all(b"line\nin our hands, ").unwrap();
+            assert_eq!(text(&mut trace).await, "line");
+            peer.write_all(b"in the system's").unwrap();
+            if finishes {
+                // The answer to it is what makes the peer's system reset.
+                peer.shutdown(Shutdown::Write).unwrap();
+                trace.no_more(ms(100)).await;
+            }
+            reset_on_close(&peer);
+            drop(peer);
+            let closed = expect!(trace, Closed);
+            assert_eq!(closed.reason, ClosedReason::Error, "{}", closed.detail);
+            assert_eq!(closed.detail.unread, "in our hands, in the system's");
+        }
+    });
+}
+
+/// XAS-49: looking out for the peer's end is in nobody's way.
+#[test]
+fn xas_49_who_only_sends_is_not_held_up_and_may_read_later() {
+    with_pool(|pool| async move {
+        let (mut peer, client, mut trace) = serve_full(&pool, Listen::tcp(ANY)).await;
+        // The lookout stands before the first byte is sent.
+        trace.no_more(ms(50)).await;
+        client.send_with(pattern(4 * MIB), Token(1)).unwrap();
+        let reader = std::thread::spawn(move || {
+            let got = read_exact(&mut peer, 4 * MIB);
+            (peer, got)
+        });
+        loop {
+            if let ClientEvent::Sent(sent) = trace.next().await {
+                break assert_eq!(sent.bytes, 4 * MIB);
+            }
+        }
+        let (mut peer, got) = reader.join().unwrap();
+        assert!(got == pattern(4 * MIB));
+        peer.write_all(b"thank you\n").unwrap();
+        client.arm(RecvLine::once()).unwrap();
+        let line = loop {
+            if let ClientEvent::LineReceived(line) = trace.next().await {
+                break line;
+            }
+        };
+        assert_eq!(line.line.as_bytes(), b"thank you");
+        peer.shutdown(Shutdown::Write).unwrap();
+        expect!(trace, PeerFinished).keep_open();
+        client.send("good bye").unwrap();
+        assert_eq!(read_exact(&mut peer, 8), b"good bye");
+        // A half-closed connection is looked after too.
+        reset_on_close(&peer);
+        drop(peer);
+        assert_eq!(expect!(trace, Closed).reason, ClosedReason::Error);
+    });
+}

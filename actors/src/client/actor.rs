@@ -31,7 +31,7 @@ use crate::session::Outlet;
 use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
-use crate::transport::{self, LocalFuture, Network, Transport};
+use crate::transport::{self, Hangup, LocalFuture, Network, Transport};
 use crate::turn::Burst;
 
 use super::home::{Berth, Home};
@@ -201,6 +201,7 @@ impl ClientActor {
             let slot = berth.read_slot();
             let waits = read(&mut core.machine, transport, slot, cx, &mut now);
             core.reader = if waits { Reader::Actor } else { Reader::Nobody };
+            watch(&mut core, transport, &berth, cx, &mut now);
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);
         }
@@ -519,6 +520,39 @@ pub(super) fn read(
         }
     }
     false
+}
+
+/// Looks out for the peer's end while nobody reads.
+fn watch(
+    core: &mut Core,
+    transport: &mut dyn Transport,
+    berth: &Berth,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) {
+    loop {
+        core.watching = core.wants_watch();
+        if !core.watching {
+            return;
+        }
+        match transport.poll_hangup(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(Hangup::Finished)) => core.machine.handle_eof(now),
+            // What is unread comes first.
+            Poll::Ready(Ok(Hangup::Behind)) => {}
+            Poll::Ready(Err(error)) => {
+                let mut slot = berth.read_slot();
+                while core.machine.wants_rest() {
+                    let buffer = slot.prepare();
+                    match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
+                        Poll::Ready(Ok(1..)) => core.machine.handle_rest(buffer),
+                        _ => break,
+                    }
+                }
+                core.machine.handle_reset(&error);
+            }
+        }
+    }
 }
 
 impl Actor for ClientActor {

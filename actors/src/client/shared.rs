@@ -72,6 +72,8 @@ pub(crate) struct Core {
     pub(super) driver: Option<Waker>,
     /// Whom the socket wakes when it becomes readable.
     pub(super) reader: Reader,
+    /// Whether the actor looks out for the peer's end, since nobody reads.
+    pub(super) watching: bool,
     /// Until when the actor sleeps at most.
     pub(super) driver_sleeps: Option<Instant>,
     /// Whether the session has been called to a turn: never to more than one.
@@ -115,6 +117,7 @@ impl Shared {
                 session: None,
                 driver: None,
                 reader: Reader::Nobody,
+                watching: false,
                 driver_sleeps: None,
                 in_flight: false,
                 tickets: 0,
@@ -424,6 +427,7 @@ impl Core {
             let mut cx = TaskContext::from_waker(session);
             let slot = berth.read_slot();
             let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
+            self.watching = false;
             self.reader = if waits {
                 Reader::Session
             } else {
@@ -443,11 +447,18 @@ impl Core {
             || machine.wants_finish()
             || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())
+            || (!self.watching && self.wants_watch())
             || machine.wants_round()
             || machine.poll_timeout().is_some_and(|deadline| {
                 self.driver_sleeps
                     .is_none_or(|sleeping| deadline < sleeping)
             })
+    }
+
+    /// Whether to look out for the peer's end without reading: not while the session is at work, which may
+    /// want to read in a moment.
+    pub(super) fn wants_watch(&self) -> bool {
+        !self.in_flight && self.machine.wants_watch()
     }
 
     /// Whether the end was told and handled.

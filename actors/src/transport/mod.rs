@@ -5,6 +5,7 @@
 //! [`PoolBuilder::network`](crate::PoolBuilder::network), and no session notices.
 
 mod tcp;
+mod watch;
 
 use std::fmt;
 use std::future::Future;
@@ -39,10 +40,28 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Our own address, if there is one.
     fn local_addr(&self) -> Option<SocketAddr>;
 
+    /// Waits until the peer leaves, without reading anything: asked while nobody reads. Reading ends the
+    /// wait, and it may be asked again afterwards. By default nothing is ever noticed so.
+    ///
+    /// # Errors
+    /// The peer has reset the connection.
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        Poll::Pending
+    }
+
     /// The socket, for options; `None` where there is none.
     fn socket(&self) -> Option<SockRef<'_>> {
         None
     }
+}
+
+/// How a peer has left that nobody read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// It finished, and everything that it sent was read: a read would give 0 bytes.
+    Finished,
+    /// It finished, and bytes of it are still unread. Told once; from then on a wait is for a reset.
+    Behind,
 }
 
 /// A transport on its way to another thread.

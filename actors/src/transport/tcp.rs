@@ -1,7 +1,7 @@
 //! TCP of the system.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use crate::error::{ListenError, ListenPhase};
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
-use super::{Connected, Detached, Incoming, Listener, LocalFuture, Network, Transport};
+use super::watch::WatchedStream;
+use super::{Connected, Detached, Hangup, Incoming, Listener, LocalFuture, Network, Transport};
 
 /// The system's TCP, IPv4 and IPv6. Names are resolved off the arbiter's thread.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,7 +62,7 @@ impl Network for TcpNetwork {
             };
             let (stream, peer_addr) = outcome.map_err(|error| progress.fail(&target, &error))?;
             Ok(Connected {
-                transport: Box::new(TcpTransport { stream }),
+                transport: Box::new(TcpTransport::new(stream)),
                 peer_addr: Some(peer_addr),
             })
         })
@@ -207,7 +208,7 @@ fn adopt_stream(stream: &std::net::TcpStream, target: &ConnectTarget) -> io::Res
     let stream = TcpStream::from_std(stream)?;
     let peer_addr = Some(stream.peer_addr()?);
     Ok(Connected {
-        transport: Box::new(TcpTransport { stream }),
+        transport: Box::new(TcpTransport::new(stream)),
         peer_addr,
     })
 }
@@ -249,7 +250,7 @@ impl Listener for TcpAcceptor {
                 Some(self.local_addr)
             };
             Incoming {
-                transport: Box::new(TcpTransport { stream }),
+                transport: Box::new(TcpTransport::new(stream)),
                 peer_addr: Some(peer_addr),
                 local_addr,
             }
@@ -267,27 +268,39 @@ impl Listener for TcpAcceptor {
 
 /// A TCP connection on this thread.
 struct TcpTransport {
-    stream: TcpStream,
+    stream: WatchedStream,
+}
+
+impl TcpTransport {
+    const fn new(stream: TcpStream) -> Self {
+        Self {
+            stream: WatchedStream::new(stream),
+        }
+    }
 }
 
 impl Transport for TcpTransport {
     fn set_reset(&mut self) {
         // If that fails the peer sees a FIN instead; there is nothing more to do about it.
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.stream.get()).set_linger(Some(Duration::ZERO));
     }
 
     fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
         Ok(Box::new(DetachedTcp {
-            stream: self.stream.into_std()?,
+            stream: self.stream.into_inner().into_std()?,
         }))
     }
 
     fn local_addr(&self) -> Option<SocketAddr> {
-        self.stream.local_addr().ok()
+        self.stream.get().local_addr().ok()
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        self.stream.poll_hangup(cx)
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {
-        Some(SockRef::from(&self.stream))
+        Some(SockRef::from(self.stream.get()))
     }
 }
 
@@ -297,7 +310,7 @@ impl AsyncRead for TcpTransport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        Pin::new(self.stream.to_read()).poll_read(cx, buf)
     }
 }
 
@@ -307,7 +320,7 @@ impl AsyncWrite for TcpTransport {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -315,19 +328,20 @@ impl AsyncWrite for TcpTransport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket has nothing to flush.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(self.stream.get()).shutdown(Shutdown::Write))
     }
 }
 
@@ -337,8 +351,8 @@ struct DetachedTcp {
 
 impl Detached for DetachedTcp {
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
-        Ok(Box::new(TcpTransport {
-            stream: TcpStream::from_std(self.stream)?,
-        }))
+        Ok(Box::new(TcpTransport::new(TcpStream::from_std(
+            self.stream,
+        )?)))
     }
 }

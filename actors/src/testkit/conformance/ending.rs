@@ -1,7 +1,13 @@
 //! Promises about how connections end.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::transport::{Hangup, Transport};
 
 use super::wire::{
     Task, flood, pattern, poll_read, read, read_all, read_count, same, shutdown, write, write_all,
@@ -109,6 +115,43 @@ pub(super) async fn a_reset_wakes_both_directions(bench: Bench) -> Judged {
     match write.await {
         Ok(_) => Err("a write was taken after the reset".into()),
         Err(error) => ensure(is_reset(&error), format!("the write says: {error}")),
+    }
+}
+
+/// How long a peer's end that nobody reads may stay unnoticed.
+const NOTICE: Duration = Duration::from_millis(500);
+
+async fn hangup(transport: &mut dyn Transport) -> Result<io::Result<Hangup>, Outcome> {
+    let noticed = poll_fn(|cx| transport.poll_hangup(cx));
+    timeout(NOTICE, noticed)
+        .await
+        .map_err(|_| Outcome::NotOffered("only a read notices that the peer has left".into()))
+}
+
+pub(super) async fn who_leaves_is_noticed_without_reading(bench: Bench) -> Judged {
+    let mut pair = bench.pair().await?;
+    shutdown(pair.near.as_mut()).await?;
+    let far = pair.far.as_mut();
+    let first = hangup(far).await?;
+    let finished = matches!(first, Ok(Hangup::Finished));
+    ensure(finished, format!("after the end: {first:?}"))?;
+
+    let mut pair = bench.pair().await?;
+    write_all(pair.near.as_mut(), b"last words").await?;
+    shutdown(pair.near.as_mut()).await?;
+    let far = pair.far.as_mut();
+    let behind = hangup(far).await?;
+    let unread = matches!(behind, Ok(Hangup::Behind));
+    ensure(unread, format!("with bytes unread: {behind:?}"))?;
+    same(&read_all(far).await?, b"last words")?;
+
+    let mut pair = bench.pair().await?;
+    write_all(pair.near.as_mut(), b"unread").await?;
+    pair.near.set_reset();
+    drop(pair.near);
+    match hangup(pair.far.as_mut()).await? {
+        Err(error) => ensure(is_reset(&error), format!("the wait says: {error}")),
+        Ok(end) => Err(format!("a reset is told as {end:?}").into()),
     }
 }
 

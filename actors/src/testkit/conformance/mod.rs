@@ -235,6 +235,7 @@ const PROMISES: &[(&str, Scenario)] = promises! {
         a_drop_ends_after_all_data,
         a_reset_reaches_the_peer,
         a_reset_wakes_both_directions,
+        who_leaves_is_noticed_without_reading,
         a_write_to_a_peer_that_reset_fails;
     opening:
         addresses_agree_at_both_ends,

@@ -162,6 +162,11 @@ impl Lane {
         self.step = Step::Stalled;
     }
 
+    /// Whether nothing is decided against what comes this way.
+    pub(super) const fn is_free(&self) -> bool {
+        matches!(self.step, Step::Asking { .. })
+    }
+
     /// Remembers who waits.
     pub(super) fn waits(&mut self, waker: &Waker) {
         match &mut self.waiting {

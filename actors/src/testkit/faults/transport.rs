@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::transport::{Detached, Transport};
+use crate::transport::{Detached, Hangup, Transport};
 
 use super::counts::Counts;
 use super::lane::{Lane, Outcome};
@@ -302,6 +302,19 @@ impl Transport for FaultyTransport {
             Wire::Up(inner) => inner.local_addr(),
             Wire::Reset { local_addr } => *local_addr,
         }
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        let result = match &mut self.wire {
+            // What is held up or cut off there does not come by another way either.
+            _ if !self.course.read.is_free() => Poll::Pending,
+            Wire::Up(inner) => inner.poll_hangup(cx),
+            Wire::Reset { .. } => Poll::Ready(Err(Fault::RESET.error())),
+        };
+        if result.is_pending() {
+            self.course.read.waits(cx.waker());
+        }
+        result
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {

@@ -245,6 +245,12 @@ impl Pipe {
         !self.cut && self.reset.is_some_and(|due| due <= now)
     }
 
+    /// When the peer's end or a reset arrives that is still under way.
+    pub(super) fn next_end(&self, now: Instant) -> Option<Instant> {
+        let coming = |due: &Instant| *due > now && !self.cut;
+        self.end.into_iter().chain(self.reset).filter(coming).min()
+    }
+
     /// Cuts the way, or heals it: then everything arrives that was sent meanwhile.
     pub(super) const fn set_cut(&mut self, cut: bool) {
         self.cut = cut;

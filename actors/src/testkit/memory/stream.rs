@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::transport::{Detached, Transport};
+use crate::transport::{Detached, Hangup, Transport};
 
 use super::pipe::{Found, Link, Pipe, Taken};
 use super::{Used, lock};
@@ -32,6 +32,8 @@ pub struct MemoryStream {
     resets: bool,
     /// Wakes the reader at the hour of what comes next.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// What was told of the peer's end without reading.
+    hangup: Option<Hangup>,
     /// Wakes a writer that has no room at the hour of a reset.
     write_alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -115,6 +117,7 @@ pub(super) fn pair(
         peer_addr,
         resets: false,
         alarm: None,
+        hangup: None,
         write_alarm: None,
     };
     (end(Side::Here, near, far), end(Side::There, far, near))
@@ -355,6 +358,34 @@ impl Transport for MemoryStream {
 
     fn local_addr(&self) -> Option<SocketAddr> {
         Some(self.local_addr)
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        loop {
+            let now = Instant::now();
+            let mut wire = lock(&self.wire);
+            let pipe = wire.to(self.side);
+            if pipe.has_ended(now) {
+                let hangup = if pipe.has_unread() {
+                    Hangup::Behind
+                } else {
+                    Hangup::Finished
+                };
+                if self.hangup.replace(hangup) != Some(hangup) {
+                    return Poll::Ready(Ok(hangup));
+                }
+            }
+            if pipe.is_reset(now) {
+                wire.told[self.side as usize] = true;
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            pipe.reader = Some(cx.waker().clone());
+            let Some(due) = pipe.next_end(now) else {
+                return Poll::Pending;
+            };
+            drop(wire);
+            ready!(poll_alarm(&mut self.alarm, due, cx));
+        }
     }
 }
 

@@ -1,0 +1,214 @@
+//! A TCP stream whose peer's end can be waited for without reading.
+//!
+//! tokio tells that a socket can be read, and tells so again until all was read: who does not want to read
+//! cannot wait by that. What the system tells apart is that the peer has finished or reset (`EPOLLRDHUP`,
+//! `EPOLLHUP`, `EPOLLERR`); tokio lets that be waited for by its shared half only. So the stream is shared
+//! with the wait for as long as there is one, and costs nothing otherwise.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncWrite, Interest, Ready};
+use tokio::net::TcpStream;
+
+use super::{Hangup, LocalFuture};
+
+pub(super) struct WatchedStream {
+    hold: Hold,
+    /// Whether the peer has finished; bytes of it may be unread.
+    finished: bool,
+    /// Whether it was told that it has, and that nothing is unread.
+    told: bool,
+}
+
+enum Hold {
+    Alone(TcpStream),
+    Watched {
+        stream: Rc<TcpStream>,
+        wait: LocalFuture<io::Result<Ready>>,
+    },
+    /// In between.
+    Nothing,
+}
+
+const HELD: &str = "the stream is away only inside of a call";
+
+impl WatchedStream {
+    pub(super) const fn new(stream: TcpStream) -> Self {
+        Self {
+            hold: Hold::Alone(stream),
+            finished: false,
+            told: false,
+        }
+    }
+
+    pub(super) fn get(&self) -> &TcpStream {
+        match &self.hold {
+            Hold::Alone(stream) => stream,
+            Hold::Watched { stream, .. } => stream,
+            Hold::Nothing => unreachable!("{HELD}"),
+        }
+    }
+
+    /// The stream, for reading: whoever waits does so no more.
+    #[inline]
+    pub(super) fn to_read(&mut self) -> &mut TcpStream {
+        if !matches!(self.hold, Hold::Alone(_)) {
+            self.stop_waiting();
+        }
+        match &mut self.hold {
+            Hold::Alone(stream) => stream,
+            Hold::Watched { .. } | Hold::Nothing => unreachable!("{HELD}"),
+        }
+    }
+
+    #[cold]
+    fn stop_waiting(&mut self) {
+        self.hold = Hold::Alone(std::mem::replace(&mut self.hold, Hold::Nothing).into_inner());
+    }
+
+    pub(super) fn into_inner(self) -> TcpStream {
+        self.hold.into_inner()
+    }
+
+    /// Waits for the peer's end; see [`Transport::poll_hangup`](super::Transport::poll_hangup).
+    pub(super) fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        loop {
+            match &mut self.hold {
+                Hold::Alone(stream) => {
+                    if self.finished && !self.told && is_read_up(stream) {
+                        self.told = true;
+                        return Poll::Ready(Ok(Hangup::Finished));
+                    }
+                    self.start_waiting();
+                }
+                Hold::Watched { stream, wait } => {
+                    let ready = ready!(wait.as_mut().poll(cx))?;
+                    if let Some(error) = stream.take_error()? {
+                        self.stop_waiting();
+                        return Poll::Ready(Err(error));
+                    }
+                    let news = !self.finished && ready.is_read_closed();
+                    self.finished |= news;
+                    let behind = news && !is_read_up(stream);
+                    if !news {
+                        // Urgent bytes wake too, and errors that a write was told: neither is news.
+                        forget(stream);
+                    }
+                    self.stop_waiting();
+                    if behind {
+                        return Poll::Ready(Ok(Hangup::Behind));
+                    }
+                }
+                Hold::Nothing => unreachable!("{HELD}"),
+            }
+        }
+    }
+
+    fn start_waiting(&mut self) {
+        let Hold::Alone(stream) = std::mem::replace(&mut self.hold, Hold::Nothing) else {
+            unreachable!("{HELD}");
+        };
+        let stream = Rc::new(stream);
+        let shared = Rc::clone(&stream);
+        let interest = interest(self.finished);
+        let wait = Box::pin(async move {
+            match interest {
+                Some(interest) => shared.ready(interest).await,
+                None => std::future::pending().await,
+            }
+        });
+        self.hold = Hold::Watched { stream, wait };
+    }
+
+    #[inline]
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.hold {
+            Hold::Alone(stream) => Pin::new(stream).poll_write(cx, buf),
+            _ => self.write_beside(cx, |stream| stream.try_write(buf)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.hold {
+            Hold::Alone(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            _ => self.write_beside(cx, |stream| stream.try_write_vectored(bufs)),
+        }
+    }
+
+    /// Writes while somebody waits.
+    #[cold]
+    fn write_beside(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.get();
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match write(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl Hold {
+    fn into_inner(self) -> TcpStream {
+        match self {
+            Self::Alone(stream) => stream,
+            Self::Watched { stream, wait } => {
+                drop(wait);
+                Rc::into_inner(stream).expect("only the wait shared the stream")
+            }
+            Self::Nothing => unreachable!("{HELD}"),
+        }
+    }
+}
+
+/// What to wait for; once the peer has finished, only a reset is news.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const fn interest(finished: bool) -> Option<Interest> {
+    Some(if finished {
+        Interest::ERROR
+    } else {
+        Interest::ERROR.add(Interest::PRIORITY)
+    })
+}
+
+/// Other systems do not tell a peer's end apart from its bytes.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const fn interest(_: bool) -> Option<Interest> {
+    None
+}
+
+/// Makes tokio forget what woke the wait.
+fn forget(stream: &TcpStream) {
+    if let Some(interest) = interest(false) {
+        let _ = stream.try_io(interest, || {
+            Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock))
+        });
+    }
+}
+
+/// Whether nothing is left to be read.
+fn is_read_up(stream: &TcpStream) -> bool {
+    matches!(
+        SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]),
+        Ok(0)
+    )
+}
