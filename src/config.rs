@@ -66,6 +66,24 @@ pub struct ConnectionConfig {
     /// Whether an outbound connection is established again when its link is lost, and tried again when
     /// it does not come to be. Default: it is not.
     pub reconnect: Option<ReconnectConfig>,
+    /// How fast the peer must send while a frame has begun and is unfinished. Default: 240 bytes a
+    /// second over 60 s; then the connection closes with reason Timeout. A receive that takes whatever
+    /// comes has no unfinished frames. Time in which reading was paused is not counted.
+    pub read_rate: Option<RateRule>,
+    /// How fast the peer must take what is queued, from when the system takes no more of it. Default:
+    /// 240 bytes a second over 10 min; then the connection is reset, and what was not sent is counted.
+    /// It applies to a close that flushes, too.
+    ///
+    /// What the system takes is what counts. It makes room in steps, which are large when the buffers
+    /// of the two sockets are, hence the long window: for a shorter one make them small.
+    pub write_rate: Option<RateRule>,
+    /// How long a frame that has begun may take to be complete, however fast it comes. Default:
+    /// 10 min. If reading is paused when the time is up, or goes on after a pause, it starts anew.
+    pub frame_timeout: Option<Duration>,
+    /// How old a connection may become, from when a session adopted it. It closes and flushes, with
+    /// reason Timeout. Default: never; the one timeout that ends connections with which nothing is
+    /// wrong.
+    pub max_lifetime: Option<Duration>,
     /// How long an open connection may wait for a session. Default: 5 s.
     pub adoption_timeout: Duration,
     /// How long a close may take to send what is queued, unless `Close` says otherwise. Default:
@@ -138,6 +156,44 @@ impl Default for ReconnectConfig {
     }
 }
 
+/// How much must move while we wait for the peer. Only moved bytes count; the first window begins when
+/// the waiting begins, and each later one when the one before it has brought enough. The rate of the
+/// defaults is that of Kestrel's least data rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateRule {
+    /// Bytes per second.
+    pub bytes: u64,
+    /// Over how long they are counted: each window must bring as many as it has seconds, times
+    /// `bytes`.
+    pub window: Duration,
+}
+
+impl RateRule {
+    /// Two hundred and forty bytes a second, counted over a minute.
+    pub const DEFAULT: Self = Self {
+        bytes: 240,
+        window: Duration::from_secs(60),
+    };
+
+    /// This many bytes per second, counted over this long.
+    #[must_use]
+    pub const fn new(bytes: u64, window: Duration) -> Self {
+        Self { bytes, window }
+    }
+
+    /// How many bytes a window must bring, at least one.
+    pub(crate) fn least(self) -> u64 {
+        let nanos = u128::from(self.bytes).saturating_mul(self.window.as_nanos());
+        u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for RateRule {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
@@ -161,6 +217,10 @@ impl Default for ConnectionConfig {
             idle: None,
             crash: CrashPolicy::Close,
             reconnect: None,
+            read_rate: Some(RateRule::DEFAULT),
+            write_rate: Some(RateRule::new(240, Duration::from_secs(600))),
+            frame_timeout: Some(Duration::from_secs(600)),
+            max_lifetime: None,
             adoption_timeout: Duration::from_secs(5),
             flush_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
@@ -195,8 +255,14 @@ pub enum ConfigError {
         most: usize,
     },
     /// A duration of zero, which would end everything at once.
-    #[error("{setting} is zero; leave it out for no timeout")]
+    #[error("{setting} is zero; it must be longer")]
     ZeroDuration {
+        /// Which setting.
+        setting: &'static str,
+    },
+    /// A least rate of nothing, which asks for nothing.
+    #[error("{setting} is 0 bytes per second, the least is 1")]
+    ZeroRate {
         /// Which setting.
         setting: &'static str,
     },
@@ -252,6 +318,10 @@ impl ConnectionConfig {
             ("idle_read", self.idle_read.map(|rule| rule.after)),
             ("idle_write", self.idle_write.map(|rule| rule.after)),
             ("idle", self.idle.map(|rule| rule.after)),
+            ("read_rate.window", self.read_rate.map(|rule| rule.window)),
+            ("write_rate.window", self.write_rate.map(|rule| rule.window)),
+            ("frame_timeout", self.frame_timeout),
+            ("max_lifetime", self.max_lifetime),
             ("adoption_timeout", Some(self.adoption_timeout)),
             ("flush_timeout", Some(self.flush_timeout)),
             ("linger_timeout", Some(self.linger_timeout)),
@@ -283,6 +353,14 @@ impl ConnectionConfig {
                     value: 0,
                     least: 1,
                 });
+            }
+        }
+        for (setting, rule) in [
+            ("read_rate.bytes", self.read_rate),
+            ("write_rate.bytes", self.write_rate),
+        ] {
+            if rule.is_some_and(|rule| rule.bytes == 0) {
+                return Err(ConfigError::ZeroRate { setting });
             }
         }
         if let Some(receive) = &self.first_receive {
@@ -353,5 +431,64 @@ mod tests {
                 .to_string()
                 .contains("linger_timeout")
         );
+    }
+
+    #[test]
+    fn a_least_rate_or_an_age_of_nothing_is_refused_by_name() {
+        type Set = fn(&mut ConnectionConfig);
+        const NO_BYTES: RateRule = RateRule::new(0, Duration::from_secs(1));
+        const NO_WINDOW: RateRule = RateRule::new(1, Duration::ZERO);
+        let table: [(Set, &str); 6] = [
+            (
+                |config| config.read_rate = Some(NO_BYTES),
+                "read_rate.bytes",
+            ),
+            (
+                |config| config.write_rate = Some(NO_BYTES),
+                "write_rate.bytes",
+            ),
+            (
+                |config| config.read_rate = Some(NO_WINDOW),
+                "read_rate.window",
+            ),
+            (
+                |config| config.write_rate = Some(NO_WINDOW),
+                "write_rate.window",
+            ),
+            (
+                |config| config.frame_timeout = Some(Duration::ZERO),
+                "frame_timeout",
+            ),
+            (
+                |config| config.max_lifetime = Some(Duration::ZERO),
+                "max_lifetime",
+            ),
+        ];
+        for (set, name) in table {
+            let mut config = ConnectionConfig::default();
+            set(&mut config);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+
+    /// As the documents say.
+    #[test]
+    fn slow_peers_are_limited_by_default_and_old_age_is_not() {
+        let config = ConnectionConfig::default();
+        let rule = RateRule::new(240, Duration::from_secs(60));
+        assert_eq!(config.read_rate, Some(rule));
+        let slower = RateRule::new(240, Duration::from_secs(10 * 60));
+        assert_eq!(config.write_rate, Some(slower));
+        assert_eq!(config.frame_timeout, Some(Duration::from_secs(10 * 60)));
+        assert_eq!(config.max_lifetime, None);
+    }
+
+    #[test]
+    fn a_window_must_bring_its_seconds_times_the_rate_and_never_nothing() {
+        assert_eq!(RateRule::DEFAULT.least(), 14_400);
+        assert_eq!(RateRule::new(3, Duration::from_millis(500)).least(), 2);
+        assert_eq!(RateRule::new(1, Duration::from_nanos(1)).least(), 1);
+        assert_eq!(RateRule::new(u64::MAX, Duration::MAX).least(), u64::MAX);
     }
 }

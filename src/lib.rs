@@ -30,7 +30,7 @@ pub mod slots;
 mod sync;
 
 pub use config::{
-    ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, ReconnectConfig,
+    ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, RateRule, ReconnectConfig,
 };
 pub use connection::{Connection, ConnectionState, Event, Interests};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};

@@ -67,6 +67,14 @@ pub enum TimeoutKind {
     Adoption,
     /// When an armed receive has not completed; absolute from arming (XAS-46).
     Receive,
+    /// When a frame that has begun is not complete; absolute from its beginning.
+    Frame,
+    /// When the peer sent too little of a frame that has begun.
+    ReadRate,
+    /// When the peer took too little of what waits to be sent.
+    WriteRate,
+    /// When the connection is as old as it may become.
+    Lifetime,
     /// When no byte was received for so long.
     IdleRead,
     /// When no byte was sent for so long.
@@ -86,6 +94,10 @@ impl fmt::Display for TimeoutKind {
         f.write_str(match self {
             Self::Adoption => "adoption",
             Self::Receive => "receive",
+            Self::Frame => "frame",
+            Self::ReadRate => "read rate",
+            Self::WriteRate => "write rate",
+            Self::Lifetime => "lifetime",
             Self::IdleRead => "idle read",
             Self::IdleWrite => "idle write",
             Self::Idle => "idle",

@@ -43,8 +43,8 @@ pub use switchboard_core::{
     ClosePhase, ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase,
     ConnectionConfig, ConnectionState, CrashPolicy, Encoding, Fifo, FifoEmpty, FrameError,
     IdleAction, IdleRule, Interests, IoOperation, LimitsError, Line, LineEnding, LineRule,
-    OnTimeout, Payload, Receive, ReceiveKind, ReconnectConfig, Repeat, SendError, SendRefusal,
-    ServerId, SlotError, SlotsError, TimeoutKind, Token, Undecodable, UnknownEncoding,
+    OnTimeout, Payload, RateRule, Receive, ReceiveKind, ReconnectConfig, Repeat, SendError,
+    SendRefusal, ServerId, SlotError, SlotsError, TimeoutKind, Token, Undecodable, UnknownEncoding,
 };
 
 /// Everything that a session usually needs, actix's own prelude included.

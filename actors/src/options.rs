@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchboard_core::{
     BufferSlots, ConfigError, ConnectionConfig, CrashPolicy, Encoding, IdleAction, IdleRule,
-    LineEnding, LineRule, Receive, ReconnectConfig,
+    LineEnding, LineRule, RateRule, Receive, ReconnectConfig,
 };
 
 use crate::message::{RecvData, RecvLine, RecvMsg};
@@ -420,6 +420,57 @@ pub trait ConnectionOptions: Sized {
     #[must_use]
     fn on_crash(mut self, policy: CrashPolicy) -> Self {
         self.config_mut().crash = policy;
+        self
+    }
+
+    /// Tells [`Idle`](crate::message::Idle) when nothing was received for so long, again and again; if
+    /// nothing was to be received when the time is up, it only starts anew. Default: never.
+    #[must_use]
+    fn idle_read_report(mut self, after: Duration) -> Self {
+        let action = IdleAction::Report;
+        self.config_mut().idle_read = Some(IdleRule { after, action });
+        self
+    }
+
+    /// Tells [`Idle`](crate::message::Idle) when nothing was sent for so long, again and again.
+    /// Default: never.
+    #[must_use]
+    fn idle_write_report(mut self, after: Duration) -> Self {
+        let action = IdleAction::Report;
+        self.config_mut().idle_write = Some(IdleRule { after, action });
+        self
+    }
+
+    /// How fast the peer must send while a frame has begun and is unfinished; otherwise the connection
+    /// closes with reason Timeout. Default: 240 bytes a second over 60 s; `None`: no least rate.
+    #[must_use]
+    fn read_rate(mut self, rule: impl Into<Option<RateRule>>) -> Self {
+        self.config_mut().read_rate = rule.into();
+        self
+    }
+
+    /// How fast the peer must take what waits to be sent; otherwise the connection is reset with reason
+    /// Timeout, and what was not sent is counted in [`Closed`](crate::message::Closed). Default: 240
+    /// bytes a second over 10 min; `None`: no least rate.
+    #[must_use]
+    fn write_rate(mut self, rule: impl Into<Option<RateRule>>) -> Self {
+        self.config_mut().write_rate = rule.into();
+        self
+    }
+
+    /// How long a frame that has begun may take to be complete, whatever the rate. Default: 10 min;
+    /// `None`: for ever.
+    #[must_use]
+    fn frame_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config_mut().frame_timeout = timeout.into();
+        self
+    }
+
+    /// Closes the connection, and flushes, when it was adopted so long ago, healthy or not. Default:
+    /// `None`, never.
+    #[must_use]
+    fn max_lifetime(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.config_mut().max_lifetime = age.into();
         self
     }
 

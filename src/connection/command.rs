@@ -42,6 +42,9 @@ impl Connection {
         };
         self.touch_read(now);
         self.touch_write(now);
+        if let Some(after) = self.config.max_lifetime {
+            self.timers.start(TimeoutKind::Lifetime, now.get(), after);
+        }
         self.seated(Event::Opened, now)
     }
 
@@ -110,6 +113,7 @@ impl Connection {
     /// Disarms the receive, if one is armed; what has arrived stays for the next one.
     pub fn cancel_receive(&mut self) -> bool {
         self.timers.clear(TimeoutKind::Receive);
+        self.stop_frame_clocks();
         // What broke this receive's rule need not break that of the next one.
         self.fault = None;
         self.inbound.disarm().is_some()
@@ -357,6 +361,7 @@ impl Connection {
         if std::mem::take(&mut self.reading_paused) && matches!(self.state, State::Open { .. }) {
             // No byte has moved: only the peer's silence is counted anew.
             self.start_idle_read(now);
+            self.restart_frame_clocks(now);
         }
         self.settle(now);
     }

@@ -24,6 +24,7 @@ impl Connection {
         self.credit = Credit::default();
         self.fault = None;
         self.inbound.disarm();
+        self.stop_frame_clocks();
         if self.is_succeeded(&cause, now) {
             self.vacant = true;
             self.reading_paused = false;

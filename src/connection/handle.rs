@@ -53,6 +53,9 @@ impl Connection {
         self.bytes_out += count as u64;
         self.touch_write(now);
         let progress = self.outbox.advance(count);
+        if self.outbox.is_empty() {
+            self.shut_write_window();
+        }
         if let Some(slot) = progress.slot {
             self.return_slot(slot);
         }
@@ -64,12 +67,18 @@ impl Connection {
         }
     }
 
+    /// The socket takes no more for now, and what is queued waits.
+    pub fn handle_write_blocked(&mut self, now: &mut Now) {
+        self.pace_writing(now);
+    }
+
     /// Writing failed. What the peer had sent before is still read and delivered.
     pub fn handle_write_error(&mut self, error: &io::Error, now: &mut Now) {
         let cause = Cause::io(IoOperation::Write, error);
         match &mut self.state {
             State::Open { write, .. } => {
                 *write = WriteHalf::Broken(cause);
+                self.shut_write_window();
                 self.start_half_closed_clock(now);
                 self.settle(now);
             }
@@ -165,6 +174,7 @@ impl Connection {
 
     /// Reading would block. If writing has failed before, nothing more is to be expected.
     pub fn handle_read_blocked(&mut self, now: &mut Now) {
+        self.judge_reading(now);
         if matches!(
             self.state,
             State::Open {
@@ -187,6 +197,13 @@ impl Connection {
                     self.begin_close(Cause::Timeout { kind, after }, None, now);
                 }
                 TimeoutKind::Receive => self.receive_timed_out(now),
+                TimeoutKind::Frame => self.frame_timed_out(now),
+                TimeoutKind::ReadRate => self.read_window_ended(now),
+                TimeoutKind::WriteRate => self.write_window_ended(),
+                TimeoutKind::Lifetime => {
+                    let after = self.config.max_lifetime.unwrap_or_default();
+                    self.begin_close(Cause::Timeout { kind, after }, None, now);
+                }
                 TimeoutKind::IdleRead => self.idle_timed_out(kind, self.config.idle_read, now),
                 TimeoutKind::IdleWrite => self.idle_timed_out(kind, self.config.idle_write, now),
                 TimeoutKind::Idle => self.idle_timed_out(kind, self.config.idle, now),

@@ -4,7 +4,8 @@
 //! 1. [`handle_timeout`](Connection::handle_timeout) if [`poll_timeout`](Connection::poll_timeout)
 //!    has passed;
 //! 2. while [`poll_transmit`](Connection::poll_transmit) lends out bytes: write them and say
-//!    [`handle_written`](Connection::handle_written) or `handle_write_error`;
+//!    [`handle_written`](Connection::handle_written), `handle_write_error` or, when the socket takes
+//!    no more, `handle_write_blocked`;
 //! 3. if [`wants_finish`](Connection::wants_finish): finish the sending direction and say so;
 //! 4. while [`read_wish`](Connection::read_wish) asks for bytes: read and say
 //!    [`handle_data`](Connection::handle_data), `handle_eof`, `handle_read_error` or, when there is
@@ -28,6 +29,7 @@ mod handle;
 mod hangup;
 mod inbound;
 mod outbox;
+mod pace;
 mod poll;
 mod reconnect;
 mod rules;

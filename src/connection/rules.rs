@@ -158,6 +158,7 @@ impl Connection {
                 // The answers to the frames before it are still to come.
                 self.fault = Some(error);
                 self.timers.clear(TimeoutKind::Receive);
+                self.pace_reading(now);
                 return;
             }
             self.begin_close(Cause::Frame(error), None, now);
@@ -166,6 +167,7 @@ impl Connection {
         if self.inbound.is_ready() {
             self.timers.clear(TimeoutKind::Receive);
         }
+        self.pace_reading(now);
         self.settle(now);
     }
 
@@ -207,6 +209,7 @@ impl Connection {
                     let both_finished = matches!(write, WriteHalf::Finished);
                     self.inbound.disarm();
                     self.timers.clear(TimeoutKind::Receive);
+                    self.stop_frame_clocks();
                     self.notices.push_back(Event::PeerFinished);
                     if both_finished {
                         self.end(Cause::PeerFinished, None, false);
@@ -264,6 +267,7 @@ impl Connection {
         let Some(armed) = self.inbound.disarm() else {
             return;
         };
+        self.stop_frame_clocks();
         let kind = TimeoutKind::Receive;
         match armed.on_timeout {
             OnTimeout::Report => self.notify(Interests::IDLE, Event::Idle(kind)),

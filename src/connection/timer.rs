@@ -4,10 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::reason::TimeoutKind;
 
+use super::pace::Pace;
+
 /// The clocks of a connection, in the order in which they are looked at.
-const KINDS: [TimeoutKind; 8] = [
+const KINDS: [TimeoutKind; 12] = [
     TimeoutKind::Adoption,
     TimeoutKind::Receive,
+    TimeoutKind::Frame,
+    TimeoutKind::ReadRate,
+    TimeoutKind::WriteRate,
+    TimeoutKind::Lifetime,
     TimeoutKind::IdleRead,
     TimeoutKind::IdleWrite,
     TimeoutKind::Idle,
@@ -20,12 +26,16 @@ const fn index(kind: TimeoutKind) -> usize {
     match kind {
         TimeoutKind::Adoption => 0,
         TimeoutKind::Receive => 1,
-        TimeoutKind::IdleRead => 2,
-        TimeoutKind::IdleWrite => 3,
-        TimeoutKind::Idle => 4,
-        TimeoutKind::Flush => 5,
-        TimeoutKind::HalfClosed => 6,
-        TimeoutKind::Linger => 7,
+        TimeoutKind::Frame => 2,
+        TimeoutKind::ReadRate => 3,
+        TimeoutKind::WriteRate => 4,
+        TimeoutKind::Lifetime => 5,
+        TimeoutKind::IdleRead => 6,
+        TimeoutKind::IdleWrite => 7,
+        TimeoutKind::Idle => 8,
+        TimeoutKind::Flush => 9,
+        TimeoutKind::HalfClosed => 10,
+        TimeoutKind::Linger => 11,
     }
 }
 
@@ -33,6 +43,7 @@ const fn index(kind: TimeoutKind) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     table: Option<Box<[Option<Instant>; KINDS.len()]>>,
+    pub(super) pace: Pace,
 }
 
 impl Timers {
@@ -67,6 +78,7 @@ impl Timers {
 
     pub(super) fn clear_all(&mut self) {
         self.table = None;
+        self.pace = Pace::default();
     }
 
     pub(super) fn is_set(&self, kind: TimeoutKind) -> bool {
@@ -100,11 +112,11 @@ mod tests {
         assert_eq!(timers.next(), None);
         for (n, kind) in (0_u64..).zip(KINDS) {
             assert_eq!(KINDS[index(kind)], kind);
-            timers.set(kind, start + Duration::from_secs(8 - n));
+            timers.set(kind, start + Duration::from_secs(12 - n));
         }
         assert_eq!(timers.next(), Some(start + Duration::from_secs(1)));
         assert_eq!(timers.take_due(start), None);
-        let late = start + Duration::from_secs(9);
+        let late = start + Duration::from_secs(13);
         let mut taken = Vec::new();
         while let Some(kind) = timers.take_due(late) {
             taken.push(kind);

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use switchboard::testkit::{LeakCheck, Link, Rates, Rng, Simulation, World};
-use switchboard::{Client, Connect, ConnectionOptions, Listen, Pool, Server};
+use switchboard::{Client, Connect, ConnectionOptions, Listen, Pool, RateRule, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -115,7 +115,7 @@ impl Stage {
         let pool = world.pool();
         let leaks = LeakCheck::begin().only_shown().pool(&pool).net(world.net());
         let book = Book::default();
-        let listen = options(Listen::tcp(SERVER).backlog(1000));
+        let listen = options(Listen::tcp(SERVER).backlog(1000), world.seed());
         let server = pool.listen(listen, session::factory(&book)).await;
         let server = server.expect("a world of its own has room");
         Self {
@@ -193,7 +193,10 @@ impl Stage {
         let peer = Peer::new(&self.world);
         let mut far = self.world.net().listen(FAR).expect("it is free again");
         let attempt = self.pool.connect(
-            options(Connect::tcp(FAR).timeout(Duration::from_secs(3))),
+            options(
+                Connect::tcp(FAR).timeout(Duration::from_secs(3)),
+                self.world.seed(),
+            ),
             session::factory(&self.book),
         );
         let accepted = timeout(Duration::from_secs(10), far.accept());
@@ -273,7 +276,13 @@ impl Stage {
     }
 }
 
-fn options<O: ConnectionOptions>(options: O) -> O {
+/// One world in four has no patience with slow peers, nor with old connections.
+fn options<O: ConnectionOptions>(mut options: O, seed: u64) -> O {
+    if seed.is_multiple_of(4) {
+        let rule = RateRule::new(200, Duration::from_secs(2));
+        options = options.read_rate(rule).write_rate(rule);
+        options = options.max_lifetime(Duration::from_secs(20));
+    }
     options
         .write_limits(8 * 1024, 2 * 1024)
         .write_capacity(64 * 1024)

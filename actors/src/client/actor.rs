@@ -474,7 +474,10 @@ pub(super) fn write(
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
-            Poll::Pending => return,
+            Poll::Pending => {
+                machine.handle_write_blocked(now);
+                return;
+            }
         }
     }
     if machine.wants_finish() {

@@ -310,7 +310,7 @@ impl AsyncRead for TcpTransport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(self.stream.to_read()).poll_read(cx, buf)
+        Pin::new(self.stream.reading()).poll_read(cx, buf)
     }
 }
 

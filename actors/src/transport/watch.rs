@@ -56,7 +56,7 @@ impl WatchedStream {
 
     /// The stream, for reading: whoever waits does so no more.
     #[inline]
-    pub(super) fn to_read(&mut self) -> &mut TcpStream {
+    pub(super) fn reading(&mut self) -> &mut TcpStream {
         if !matches!(self.hold, Hold::Alone(_)) {
             self.stop_waiting();
         }

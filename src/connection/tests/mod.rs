@@ -4,6 +4,7 @@ mod batches;
 mod closing;
 mod ending;
 mod notices;
+mod pacing;
 mod property;
 mod receiving;
 mod sending;

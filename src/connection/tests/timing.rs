@@ -1,7 +1,7 @@
 //! Clocks: receive deadlines, idle rules, adoption, half-closed connections.
 
 use super::*;
-use crate::config::{IdleAction, IdleRule};
+use crate::config::{IdleAction, IdleRule, RateRule};
 use crate::reason::{ClosePhase, TimeoutKind};
 
 const fn timed_out(kind: TimeoutKind, after: Duration) -> Cause {
@@ -130,6 +130,10 @@ fn a_duration_without_end_is_no_deadline() {
         config.idle = Some(rule);
         config.idle_read = Some(rule);
         config.idle_write = Some(rule);
+        config.read_rate = Some(RateRule::new(u64::MAX, Duration::MAX));
+        config.write_rate = Some(RateRule::new(u64::MAX, Duration::MAX));
+        config.frame_timeout = Some(Duration::MAX);
+        config.max_lifetime = Some(Duration::MAX);
         config.flush_timeout = Duration::MAX;
         config.linger_timeout = Duration::MAX;
         config.half_closed_timeout = Duration::MAX;
@@ -236,6 +240,112 @@ fn only_moved_bytes_reset_an_idle_clock() {
     wire.takes(1);
     let moved = wire.time;
     assert_eq!(wire.machine.poll_timeout(), Some(moved + seconds(10)));
+}
+
+/// No frame is complete and no send is through, but bytes move: nothing is idle.
+#[test]
+fn parts_of_a_frame_and_of_a_send_are_movement() {
+    let mut wire = Wire::open(config(|config| {
+        config.idle_read = idle(seconds(10), IdleAction::Close);
+        config.idle_write = idle(seconds(10), IdleAction::Close);
+        config.idle = idle(seconds(10), IdleAction::Close);
+        config.read_rate = None;
+        config.write_rate = None;
+    }));
+    wire.receive(&Receive::once(exact(1_000)));
+    wire.takes(0);
+    wire.send(&"x".repeat(1_000));
+    for _ in 0..50 {
+        wire.wait(seconds(9));
+        wire.peer_sends("x");
+        wire.takes(1);
+    }
+    assert_eq!(wire.machine.state(), ConnectionState::Open);
+    wire.wait(seconds(10));
+    assert_eq!(wire.machine.state(), ConnectionState::Closing);
+}
+
+/// DESIGN rule 5, for each clock of a connection in use: whatever is commanded, asked or handled, it
+/// runs out when it would have.
+#[test]
+fn mailbox_traffic_moves_no_clock() {
+    type Set = fn(&mut ConnectionConfig);
+    const RULE: Option<IdleRule> = Some(IdleRule {
+        after: seconds(10),
+        action: IdleAction::Close,
+    });
+    const RATE: Option<RateRule> = Some(RateRule::new(1, seconds(10)));
+    let table: [(TimeoutKind, Set); 7] = [
+        (TimeoutKind::IdleRead, |config| config.idle_read = RULE),
+        (TimeoutKind::IdleWrite, |config| config.idle_write = RULE),
+        (TimeoutKind::Idle, |config| config.idle = RULE),
+        (TimeoutKind::ReadRate, |config| config.read_rate = RATE),
+        (TimeoutKind::WriteRate, |config| config.write_rate = RATE),
+        (TimeoutKind::Frame, |config| {
+            config.frame_timeout = Some(seconds(10));
+        }),
+        (TimeoutKind::Lifetime, |config| {
+            config.max_lifetime = Some(seconds(10));
+        }),
+    ];
+    for (kind, set) in table {
+        let mut wire = Wire::open(config(|config| {
+            config.read_rate = None;
+            config.write_rate = None;
+            config.frame_timeout = None;
+            set(config);
+        }));
+        wire.takes(0);
+        wire.receive(&Receive::always(LINE));
+        wire.send("stuck");
+        wire.peer_sends("begun");
+        for _ in 0..99 {
+            wire.wait(Duration::from_millis(100));
+            wire.send("more");
+            let _ = wire.arm(&Receive::once(LINE));
+            wire.machine.resume_reading(&mut wire.now());
+            wire.machine.set_write_limits(Some(9), Some(9)).unwrap();
+            let _ = wire.machine.set_readiness(false, true, &mut wire.now());
+            let _ = wire.machine.snapshot();
+            wire.machine.handle_unadopted(&mut wire.now());
+            wire.machine.handle_read_blocked(&mut wire.now());
+            wire.machine.handle_write_blocked(&mut wire.now());
+        }
+        assert!(wire.ended.is_none(), "{kind} is early");
+        wire.wait(Duration::from_millis(100));
+        wire.takes(usize::MAX);
+        let cause = timed_out(kind, seconds(10));
+        assert_eq!(wire.closed().cause, cause, "{kind}");
+    }
+}
+
+/// And for each clock of one that closes: neither commands nor what the peer still sends.
+#[test]
+fn nothing_puts_off_the_end_of_a_close() {
+    let mut wire = Wire::open(config(|config| config.flush_timeout = seconds(10)));
+    let busy = |wire: &mut Wire| {
+        for _ in 0..9 {
+            wire.wait(seconds(1));
+            wire.close();
+            wire.machine.resume_reading(&mut wire.now());
+            wire.peer_sends("too late");
+        }
+    };
+    wire.takes(0);
+    wire.send("stuck");
+    wire.close();
+    busy(&mut wire);
+    assert_eq!(wire.machine.state(), ConnectionState::Closing);
+    wire.wait(seconds(1));
+    let cut_short = timed_out(TimeoutKind::Flush, seconds(10));
+    assert_eq!(wire.closed().cut_short, Some(cut_short));
+
+    let mut wire = Wire::open(config(|config| config.linger_timeout = seconds(10)));
+    wire.close();
+    busy(&mut wire);
+    assert_eq!(wire.machine.is_over(), None);
+    wire.wait(seconds(1));
+    assert_eq!(wire.machine.is_over(), Some(false));
 }
 
 #[test]

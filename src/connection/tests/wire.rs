@@ -173,7 +173,9 @@ impl Wire {
                 count += part.len();
             }
             if count == 0 {
-                return moved;
+                let before = self.machine.state();
+                self.machine.handle_write_blocked(now);
+                return moved || before != self.machine.state();
             }
             self.room -= count;
             self.machine.handle_written(count, now);
@@ -211,8 +213,9 @@ impl Wire {
                     self.machine.handle_read_error(&kind.into(), now);
                 }
                 None => {
+                    let before = self.machine.state();
                     self.machine.handle_read_blocked(now);
-                    break;
+                    return moved || before != self.machine.state();
                 }
             }
             moved = true;

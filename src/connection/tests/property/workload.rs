@@ -1,7 +1,7 @@
 //! What happens to a connection, at random.
 
 use super::*;
-use crate::config::{IdleAction, IdleRule};
+use crate::config::{IdleAction, IdleRule, RateRule};
 
 /// One thing that the session, the socket or the clock does.
 #[derive(Debug, Clone)]
@@ -218,6 +218,11 @@ fn idle_rules() -> impl Strategy<Value = Option<IdleRule>> {
     prop::option::weighted(0.2, rule)
 }
 
+fn rate_rules() -> impl Strategy<Value = Option<RateRule>> {
+    let rule = (1_u64..5_000, up_to(9)).prop_map(|(bytes, window)| RateRule::new(bytes, window));
+    prop::option::weighted(0.3, rule)
+}
+
 fn configs() -> impl Strategy<Value = ConnectionConfig> {
     let reading = (
         prop::option::weighted(0.5, receives()),
@@ -229,7 +234,14 @@ fn configs() -> impl Strategy<Value = ConnectionConfig> {
     let writing = (0_usize..9_000, 0_usize..9_000, 1_usize..30_000);
     let idles = (idle_rules(), idle_rules(), idle_rules());
     let times = (up_to(5), up_to(9), up_to(3), up_to(9));
-    (reading, writing, idles, times).prop_map(|(reading, writing, idles, times)| {
+    let paces = (
+        rate_rules(),
+        rate_rules(),
+        prop::option::weighted(0.3, up_to(9)),
+        prop::option::weighted(0.1, up_to(20)),
+    );
+    let all = (reading, writing, idles, times, paces);
+    all.prop_map(|(reading, writing, idles, times, paces)| {
         config(|config| {
             let (first_receive, read_window, read_credit, while_paused, linger_bytes) = reading;
             config.first_receive = first_receive;
@@ -251,6 +263,12 @@ fn configs() -> impl Strategy<Value = ConnectionConfig> {
                 config.linger_timeout,
                 config.half_closed_timeout,
             ) = times;
+            (
+                config.read_rate,
+                config.write_rate,
+                config.frame_timeout,
+                config.max_lifetime,
+            ) = paces;
             config.validate().unwrap();
         })
     })
