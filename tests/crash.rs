@@ -9,7 +9,9 @@ use switchboard::testkit::{LeakCheck, MemoryStream, Rates, Simulation, World};
 use switchboard::{
     Client, Connect, ConnectPhase, ConnectionOptions, CrashPolicy, Listen, Pool, PoolEvent, Token,
 };
-use switchboard_tests::{dial, exchange, next_pool_event, peer, read_all, watch, with_pool};
+use switchboard_tests::{
+    dial, exchange, next_pool_event, peer, read_all, read_exact, watch, with, with_pool,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const HOST: &str = "10.0.0.1:7000";
@@ -399,4 +401,36 @@ fn without_a_policy_the_connection_closes_and_the_report_says_so() {
         assert_eq!(told.await, ("as it was told".to_owned(), false));
         assert_eq!(pool.stop().await.closed[0], 1);
     });
+}
+
+#[test]
+fn on_a_worker_too_another_session_takes_over() {
+    let builder = Pool::builder().shards(1).workers(2);
+    let diary = Diary::default();
+    let theirs = diary.clone();
+    let totals = with(builder, |pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0").lines().on_crash(THRICE);
+        let fragile = move |client| Fragile {
+            client,
+            diary: theirs.clone(),
+        };
+        let server = pool.listen(listen, fragile).await.unwrap();
+        let address = server.local_addr();
+        peer(move || {
+            let mut stream = dial(address);
+            for number in 0..3 {
+                let line = format!("panic\nalive {number}\n");
+                std::io::Write::write_all(&mut stream, line.as_bytes()).unwrap();
+                let alive = read_exact(&mut stream, "alive 0\n".len());
+                assert_eq!(alive, format!("alive {number}\n").into_bytes());
+            }
+            std::io::Write::write_all(&mut stream, b"panic\n").unwrap();
+            assert_eq!(read_all(&mut stream), b"");
+        })
+        .await;
+    });
+    assert_eq!((totals.accepted, totals.closed[0]), (1, 1));
+    let told = diary.take();
+    let adopted = told.iter().filter(|line| line.starts_with("adopted"));
+    assert_eq!((adopted.count(), told.len()), (3, 4));
 }

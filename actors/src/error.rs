@@ -12,12 +12,20 @@ use switchboard_core::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Shards on threads of their own need an actix system around them.
-    #[error("no actix system runs on this thread; start one, or choose 0 shards")]
+    /// Shards and workers on threads of their own need an actix system around them.
+    #[error("no actix system runs on this thread; start one, or choose 0 shards and no workers")]
     NoSystem,
     /// More shards than can be told apart.
     #[error("{asked} shards are more than the {most} that can be told apart")]
     TooManyShards {
+        /// How many were asked for.
+        asked: usize,
+        /// The most that there can be.
+        most: usize,
+    },
+    /// More workers than there may be.
+    #[error("{asked} workers are more than the {most} that there may be")]
+    TooManyWorkers {
         /// How many were asked for.
         asked: usize,
         /// The most that there can be.

@@ -7,6 +7,7 @@ mod failure;
 mod handlers;
 pub mod message;
 mod options;
+mod placement;
 mod pool;
 mod run;
 mod server;
@@ -18,6 +19,7 @@ pub mod telemetry;
 pub mod testkit;
 pub mod transport;
 mod turn;
+mod workers;
 
 pub use client::{Client, ClientActor, ClientInfo, SendSlot};
 pub use error::{Error, ListenError, ListenPhase, PoolStopped, StartError};
@@ -27,6 +29,7 @@ pub use message::PoolEvent;
 pub use options::{
     AtLimit, Connect, ConnectTarget, ConnectionOptions, Listen, ListenTarget, SocketOptions,
 };
+pub use placement::Placement;
 pub use pool::{
     Connecting, GetFailureHandler, Pool, PoolActor, PoolBuilder, PoolStatus, SetFailureHandler,
     Stop, Stopping, Subscribe, Totals,
@@ -37,6 +40,7 @@ pub use session::{IntoSession, Session};
 pub use supervisor::{
     ChildSpec, ChildStatus, OnEscalation, Restart, Strategy, Supervise, SuperviseError, Supervisor,
 };
+pub use workers::WorkerStatus;
 
 pub use switchboard_core::{
     ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot, BufferSlots, Cause, ClientId,
@@ -62,7 +66,7 @@ pub mod prelude {
     };
     pub use crate::{
         AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Handlers, Line,
-        Listen, Pool, PoolEvent, Server, Token, session,
+        Listen, Placement, Pool, PoolEvent, Server, Token, session,
     };
 }
 

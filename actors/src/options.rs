@@ -11,6 +11,7 @@ use switchboard_core::{
 };
 
 use crate::message::{RecvData, RecvLine, RecvMsg};
+use crate::placement::Placement;
 
 /// Options of the socket itself.
 #[derive(Debug, Clone)]
@@ -121,6 +122,8 @@ pub struct Listen {
     pub(crate) max_connections: Option<usize>,
     pub(crate) at_limit: AtLimit,
     pub(crate) slots: Option<BufferSlots>,
+    pub(crate) placement: Option<Placement>,
+    pub(crate) on_workers: Option<bool>,
 }
 
 impl Listen {
@@ -132,6 +135,8 @@ impl Listen {
             max_connections: None,
             at_limit: AtLimit::Wait,
             slots: None,
+            placement: None,
+            on_workers: None,
         }
     }
 
@@ -186,6 +191,13 @@ impl Listen {
         self
     }
 
+    /// Which shard an accepted connection goes to. It holds for the listener's life. Default: as the
+    /// pool's [`placement`](crate::PoolBuilder::placement).
+    pub const fn placement(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.target.backlog == 0 {
             return Err("backlog is 0, the least is 1".into());
@@ -206,6 +218,7 @@ impl Listen {
 pub struct Connect {
     pub(crate) target: ConnectTarget,
     pub(crate) config: ConnectionConfig,
+    pub(crate) on_workers: Option<bool>,
 }
 
 impl Connect {
@@ -214,6 +227,7 @@ impl Connect {
         Self {
             target: ConnectTarget::new(address.to_string()),
             config: ConnectionConfig::default(),
+            on_workers: None,
         }
     }
 
@@ -279,6 +293,15 @@ pub trait ConnectionOptions: Sized {
 
     /// All options of the socket.
     fn socket_mut(&mut self) -> &mut SocketOptions;
+
+    /// Whether sessions live on the pool's [`workers`](crate::PoolBuilder::workers), where a handler
+    /// may block, or on the thread of their connection, where an answer takes no way between threads
+    /// (XAS-03). It takes effect for connections that open from then on. Default: on the workers if
+    /// the pool has any and the session is the connection's own actor. To ask for workers that the
+    /// pool does not have, or for a session that lives elsewhere already (an `Addr`,
+    /// [`Handlers`](crate::Handlers)), is an error of the options.
+    #[must_use]
+    fn on_workers(self, yes: bool) -> Self;
 
     /// Receives lines from the start, for ever: [`LineReceived`](crate::message::LineReceived).
     #[must_use]
@@ -518,6 +541,11 @@ pub trait ConnectionOptions: Sized {
 }
 
 impl ConnectionOptions for Listen {
+    fn on_workers(mut self, yes: bool) -> Self {
+        self.on_workers = Some(yes);
+        self
+    }
+
     fn config_mut(&mut self) -> &mut ConnectionConfig {
         &mut self.config
     }
@@ -528,6 +556,11 @@ impl ConnectionOptions for Listen {
 }
 
 impl ConnectionOptions for Connect {
+    fn on_workers(mut self, yes: bool) -> Self {
+        self.on_workers = Some(yes);
+        self
+    }
+
     fn config_mut(&mut self) -> &mut ConnectionConfig {
         &mut self.config
     }

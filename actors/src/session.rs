@@ -17,7 +17,7 @@ use tracing::Span;
 use crate::client::Client;
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
-use crate::shard::Crew;
+use crate::shard::Member;
 use crate::supervisor::{Exit, panic_text, start_guarded};
 use crate::turn::{Burst, Intake};
 
@@ -36,6 +36,10 @@ pub trait IntoSession: 'static {
     /// The events that it handles, if the type alone tells.
     const KNOWN: Option<Interests>;
 
+    /// Whether it becomes the connection's own actor, which can live on a worker's thread.
+    #[doc(hidden)]
+    const OWN: bool = false;
+
     #[doc(hidden)]
     fn attach(self, seat: Seat<'_>) -> (Interests, Outlet);
 }
@@ -44,7 +48,7 @@ pub trait IntoSession: 'static {
 #[derive(Debug)]
 pub struct Seat<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) crew: &'a Crew,
+    pub(crate) member: Member,
     pub(crate) span: &'a Span,
 }
 
@@ -56,6 +60,8 @@ pub enum Outlet {
     None,
     /// To the connection's own actor, which takes them when it is woken.
     Own,
+    /// The same, once a worker has made it.
+    Awaited,
     /// To an actor that serves many connections, by its mailbox.
     Shared(Recipient<Burst>),
     /// To several mailboxes, one by one.
@@ -67,6 +73,7 @@ impl fmt::Debug for Outlet {
         f.write_str(match self {
             Self::None => "None",
             Self::Own => "Own",
+            Self::Awaited => "Awaited",
             Self::Shared(_) => "Shared",
             Self::Handlers(_) => "Handlers",
         })
@@ -77,7 +84,7 @@ impl fmt::Debug for Outlet {
 pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outlet) {
     let shared = Arc::clone(&seat.client.shared);
     let number = shared.seat();
-    let member = seat.crew.join();
+    let member = seat.member;
     let intake = Intake::new(seat.client.clone());
     start_guarded(
         session,
@@ -248,6 +255,7 @@ macro_rules! __session_impl {
         impl $crate::IntoSession for $session {
             const KNOWN: ::core::option::Option<$crate::Interests> =
                 ::core::option::Option::Some(<Self as $crate::Session>::INTERESTS);
+            const OWN: bool = true;
 
             fn attach(
                 self,

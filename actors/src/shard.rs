@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -25,11 +26,13 @@ use crate::client::{
 };
 use crate::error::ListenError;
 use crate::options::{Connect, Listen};
+use crate::placement::{Load, Share};
 use crate::pool::{Pool, Totals};
 use crate::server::{Server, ServerActor, ServerState};
 use crate::session::Outlet;
 use crate::telemetry;
 use crate::transport::{Detached, Incoming, Network};
+use crate::workers::{Errand, Seating};
 
 /// The size of the shard's read slot, in bytes.
 const READ_SLOT: usize = 64 * 1024;
@@ -40,22 +43,36 @@ const STOP_LINGER: Duration = Duration::from_millis(250);
 
 /// Makes the session of a connection and attaches it.
 pub(crate) type Attach =
-    Arc<dyn Fn(&Client, &Crew, &Span) -> Result<(Interests, Outlet), Cause> + Send + Sync>;
+    Arc<dyn Fn(&Client, Member, &Span) -> Result<(Interests, Outlet), Cause> + Send + Sync>;
 /// The same, for a connection whose session is made once only.
 pub(crate) type AttachOnce =
-    Box<dyn FnOnce(&Client, &Crew, &Span) -> Result<(Interests, Outlet), Cause> + Send>;
+    Box<dyn FnOnce(&Client, Member, &Span) -> Result<(Interests, Outlet), Cause> + Send>;
 
-/// How an outbound connection gets its session.
-pub(crate) enum AttachOutbound {
+/// Makes the session of one connection.
+pub(crate) enum MakeSession {
     Once(AttachOnce),
     Always(Attach),
 }
 
-impl AttachOutbound {
-    fn call(self, client: &Client, crew: &Crew, span: &Span) -> Result<(Interests, Outlet), Cause> {
+impl MakeSession {
+    fn call(
+        self,
+        client: &Client,
+        member: Member,
+        span: &Span,
+    ) -> Result<(Interests, Outlet), Cause> {
         match self {
-            Self::Once(attach) => attach(client, crew, span),
-            Self::Always(attach) => attach(client, crew, span),
+            Self::Once(attach) => attach(client, member, span),
+            Self::Always(attach) => attach(client, member, span),
+        }
+    }
+
+    fn once(self) -> AttachOnce {
+        match self {
+            Self::Once(attach) => attach,
+            Self::Always(attach) => {
+                Box::new(move |client, member, span| attach(client, member, span))
+            }
         }
     }
 }
@@ -63,20 +80,31 @@ impl AttachOutbound {
 /// Makes the successors of a session that panicked.
 pub(crate) struct Factory {
     attach: Attach,
+    seating: Seating,
     span: Span,
 }
 
 impl Factory {
     /// Kept only where the settings ask for it.
-    fn if_needed(config: &ConnectionConfig, attach: &Attach, span: &Span) -> Option<Self> {
+    fn if_needed(
+        config: &ConnectionConfig,
+        attach: &Attach,
+        seating: Seating,
+        span: &Span,
+    ) -> Option<Self> {
         matches!(config.crash, CrashPolicy::Restart { .. }).then(|| Self {
             attach: Arc::clone(attach),
+            seating,
             span: span.clone(),
         })
     }
 
-    pub(crate) fn make(&self, client: &Client, crew: &Crew) -> Result<(Interests, Outlet), Cause> {
-        (self.attach)(client, crew, &self.span)
+    /// Has another session made.
+    pub(crate) fn replace(&self, client: &Client, local: &ShardLocal) -> Outlet {
+        let make = MakeSession::Always(Arc::clone(&self.attach));
+        let (outlet, errand) = local.seat(client, make, self.seating, &self.span);
+        ShardLocal::send_for(client, errand);
+        outlet
     }
 }
 
@@ -105,6 +133,8 @@ pub(crate) struct ShardLocal {
 pub(crate) struct ShardHandle {
     pub(crate) address: Addr<ShardActor>,
     pub(crate) ids: Arc<IdSource>,
+    /// Its connections, from the moment at which they are sent here.
+    pub(crate) load: Load,
 }
 
 impl ShardActor {
@@ -135,6 +165,7 @@ impl ShardLocal {
         let Admitted {
             server,
             passes,
+            share,
             lease,
         } = admitted;
         self.totals.borrow_mut().accepted += 1;
@@ -151,8 +182,9 @@ impl ShardLocal {
         let shared = Shared::new(self.ids.client(), pool.clone(), origin, machine);
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
-        let outlet = self.seat(&client, |client, crew| (server.attach)(client, crew, &span));
-        if !matches!(outlet, Outlet::None) {
+        let make = MakeSession::Always(Arc::clone(&server.attach));
+        let (outlet, errand) = self.seat(&client, make, server.seating, &span);
+        if !matches!(outlet, Outlet::None) && errand.is_none() {
             client
                 .shared
                 .lock()
@@ -164,14 +196,15 @@ impl ShardLocal {
             client,
             link: Link::Up(incoming.transport),
             outlet,
-            factory: Factory::if_needed(&server.config, &server.attach, &span),
+            factory: Factory::if_needed(&server.config, &server.attach, server.seating, &span),
             dialler: None,
             outcome: None,
             lease,
             passes,
+            share,
             span,
         };
-        self.launch(launch);
+        self.launch(launch, errand);
     }
 
     /// Begins an outbound connection here.
@@ -179,9 +212,11 @@ impl ShardLocal {
         let OpenOutbound {
             client,
             connect,
-            attach,
+            make,
+            seating,
             outcome,
             passes,
+            share,
             refusal,
         } = open;
         let span = telemetry::connection_span(client.pool().span(), &client);
@@ -189,11 +224,13 @@ impl ShardLocal {
             network: Arc::clone(network),
             target: connect.target.clone(),
         });
-        let factory = match &attach {
-            AttachOutbound::Once(_) => None,
-            AttachOutbound::Always(attach) => Factory::if_needed(&connect.config, attach, &span),
+        let factory = match &make {
+            MakeSession::Once(_) => None,
+            MakeSession::Always(attach) => {
+                Factory::if_needed(&connect.config, attach, seating, &span)
+            }
         };
-        let outlet = self.seat(&client, |client, crew| attach.call(client, crew, &span));
+        let (outlet, errand) = self.seat(&client, make, seating, &span);
         let launch = Launch {
             client,
             link: Link::Connecting {
@@ -209,33 +246,50 @@ impl ShardLocal {
             outcome: Some(outcome),
             lease: None,
             passes,
+            share,
             span,
         };
-        self.launch(launch);
+        self.launch(launch, errand);
     }
 
-    /// Gives a connection its session, or the successor of one; without any it closes at once.
+    /// Gives a connection its session, or the successor of one; without any it closes at once. What a
+    /// worker is to make is still to be [sent for](Self::send_for).
     pub(crate) fn seat(
         &self,
         client: &Client,
-        attach: impl FnOnce(&Client, &Crew) -> Result<(Interests, Outlet), Cause>,
-    ) -> Outlet {
+        make: MakeSession,
+        seating: Seating,
+        span: &Span,
+    ) -> (Outlet, Option<Errand>) {
+        let member = self.crew.join();
+        if let Seating::Worker(interests) = seating {
+            let errand = Errand::new(client, make.once(), member, span);
+            return (client.shared.await_session(interests), Some(errand));
+        }
         let seat = client.shared.seat();
-        match attach(client, &self.crew) {
+        let outlet = match make.call(client, member, span) {
             Ok((interests, outlet)) => {
-                client
-                    .shared
-                    .seated(interests, matches!(outlet, Outlet::None));
+                let nobody = matches!(outlet, Outlet::None);
+                client.shared.seated(interests, nobody);
                 outlet
             }
             Err(cause) => {
                 client.shared.session_gone(seat, cause);
                 Outlet::None
             }
+        };
+        (outlet, None)
+    }
+
+    /// Has a worker make a session.
+    pub(crate) fn send_for(client: &Client, errand: Option<Errand>) {
+        if let (Some(errand), Some(workers)) = (errand, client.pool().workers()) {
+            workers.assign(errand);
         }
     }
 
-    fn launch(self: &Rc<Self>, launch: Launch) {
+    /// Starts the connection's actor, and sends for a session that a worker makes.
+    fn launch(self: &Rc<Self>, launch: Launch, errand: Option<Errand>) {
         let client = launch.client.clone();
         self.registry
             .borrow_mut()
@@ -244,6 +298,7 @@ impl ShardLocal {
         if self.stopping.get() {
             client.close_because(Cause::PoolStopped, true, None);
         }
+        Self::send_for(&client, errand);
     }
 
     /// An outbound connection was established.
@@ -379,46 +434,59 @@ impl SlotLease {
 pub(crate) struct Admitted {
     pub(crate) server: Arc<ServerState>,
     pub(crate) passes: Passes,
+    pub(crate) share: Share,
     pub(crate) lease: Option<SlotLease>,
 }
 
-/// Counts the actors that a stop waits for.
+/// Counts the actors that a stop waits for; sessions on workers are elsewhere.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Crew(Rc<CrewList>);
+pub(crate) struct Crew(Arc<CrewList>);
 
 #[derive(Debug, Default)]
 struct CrewList {
-    members: Cell<usize>,
+    members: AtomicUsize,
     changed: Notify,
 }
 
-/// One actor that is still there.
+/// One actor that is still there, or that is still to be made.
 #[derive(Debug)]
-pub(crate) struct Member(Rc<CrewList>);
+pub(crate) struct Member {
+    list: Arc<CrewList>,
+    /// Its share of a worker.
+    pub(crate) share: Option<Share>,
+}
 
 impl Crew {
     pub(crate) fn join(&self) -> Member {
-        self.0.members.set(self.0.members.get() + 1);
-        Member(Rc::clone(&self.0))
+        self.0.members.fetch_add(1, Ordering::Relaxed);
+        Member {
+            list: Arc::clone(&self.0),
+            share: None,
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.members.get()
+        self.0.members.load(Ordering::Acquire)
     }
 
     /// Waits until nobody is left.
     async fn gone(&self) {
-        while self.0.members.get() > 0 {
-            self.0.changed.notified().await;
+        loop {
+            // Made before the look, it does not miss who leaves after it.
+            let changed = self.0.changed.notified();
+            if self.count() == 0 {
+                return;
+            }
+            changed.await;
         }
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.members.set(self.0.members.get() - 1);
-        if self.0.members.get() == 0 {
-            self.0.changed.notify_waiters();
+        self.share = None;
+        if self.list.members.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.list.changed.notify_waiters();
         }
     }
 }
@@ -429,6 +497,7 @@ impl Drop for Member {
 pub(crate) struct OpenListener {
     pub(crate) listen: Listen,
     pub(crate) attach: Attach,
+    pub(crate) seating: Seating,
     pub(crate) pool: Pool,
 }
 
@@ -447,7 +516,7 @@ impl Handler<OpenListener> for ShardActor {
                 local.ids.server(),
                 listener,
                 open.listen,
-                open.attach,
+                (open.attach, open.seating),
                 open.pool,
                 Rc::clone(local),
             );
@@ -494,9 +563,11 @@ impl Handler<HandOver> for ShardActor {
 pub(crate) struct OpenOutbound {
     pub(crate) client: Client,
     pub(crate) connect: Connect,
-    pub(crate) attach: AttachOutbound,
+    pub(crate) make: MakeSession,
+    pub(crate) seating: Seating,
     pub(crate) outcome: oneshot::Sender<Result<Client, ConnectError>>,
     pub(crate) passes: Passes,
+    pub(crate) share: Share,
     /// Why it is not even tried.
     pub(crate) refusal: Option<ConnectError>,
 }

@@ -28,6 +28,9 @@
 //! | `child restarted` | info | `child`, `restarts` |
 //! | `child killed` | warn | `child`, `grace` |
 //! | `escalated` | error | `restarts`, `period` |
+//! | `worker ended` | error | `worker`, `restart_in` |
+//! | `worker restarted` | info | `worker`, `restarts` |
+//! | `worker left behind` | warn | `worker` |
 //! | `not adopted` | warn | `id`, `error` |
 //! | `pool stopping` | info | `grace` |
 //! | `pool stopped` | info | `accepted`, `connected`, `live` |
@@ -160,6 +163,18 @@ pub(crate) fn child_killed(span: &Span, child: &str, grace: Duration) {
 
 pub(crate) fn escalated(span: &Span, restarts: u32, period: Duration) {
     error!(target: TARGET, parent: span, restarts, ?period, "escalated");
+}
+
+pub(crate) fn worker_ended(pool: &Span, worker: usize, restart_in: Option<Duration>) {
+    error!(target: TARGET, parent: pool, worker, ?restart_in, "worker ended");
+}
+
+pub(crate) fn worker_restarted(pool: &Span, worker: usize, restarts: u64) {
+    info!(target: TARGET, parent: pool, worker, restarts, "worker restarted");
+}
+
+pub(crate) fn worker_left(pool: &Span, worker: usize) {
+    warn!(target: TARGET, parent: pool, worker, "worker left behind");
 }
 
 pub(crate) fn pool_stopping(span: &Span, grace: Duration) {

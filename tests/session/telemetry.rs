@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use actix::Running;
+use actix_rt::Arbiter;
 use switchboard::prelude::*;
 use switchboard::{ChildSpec, OnEscalation, ReconnectConfig, Supervise};
 use switchboard_tests::*;
@@ -165,6 +166,50 @@ async fn supervise_what_fails(pool: &Pool) {
     until(|| !supervisor.is_running()).await;
 }
 
+/// Stops its thread's arbiter at one line, and blocks at another one until the test is done with it.
+struct Trouble(Arc<Mutex<mpsc::Receiver<()>>>);
+
+impl Actor for Trouble {
+    type Context = Context<Self>;
+}
+
+impl Handler<LineReceived> for Trouble {
+    type Result = ();
+
+    fn handle(&mut self, event: LineReceived, _: &mut Self::Context) {
+        if event.line.as_bytes() == b"stop" {
+            Arbiter::current().stop();
+        } else {
+            // The blocking that the test is about.
+            let _ = self.0.lock().unwrap().recv_timeout(PATIENCE);
+        }
+    }
+}
+
+session!(Trouble);
+
+/// A pool whose only worker ends, is started again, and is left behind.
+async fn trouble_a_worker() {
+    let builder = Pool::builder().name("troubled").shards(0).workers(1);
+    let pool = builder.start().unwrap();
+    let (done, blocked) = mpsc::channel();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let make = move |_| Trouble(Arc::clone(&blocked));
+    let server = pool.listen(local().lines(), make).await.unwrap();
+    let mut first = dial(server.local_addr());
+    first.write_all(b"stop\n").unwrap();
+    assert_eq!(rest(&first).await, b"");
+    let mut second = dial(server.local_addr());
+    second.write_all(b"block\n").unwrap();
+    while pool.status().await.unwrap().workers[0].restarts == 0
+        || pool.connections().await.unwrap()[0].activity.frames_in == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    pool.stop_within(Duration::ZERO).await;
+    done.send(()).unwrap();
+}
+
 /// STYLE 7: what `telemetry` says is what is logged, under spans that tell whose it is, and nothing
 /// that a peer has sent is ever in it.
 #[test]
@@ -209,6 +254,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
 
             lose_a_link(&pool).await;
             supervise_what_fails(&pool).await;
+            trouble_a_worker().await;
 
             let trace = Probe::new().partial();
             let told = trace.recorder();
@@ -220,7 +266,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 24, "the tables are found");
+    assert_eq!(documented.len(), 27, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -238,12 +284,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         assert!(logged.fields.keys().all(known), "{logged:?}");
     }
     let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
-    assert_eq!((count("pool"), count("server")), (1, 2));
-    assert_eq!(
-        count("connection"),
-        7,
-        "three and one came in, three went out"
-    );
+    assert_eq!((count("pool"), count("server")), (2, 3));
+    assert_eq!(count("connection"), 9, "six came in, three went out");
     for span in spans.iter().filter(ours) {
         let (_, _, fields) = documented
             .iter()
@@ -263,23 +305,26 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         found
     };
     for (name, times) in [
-        ("listening", 2),
-        ("listener closed", 2),
+        ("listening", 3),
+        ("listener closed", 3),
         ("peer rejected", 1),
         ("session panicked", 1),
         ("connected", 2),
         ("disconnected", 1),
         ("reconnecting", 1),
         ("connection failed", 1),
-        ("connection closed", 6),
+        ("connection closed", 8),
         ("actor panicked", 1),
         ("child failed", 2),
         ("child restarted", 1),
         ("child killed", 1),
         ("escalated", 1),
         ("not adopted", 1),
-        ("pool stopping", 1),
-        ("pool stopped", 1),
+        ("worker ended", 1),
+        ("worker restarted", 1),
+        ("worker left behind", 1),
+        ("pool stopping", 2),
+        ("pool stopped", 2),
     ] {
         assert_eq!(told(name).len(), times, "{name}");
     }

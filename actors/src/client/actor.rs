@@ -27,6 +27,7 @@ use tracing::Span;
 use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
 use crate::options::ConnectTarget;
+use crate::placement::Share;
 use crate::session::Outlet;
 use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
@@ -65,6 +66,7 @@ pub struct ClientActor {
     outcome: Option<Outcome>,
     /// Given back when the actor ends, whatever happens.
     _passes: Passes,
+    _share: Share,
     messages: u32,
 }
 
@@ -113,6 +115,8 @@ pub(crate) struct Launch {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) lease: Option<SlotLease>,
     pub(crate) passes: Passes,
+    /// Of its shard's connections.
+    pub(crate) share: Share,
     pub(crate) span: Span,
 }
 
@@ -137,6 +141,7 @@ impl ClientActor {
             dialler: launch.dialler,
             outcome: launch.outcome,
             _passes: launch.passes,
+            _share: launch.share,
             messages: 0,
         };
         let weak = Arc::downgrade(&shared);
@@ -179,7 +184,7 @@ impl ClientActor {
             self.drive_connecting(&shared, cx, &mut now);
             core = shared.lock();
         }
-        if core.machine.is_vacant() {
+        if core.is_vacant() {
             drop(core);
             self.replace_session(&shared, cx, &mut now);
             core = shared.lock();
@@ -297,7 +302,7 @@ impl ClientActor {
                 core.machine.handle_connected();
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);
-                if !matches!(self.outlet, Outlet::None) {
+                if !matches!(self.outlet, Outlet::None) && core.is_session_made() {
                     let _ = core.machine.adopt(now);
                 } else {
                     core.machine.handle_unadopted(now);
@@ -337,9 +342,11 @@ impl ClientActor {
             return;
         };
         let local = Rc::clone(&self.berth.local);
-        self.outlet = local.seat(&self.client, |client, crew| factory.make(client, crew));
+        self.outlet = factory.replace(&self.client, &local);
         let mut core = shared.lock();
-        if core.machine.is_vacant() {
+        if !core.is_session_made() {
+            // A worker is at it.
+        } else if core.machine.is_vacant() {
             // This one panicked while it was made; others have their turn before the next one.
             cx.waker().wake_by_ref();
         } else if !matches!(self.outlet, Outlet::None)
@@ -392,6 +399,15 @@ impl ClientActor {
                     if let Some(session) = session {
                         session.wake();
                     }
+                }
+            }
+            Outlet::Awaited => {
+                if core.is_session_made() {
+                    self.outlet = Outlet::Own;
+                    self.tell(shared, core, now);
+                } else if core.is_session_too_late() {
+                    core.session_gone = true;
+                    self.tell(shared, core, now);
                 }
             }
             Outlet::Shared(recipient) => {
@@ -644,6 +660,13 @@ impl Drop for ClientActor {
             && let Some(memory) = core.machine.reclaim_slot()
         {
             lease.restore(memory);
+        }
+        if matches!(self.outlet, Outlet::Awaited) {
+            if core.is_session_begun() {
+                self.outlet = Outlet::Own;
+            } else {
+                core.session_gone = true;
+            }
         }
         self.tell(&shared, core, &mut Now::ask(clock));
     }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod home;
+mod making;
 mod shared;
 
 use std::any::{Any, TypeId};

@@ -20,6 +20,7 @@ use crate::server::ServerState;
 
 use super::actor::{Link, read, write};
 use super::home::{Home, this_thread};
+use super::making::Making;
 use super::{Client, ClientActor};
 
 /// One connection, as seen from all sides.
@@ -56,6 +57,8 @@ pub(crate) struct Core {
     /// Whether the session has failed or ended: nobody is left to be told anything, but for those of
     /// shared handlers that live.
     pub(super) session_gone: bool,
+    /// How far a worker is with making the session.
+    pub(super) making: Making,
     /// Whether it was told that the session panicked.
     session_failed: bool,
     /// Which session it is on: what an earlier one still says while it is dropped means nothing.
@@ -109,6 +112,7 @@ impl Shared {
             core: Mutex::new(Core {
                 machine,
                 session_gone: false,
+                making: Making::Done,
                 session_failed: false,
                 seat: 0,
                 home: None,
@@ -438,12 +442,17 @@ impl Core {
         false
     }
 
+    /// Whether it waits for another session, and nobody makes one.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.machine.is_vacant() && self.is_session_made()
+    }
+
     /// Whether the actor has to look at the connection.
     pub(super) fn driver_needed(&self) -> bool {
         let machine = &self.machine;
         machine.state() == ConnectionState::Closed
             || machine.is_cancelled()
-            || machine.is_vacant()
+            || self.is_vacant()
             || machine.wants_finish()
             || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())
@@ -483,7 +492,7 @@ fn wake_if_needed(core: MutexGuard<'_, Core>) {
 }
 
 /// Unlocks, then wakes the actor.
-fn wake(core: MutexGuard<'_, Core>) {
+pub(super) fn wake(core: MutexGuard<'_, Core>) {
     let driver = core.driver.clone();
     drop(core);
     if let Some(driver) = driver {

@@ -76,7 +76,21 @@ pub enum PoolEvent {
         /// How often, in all.
         restarts: u64,
     },
-    /// The children of a supervisor failed more often than its intensity allows; they are stopped.
+    /// A worker's thread ended, and with it the sessions that lived there.
+    WorkerEnded {
+        /// Its position in [`PoolStatus::workers`](crate::PoolStatus::workers).
+        worker: usize,
+        /// After which pause it is started again; `None`: it is not, too many were.
+        restart_in: Option<Duration>,
+    },
+    /// A worker's thread was started again.
+    WorkerRestarted {
+        /// Its position in [`PoolStatus::workers`](crate::PoolStatus::workers).
+        worker: usize,
+        /// How often, in all.
+        restarts: u64,
+    },
+    /// The children of a supervisor, or the pool's workers (the name is `workers` then), failed more often than its intensity allows; they are stopped.
     Escalated {
         /// The name of the supervisor.
         supervisor: String,

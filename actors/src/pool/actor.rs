@@ -18,6 +18,7 @@ use crate::message::PoolEvent;
 use crate::shard::{ShardHandle, StopShard};
 use crate::supervisor::{Supervise, Supervision, Supervisor, launch};
 use crate::telemetry;
+use crate::workers::{StopWorkers, WorkersActor};
 
 #[cfg(doc)]
 use super::Pool;
@@ -28,6 +29,7 @@ use super::{GRACE, Phase, Totals};
 pub struct PoolActor {
     pub(super) shards: Vec<ShardHandle>,
     pub(super) arbiters: Vec<Arbiter>,
+    pub(super) workers: Option<Addr<WorkersActor>>,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) subscribed: Arc<AtomicBool>,
     pub(super) phase: watch::Sender<Phase>,
@@ -165,9 +167,9 @@ impl Handler<StartSupervisor> for PoolActor {
 }
 
 /// What supervisors know of the pool above them.
-struct Root {
-    pool: Addr<PoolActor>,
-    subscribed: Arc<AtomicBool>,
+pub(super) struct Root {
+    pub(super) pool: Addr<PoolActor>,
+    pub(super) subscribed: Arc<AtomicBool>,
 }
 
 impl Supervision for Root {
@@ -222,7 +224,12 @@ impl Handler<Stop> for PoolActor {
         };
         let finished = stopping.into_actor(self).then(|totals, pool, _| {
             let arbiters = std::mem::take(&mut pool.arbiters);
+            let workers = pool.workers.clone();
             async move {
+                if let Some(workers) = workers {
+                    // Gone already, it has ended its threads.
+                    let _ = workers.send(StopWorkers).await;
+                }
                 for arbiter in &arbiters {
                     arbiter.stop();
                 }

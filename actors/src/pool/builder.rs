@@ -1,23 +1,28 @@
 //! What a pool is made with.
 
+use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
-use actix::Actor;
+use actix::{Actor, AsyncContext, Context};
 use actix_rt::Arbiter;
 use switchboard_core::{Gate, IdSource};
 use tokio::sync::watch;
 
 use crate::error::StartError;
 use crate::failure::FailureHandler;
+use crate::placement::{Load, Placement, Placer};
 use crate::shard::{ShardActor, ShardHandle};
 use crate::transport::{Network, TcpNetwork};
+use crate::workers::Crowd;
 
-use super::actor::PoolActor;
+use super::actor::{PoolActor, Root};
 use super::{Inner, Phase, Pool};
 
 /// How many shards an id can tell apart.
 const MOST_SHARDS: usize = 1 << 16;
+/// How many workers there may be: a thread each, and a look at each for every new connection.
+const MOST_WORKERS: usize = 4096;
 
 /// Settings of a pool that is not started yet.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ const MOST_SHARDS: usize = 1 << 16;
 pub struct PoolBuilder {
     name: String,
     shards: Option<usize>,
+    workers: usize,
+    placement: Placement,
     max_connections: Option<usize>,
     network: Arc<dyn Network>,
 }
@@ -34,6 +41,8 @@ impl Default for PoolBuilder {
         Self {
             name: "pool".into(),
             shards: None,
+            workers: 0,
+            placement: Placement::default(),
             max_connections: None,
             network: Arc::new(TcpNetwork),
         }
@@ -54,6 +63,35 @@ impl PoolBuilder {
         self
     }
 
+    /// How many workers, each a thread on which sessions live apart from the bytes of their connections,
+    /// so that a handler may block (sleep, compute, wait for a disk) and stall no other connection's
+    /// input and output (XAS-03, XAS-10). A session lives on one worker, the one with the fewest when it
+    /// is made, and is handled there in order. It takes effect from the start. Default: 0, sessions live
+    /// on the thread of their connection. At most 4,096.
+    ///
+    /// Sessions that are a connection's own go there, unless
+    /// [`on_workers`](crate::ConnectionOptions::on_workers) says otherwise; an `Addr` and
+    /// [`Handlers`](crate::Handlers) stay where their actors are. Two sessions on one worker still wait
+    /// for each other: as many workers are needed as handlers may block at one time. An answer takes two
+    /// wakes between threads more than without workers. A connection whose session could not be made
+    /// within its `adoption_timeout` closes, and its factory is not called any more; no more than 16,384
+    /// wait at one worker, and one more closes with [`Cause::NoSession`](crate::Cause::NoSession). A thread that ends (a handler has stopped its arbiter) loses its sessions, whose connections
+    /// close, and is started again after a pause; more than 10 times in 10 s the pool stops, with
+    /// [`PoolEvent::Escalated`](crate::PoolEvent::Escalated). A stop of the pool waits for handlers that
+    /// block for its grace and up to 4 s more; then it leaves their threads behind.
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Which shard a new connection goes to, where
+    /// [`Listen::placement`](crate::Listen::placement) does not say otherwise. It takes effect from the
+    /// start. Default: [`Placement::RoundRobin`].
+    pub const fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
     /// The most connections of the whole pool at one time, exactly. Default: no limit; the system's
     /// own is its number of open files.
     pub const fn max_connections(mut self, connections: usize) -> Self {
@@ -68,7 +106,7 @@ impl PoolBuilder {
     }
 
     /// Starts the pool on the calling thread, which must run an actix system, or any tokio local set
-    /// if there are 0 shards. No port and no helper socket is opened (XAS-04).
+    /// if there are 0 shards and 0 workers. No port and no helper socket is opened (XAS-04).
     ///
     /// # Errors
     /// Without such a system, or when the system gives no thread.
@@ -83,7 +121,11 @@ impl PoolBuilder {
             let (asked, most) = (shards, MOST_SHARDS);
             return Err(StartError::TooManyShards { asked, most });
         }
-        if shards > 0 && actix_rt::System::try_current().is_none() {
+        if self.workers > MOST_WORKERS {
+            let (asked, most) = (self.workers, MOST_WORKERS);
+            return Err(StartError::TooManyWorkers { asked, most });
+        }
+        if shards + self.workers > 0 && actix_rt::System::try_current().is_none() {
             return Err(StartError::NoSystem);
         }
         let mut arbiters = Vec::new();
@@ -101,11 +143,23 @@ impl PoolBuilder {
                 arbiters.push(arbiter);
                 address
             };
-            handles.push(ShardHandle { address, ids });
+            let load = Load::default();
+            handles.push(ShardHandle { address, ids, load });
         }
+        let crowd = match self.workers {
+            0 => None,
+            count => Some(Crowd::start(count).map_err(StartError::Runtime)?),
+        };
+        let workers = crowd.as_ref().map(|crowd| Arc::clone(&crowd.workers));
         let (phase, phases) = watch::channel(Phase::Running);
         let subscribed = Arc::new(AtomicBool::new(false));
         let failures = FailureHandler::default();
+        let span = crate::telemetry::pool_span(&self.name);
+        let ctx = Context::new();
+        let root = Root {
+            pool: ctx.address(),
+            subscribed: Arc::clone(&subscribed),
+        };
         let actor = PoolActor {
             shards: handles.clone(),
             arbiters,
@@ -113,16 +167,17 @@ impl PoolBuilder {
             subscribed: Arc::clone(&subscribed),
             phase,
             failures: failures.clone(),
+            workers: crowd.map(|crowd| crowd.supervise(root, span.clone())),
             supervisors: Vec::new(),
-            span: crate::telemetry::pool_span(&self.name),
+            span: span.clone(),
         };
-        let span = actor.span.clone();
         Ok(Pool {
             inner: Arc::new(Inner {
                 name: self.name,
-                address: actor.start(),
+                address: ctx.run(actor),
                 shards: handles,
-                next_shard: AtomicUsize::new(0),
+                placer: Placer::new(self.placement, 0, RandomState::new()),
+                workers,
                 gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
                 subscribed,
                 failures,

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -26,13 +26,15 @@ use crate::error::{ListenError, PoolStopped};
 use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
 use crate::options::{Connect, ConnectionOptions, Listen};
+use crate::placement::Placer;
 use crate::server::Server;
 use crate::session::{IntoSession, Seat, make_session};
 use crate::shard::{
-    Attach, AttachOnce, AttachOutbound, Count, FindClient, ListClients, OpenListener, OpenOutbound,
+    Attach, AttachOnce, Count, FindClient, ListClients, MakeSession, OpenListener, OpenOutbound,
     ShardHandle,
 };
 use crate::supervisor::{Supervise, SuperviseError, Supervisor};
+use crate::workers::{Seating, Workers};
 
 use actor::StartSupervisor;
 pub use actor::{GetFailureHandler, PoolActor, SetFailureHandler, Stop, Subscribe};
@@ -51,7 +53,8 @@ struct Inner {
     name: String,
     address: Addr<PoolActor>,
     shards: Vec<ShardHandle>,
-    next_shard: AtomicUsize,
+    placer: Placer,
+    workers: Option<Arc<Workers>>,
     gate: Gate,
     subscribed: Arc<AtomicBool>,
     failures: FailureHandler,
@@ -76,7 +79,8 @@ impl Pool {
     }
 
     /// Opens a listener. Each peer gets a session of its own from `session`, which is called on the
-    /// thread that the connection lives on, before a byte is read.
+    /// thread that the session will live on, before a byte is read: a worker's, if the pool has
+    /// [workers](PoolBuilder::workers), else that of the connection.
     ///
     /// # Errors
     /// Names the address and how far it came: a bad or busy address, a name that does not resolve, a
@@ -92,6 +96,8 @@ impl Pool {
             .map_err(|why| ListenError::options(address, why))?;
         check_first_receive::<S, _>(&mut listen.clone())
             .map_err(|why| ListenError::options(address, why))?;
+        let seating = Seating::of::<S>(listen.on_workers, self.workers())
+            .map_err(|why| ListenError::options(address, why))?;
         if !self.is_running() {
             return Err(ListenError::stopped(address));
         }
@@ -99,9 +105,10 @@ impl Pool {
         let open = OpenListener {
             listen,
             attach: attach_by(session),
+            seating,
             pool: self.clone(),
         };
-        let shard = self.next_shard();
+        let shard = self.inner.placer.in_turn(self.inner.shards.len());
         match self.inner.shards[shard].address.send(open).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ListenError::stopped(address)),
@@ -117,11 +124,15 @@ impl Pool {
         F: FnOnce(Client) -> S + Send + 'static,
         S: IntoSession,
     {
-        let attach: AttachOnce = Box::new(move |client, crew, span| {
+        let attach: AttachOnce = Box::new(move |client, member, span| {
             let made = make_session(|| session(client.clone()))?;
-            Ok(made.attach(Seat { client, crew, span }))
+            Ok(made.attach(Seat {
+                client,
+                member,
+                span,
+            }))
         });
-        self.open_outbound::<S>(connect, AttachOutbound::Once(attach))
+        self.open_outbound::<S>(connect, MakeSession::Once(attach))
     }
 
     /// The same, with a session that can be made again: for connections that live on when their session
@@ -131,16 +142,13 @@ impl Pool {
         F: Fn(Client) -> S + Send + Sync + 'static,
         S: IntoSession,
     {
-        self.open_outbound::<S>(connect, AttachOutbound::Always(attach_by(session)))
+        self.open_outbound::<S>(connect, MakeSession::Always(attach_by(session)))
     }
 
-    fn open_outbound<S: IntoSession>(
-        &self,
-        connect: Connect,
-        attach: AttachOutbound,
-    ) -> Connecting {
-        let shard = self.next_shard();
-        let handle = &self.inner.shards[shard];
+    fn open_outbound<S: IntoSession>(&self, connect: Connect, make: MakeSession) -> Connecting {
+        let shards = &self.inner.shards;
+        let load = |shard: usize| shards[shard].load.count();
+        let handle = &shards[self.inner.placer.place(shards.len(), load, None)];
         let config = Arc::new(connect.config.clone());
         let chance = || RandomState::new().hash_one(0);
         let seed = config.reconnect.as_ref().and_then(|again| again.seed);
@@ -157,11 +165,15 @@ impl Pool {
             let error = io::Error::new(kind, why);
             ConnectError::new(&connecting.target, ConnectPhase::Options, &error)
         };
-        let problem = connect
+        let seating = connect
             .validate()
             .and_then(|()| check_first_receive::<S, _>(&mut connect.clone()))
-            .and_then(|()| check_crash_policy(&connect, &attach))
-            .err();
+            .and_then(|()| check_crash_policy(&connect, &make))
+            .and_then(|()| Seating::of::<S>(connect.on_workers, self.workers()));
+        let (seating, problem) = match seating {
+            Ok(seating) => (seating, None),
+            Err(why) => (Seating::Here, Some(why)),
+        };
         let pass = self.inner.gate.try_enter();
         let refusal = if let Some(why) = problem {
             Some(refuse(io::ErrorKind::InvalidInput, why))
@@ -176,16 +188,14 @@ impl Pool {
         handle.address.do_send(OpenOutbound {
             client,
             connect,
-            attach,
+            make,
+            seating,
             outcome,
             passes: (None, pass),
+            share: handle.load.add(),
             refusal,
         });
         connecting
-    }
-
-    fn next_shard(&self) -> usize {
-        self.inner.next_shard.fetch_add(1, Ordering::Relaxed) % self.inner.shards.len()
     }
 }
 
@@ -195,16 +205,20 @@ where
     F: Fn(Client) -> S + Send + Sync + 'static,
     S: IntoSession,
 {
-    Arc::new(move |client, crew, span| {
+    Arc::new(move |client, member, span| {
         let made = make_session(|| session(client.clone()))?;
-        Ok(made.attach(Seat { client, crew, span }))
+        Ok(made.attach(Seat {
+            client,
+            member,
+            span,
+        }))
     })
 }
 
 /// Refuses to replace sessions that can be made only once.
-fn check_crash_policy(connect: &Connect, attach: &AttachOutbound) -> Result<(), String> {
-    match (connect.config.crash, attach) {
-        (CrashPolicy::Restart { .. }, AttachOutbound::Once(_)) => {
+fn check_crash_policy(connect: &Connect, make: &MakeSession) -> Result<(), String> {
+    match (connect.config.crash, make) {
+        (CrashPolicy::Restart { .. }, MakeSession::Once(_)) => {
             Err("a session that is to be replaced when it panics needs connect_supervised".into())
         }
         _ => Ok(()),
@@ -280,6 +294,9 @@ impl Pool {
         let mut status = PoolStatus {
             running: self.is_running(),
             shards: self.inner.shards.len(),
+            workers: self
+                .workers()
+                .map_or_else(Vec::new, |workers| workers.status()),
             servers: 0,
             actors: 0,
             totals: Totals::default(),
@@ -357,6 +374,15 @@ impl Pool {
 
     pub(crate) fn shards(&self) -> &[ShardHandle] {
         &self.inner.shards
+    }
+
+    /// Who decides about shards where a listener does not.
+    pub(crate) fn placer(&self) -> &Placer {
+        &self.inner.placer
+    }
+
+    pub(crate) fn workers(&self) -> Option<&Arc<Workers>> {
+        self.inner.workers.as_ref()
     }
 
     pub(crate) fn span(&self) -> &Span {

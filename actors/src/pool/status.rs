@@ -4,6 +4,8 @@ use std::fmt;
 
 use switchboard_core::ClosedReason;
 
+use crate::workers::WorkerStatus;
+
 /// A pool's counters: `accepted + connected` is always `live` and all of `closed` together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +68,8 @@ pub struct PoolStatus {
     pub running: bool,
     /// Its shards.
     pub shards: usize,
+    /// Its workers; none, unless [`PoolBuilder::workers`](crate::PoolBuilder::workers) says so.
+    pub workers: Vec<WorkerStatus>,
     /// Its listeners that listen.
     pub servers: usize,
     /// The actors of its connections: one for each, and one for each session of its own.

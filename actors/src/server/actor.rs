@@ -21,6 +21,7 @@ use crate::shard::{Admitted, Attach, HandOver, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::transport::{Incoming, Listener};
+use crate::workers::Seating;
 
 use super::admission::{Admission, Room};
 use super::{Counts, Server, ServerState};
@@ -46,7 +47,7 @@ impl ServerActor {
         id: ServerId,
         listener: Box<dyn Listener>,
         listen: Listen,
-        attach: Attach,
+        (attach, seating): (Attach, Seating),
         pool: Pool,
         local: Rc<ShardLocal>,
     ) -> Server {
@@ -56,6 +57,7 @@ impl ServerActor {
             id,
             config: Arc::new(listen.config),
             attach,
+            seating,
             span: span.clone(),
             requested: listen.target.address,
             local_addr,
@@ -70,11 +72,12 @@ impl ServerActor {
             local_addr,
         });
         telemetry::server_opened(&state.span);
+        let placer = pool.placer().another(listen.placement, id.shard());
         let admission = Admission {
             pool,
             at_limit: listen.at_limit,
             slots: listen.slots,
-            next_shard: id.shard(),
+            placer,
         };
         let actor = Self {
             state: Arc::clone(&state),
@@ -155,17 +158,19 @@ impl ServerActor {
         }
     }
 
-    /// Gives an accepted peer to the next shard in turn.
-    fn place(&mut self, incoming: Incoming, passes: Passes, lease: Option<SlotLease>) {
+    /// Gives an accepted peer to its shard.
+    fn place(&self, incoming: Incoming, passes: Passes, lease: Option<SlotLease>) {
         let pool = &self.admission.pool;
+        let shards = pool.shards();
+        let load = |shard: usize| shards[shard].load.count();
+        let peer = incoming.peer_addr.map(|address| address.ip());
+        let target = self.admission.placer.place(shards.len(), load, peer);
         let admitted = Admitted {
             server: Arc::clone(&self.state),
             passes,
+            share: shards[target].load.add(),
             lease,
         };
-        let shards = pool.shards();
-        let target = self.admission.next_shard % shards.len();
-        self.admission.next_shard = target + 1;
         if target == self.state.id.shard() {
             self.local.open(incoming, pool, admitted);
             return;

@@ -4,6 +4,7 @@ use switchboard_core::{BufferSlots, Gate};
 
 use crate::client::Passes;
 use crate::options::AtLimit;
+use crate::placement::Placer;
 use crate::pool::Pool;
 use crate::shard::SlotLease;
 
@@ -12,7 +13,7 @@ pub(super) struct Admission {
     pub(super) pool: Pool,
     pub(super) at_limit: AtLimit,
     pub(super) slots: Option<BufferSlots>,
-    pub(super) next_shard: usize,
+    pub(super) placer: Placer,
 }
 
 /// Whether there is room for one more.

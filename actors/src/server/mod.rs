@@ -14,6 +14,7 @@ use tracing::Span;
 
 use crate::shard::Attach;
 use crate::telemetry;
+use crate::workers::Seating;
 
 pub use actor::{CloseServer, ServerActor};
 
@@ -108,6 +109,7 @@ pub(crate) struct ServerState {
     pub(crate) id: ServerId,
     pub(crate) config: Arc<ConnectionConfig>,
     pub(crate) attach: Attach,
+    pub(crate) seating: Seating,
     pub(crate) span: Span,
     requested: String,
     local_addr: SocketAddr,
