@@ -1,5 +1,6 @@
 //! Runs the example programs as a stranger would: started, talked to over plain sockets, signalled.
 
+mod examples_chat;
 mod examples_echo;
 mod examples_errors;
 mod examples_http;

@@ -8,6 +8,8 @@ use switchboard_core::{
     SlotsError, UnknownEncoding,
 };
 
+use crate::supervisor::SuperviseError;
+
 /// A pool could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -114,6 +116,9 @@ pub enum Error {
     /// See [`ConnectError`].
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// See [`SuperviseError`].
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
     /// See [`PoolStopped`].
     #[error(transparent)]
     PoolStopped(#[from] PoolStopped),
