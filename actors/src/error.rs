@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 
 use switchboard_core::{
-    ArmError, ConfigError, ConnectError, FifoEmpty, LimitsError, SendError, SendRefusal, SlotError,
-    SlotsError, UnknownEncoding,
+    ArmError, BackoffError, ConfigError, ConnectError, FifoEmpty, LimitsError, SendError,
+    SendRefusal, SlotError, SlotsError, UnknownEncoding,
 };
 
 use crate::supervisor::SuperviseError;
@@ -33,6 +33,9 @@ pub enum StartError {
         /// The most that there can be.
         most: usize,
     },
+    /// The pauses before restarts cannot work.
+    #[error(transparent)]
+    Backoff(BackoffError),
     /// The system gave no thread or no runtime.
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
@@ -92,10 +95,48 @@ impl ListenError {
         Self::new(target, ListenPhase::Listen, source)
     }
 
+    pub(crate) fn shard_failed(target: impl Into<String>) -> Self {
+        let source = io::Error::new(io::ErrorKind::Interrupted, "its shard has failed");
+        Self::new(target, ListenPhase::Listen, source)
+    }
+
     pub(crate) fn options(target: impl Into<String>, why: impl fmt::Display) -> Self {
         let source = io::Error::new(io::ErrorKind::InvalidInput, why.to_string());
         Self::new(target, ListenPhase::Options, source)
     }
+}
+
+/// A listener that could not be suspended or resumed. It stays as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuspendError {
+    /// It is closed.
+    #[error("the listener is closed")]
+    Closed,
+    /// Its port could not be taken again; it can be tried again.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// What new connections of a listener get could not be changed. It stays as it was.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// It is closed, or the pool is stopped.
+    #[error("the listener is closed")]
+    Closed,
+    /// A setting that cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Sessions of this type cannot live where the listener has them live, on workers.
+    #[error("{0}")]
+    Seating(String),
+    /// What new connections receive from the start is nothing that their session handles.
+    #[error("the session does not handle {event}")]
+    Unhandled {
+        /// The event that it would have to handle.
+        event: &'static str,
+    },
 }
 
 /// The pool is stopped.
@@ -143,6 +184,12 @@ pub enum Error {
     /// See [`UnknownEncoding`].
     #[error(transparent)]
     Encoding(#[from] UnknownEncoding),
+    /// See [`SuspendError`].
+    #[error(transparent)]
+    Suspend(#[from] SuspendError),
+    /// See [`ChangeError`].
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// See [`FifoEmpty`].
     #[error(transparent)]
     Fifo(#[from] FifoEmpty),

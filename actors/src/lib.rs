@@ -22,7 +22,9 @@ mod turn;
 mod workers;
 
 pub use client::{Client, ClientActor, ClientInfo, SendSlot};
-pub use error::{Error, ListenError, ListenPhase, PoolStopped, StartError};
+pub use error::{
+    ChangeError, Error, ListenError, ListenPhase, PoolStopped, StartError, SuspendError,
+};
 pub use failure::HandlerFailed;
 pub use handlers::Handlers;
 pub use message::PoolEvent;
@@ -35,7 +37,9 @@ pub use pool::{
     Stop, Stopping, Subscribe, Totals,
 };
 pub use run::{Background, default_pool};
-pub use server::{CloseServer, Server, ServerActor, ServerInfo};
+pub use server::{
+    CloseServer, ListenState, Resume, Server, ServerActor, ServerInfo, Suspend, SwapSession,
+};
 pub use session::{IntoSession, Session};
 pub use supervisor::{
     ChildSpec, ChildStatus, OnEscalation, Restart, Strategy, Supervise, SuperviseError, Supervisor,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_core::{
-    BufferSlots, ConfigError, ConnectionConfig, CrashPolicy, Encoding, IdleAction, IdleRule,
-    LineEnding, LineRule, RateRule, Receive, ReconnectConfig,
+    BackoffConfig, BufferSlots, ConfigError, ConnectionConfig, CrashPolicy, Encoding, IdleAction,
+    IdleRule, LineEnding, LineRule, RateRule, Receive, ReconnectConfig,
 };
 
 use crate::message::{RecvData, RecvLine, RecvMsg};
 use crate::placement::Placement;
+use crate::supervisor::{OnEscalation, RestartRules};
 
 /// Options of the socket itself.
 #[derive(Debug, Clone)]
@@ -124,6 +125,8 @@ pub struct Listen {
     pub(crate) slots: Option<BufferSlots>,
     pub(crate) placement: Option<Placement>,
     pub(crate) on_workers: Option<bool>,
+    pub(crate) restart: RestartRules,
+    pub(crate) on_escalation: OnEscalation,
 }
 
 impl Listen {
@@ -137,6 +140,8 @@ impl Listen {
             slots: None,
             placement: None,
             on_workers: None,
+            restart: RestartRules::default(),
+            on_escalation: OnEscalation::StopChildren,
         }
     }
 
@@ -198,10 +203,33 @@ impl Listen {
         self
     }
 
+    /// The most restarts of this listener in any such period; one more closes it. Its actor is started
+    /// again on the same socket, in which peers wait meanwhile; a socket that died is bound again at the
+    /// same address (T-05). Default: 10 in 10 s; with 0 it is never started again.
+    pub const fn intensity(mut self, restarts: u32, period: Duration) -> Self {
+        self.restart.intensity = (restarts, period);
+        self
+    }
+
+    /// The pauses before restarts. Default: [`BackoffConfig::default`].
+    pub const fn backoff(mut self, pauses: BackoffConfig) -> Self {
+        self.restart.backoff = pauses;
+        self
+    }
+
+    /// What happens when it fails too often. It closes in any case, and its connections stay. Default:
+    /// nothing else ([`OnEscalation::StopChildren`]).
+    pub const fn on_escalation(mut self, action: OnEscalation) -> Self {
+        self.on_escalation = action;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.target.backlog == 0 {
             return Err("backlog is 0, the least is 1".into());
         }
+        let pauses = self.restart.backoff.validate();
+        pauses.map_err(|error| error.to_string())?;
         if self.max_connections == Some(0) {
             return Err("max_connections is 0, the least is 1".into());
         }

@@ -44,32 +44,42 @@ impl Placer {
         Self::new(policy.unwrap_or(self.policy), turn, self.keys.clone())
     }
 
-    /// The next of so many shards, whatever the policy.
-    pub(crate) fn in_turn(&self, shards: usize) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed) % shards
+    /// The next of so many shards, whatever the policy. One that is down has no load, and is passed over.
+    pub(crate) fn in_turn(&self, shards: usize, load: impl Fn(usize) -> Option<usize>) -> usize {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % shards;
+        next_up(shards, turn, load)
     }
 
     /// The shard, out of so many, for a connection of this peer.
     pub(crate) fn place(
         &self,
         shards: usize,
-        load: impl Fn(usize) -> usize,
+        load: impl Fn(usize) -> Option<usize>,
         peer: Option<IpAddr>,
     ) -> usize {
         match (self.policy, peer) {
-            (Placement::RoundRobin, _) | (Placement::SourceHash, None) => self.in_turn(shards),
+            (Placement::RoundRobin, _) | (Placement::SourceHash, None) => {
+                self.in_turn(shards, load)
+            }
             (Placement::LeastConnections, _) => {
-                let turn = self.in_turn(shards);
-                least(shards, turn, |shard| Some(load(shard))).unwrap_or(turn)
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % shards;
+                least(shards, turn, load).unwrap_or(turn)
             }
             (Placement::SourceHash, Some(peer)) => {
                 // A listener for both families sees an IPv4 peer as an IPv6 one.
                 let hash = self.keys.hash_one(peer.to_canonical());
                 let shards = u64::try_from(shards).unwrap_or(u64::MAX);
-                usize::try_from(hash % shards).unwrap_or(0)
+                let turn = usize::try_from(hash % shards).unwrap_or(0);
+                next_up(usize::try_from(shards).unwrap_or(usize::MAX), turn, load)
             }
         }
     }
+}
+
+/// The first from `turn` on that is up; without any, that one.
+fn next_up(shards: usize, turn: usize, load: impl Fn(usize) -> Option<usize>) -> usize {
+    let mut turns = (turn..shards).chain(0..turn);
+    turns.find(|shard| load(*shard).is_some()).unwrap_or(turn)
 }
 
 /// The one with the lowest load of those that have one; among equals the first from `turn` on.
@@ -131,6 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn who_is_down_is_passed_over() {
+        for policy in [
+            Placement::RoundRobin,
+            Placement::LeastConnections,
+            Placement::SourceHash,
+        ] {
+            let placer = placer(policy);
+            let peer = Some(IpAddr::from([10, 0, 0, 1]));
+            for _ in 0..9 {
+                let up = |shard: usize| (shard == 2).then_some(7);
+                assert_eq!(placer.place(4, up, peer), 2);
+            }
+            assert!(placer.place(4, |_| None, peer) < 4);
+        }
+    }
+
+    #[test]
     fn a_load_counts_what_lives() {
         let load = Load::default();
         let shares = [load.add(), load.add()];
@@ -145,7 +172,7 @@ mod tests {
             let placer = placer(policy);
             let loads = [const { AtomicUsize::new(0) }; 3];
             for _ in 0..9 {
-                let load = |index: usize| loads[index].load(Ordering::Relaxed);
+                let load = |index: usize| Some(loads[index].load(Ordering::Relaxed));
                 let shard = placer.place(3, load, None);
                 loads[shard].fetch_add(1, Ordering::Relaxed);
             }
@@ -161,13 +188,15 @@ mod tests {
         let mut used = [false; 4];
         for last in 1..=64 {
             let four = std::net::Ipv4Addr::new(127, 0, 0, last);
-            let shard = hashing.place(4, |_| 0, Some(four.into()));
+            let shard = hashing.place(4, |_| Some(0), Some(four.into()));
             used[shard] = true;
             let mapped = four.to_ipv6_mapped().into();
-            assert_eq!(elsewhere.place(4, |_| 0, Some(mapped)), shard);
+            assert_eq!(elsewhere.place(4, |_| Some(0), Some(mapped)), shard);
         }
         assert_eq!(used, [true; 4]);
-        let unknown: Vec<_> = (0..4).map(|_| hashing.place(4, |_| 0, None)).collect();
+        let unknown: Vec<_> = (0..4)
+            .map(|_| hashing.place(4, |_| Some(0), None))
+            .collect();
         assert_eq!(unknown, [0, 1, 2, 3]);
     }
 }

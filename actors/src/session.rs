@@ -17,7 +17,7 @@ use tracing::Span;
 use crate::client::Client;
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
-use crate::shard::Member;
+use crate::shard::{Attach, Member};
 use crate::supervisor::{Exit, panic_text, start_guarded};
 use crate::turn::{Burst, Intake};
 
@@ -125,6 +125,47 @@ impl IntoSession for Handlers {
         }
         (interests, Outlet::Handlers(Arc::new(self)))
     }
+}
+
+/// A session factory that can be called again and again, with what its type tells.
+#[derive(Clone)]
+pub(crate) struct SessionFactory {
+    pub(crate) attach: Attach,
+    /// What its sessions handle, if their type tells.
+    pub(crate) known: Option<Interests>,
+    /// Whether they are a connection's own.
+    own: bool,
+}
+
+impl SessionFactory {
+    pub(crate) fn new<F, S>(session: F) -> Self
+    where
+        F: Fn(Client) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        Self {
+            attach: Arc::new(move |client, member, span| {
+                let made = make_session(|| session(client.clone()))?;
+                Ok(made.attach(Seat {
+                    client,
+                    member,
+                    span,
+                }))
+            }),
+            known: S::KNOWN,
+            own: S::OWN,
+        }
+    }
+
+    /// What its sessions handle, if they are a connection's own.
+    pub(crate) fn own(&self) -> Option<Interests> {
+        self.known.filter(|_| self.own)
+    }
+}
+
+/// What sessions of this type handle, if they are a connection's own.
+pub(crate) fn own<S: IntoSession>() -> Option<Interests> {
+    S::KNOWN.filter(|_| S::OWN)
 }
 
 /// Runs a session factory; a panic in it is an error of that connection only.

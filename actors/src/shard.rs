@@ -1,6 +1,9 @@
 //! `ShardActor`: one per arbiter. It owns that thread's registry, so that opening and closing a
 //! connection never crosses threads.
 
+mod home;
+mod opening;
+
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
@@ -9,30 +12,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture,
-};
+use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
 use switchboard_core::{
-    BufferSlot, Cause, ClientId, ClosePhase, ClosedDetail, ConnectError, Connection,
-    ConnectionConfig, ConnectionState, CrashPolicy, IdSource, Interests, Now,
+    BufferSlot, Cause, ClientId, ClosePhase, ClosedDetail, Connection, ConnectionConfig,
+    ConnectionState, CrashPolicy, Interests, Now,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tracing::Span;
 
 use crate::client::{
     Client, ClientActor, ClientInfo, Dialler, Launch, Link, Origin, Passes, Shared, clock,
+    establish,
 };
-use crate::error::ListenError;
-use crate::options::{Connect, Listen};
-use crate::placement::{Load, Share};
+use crate::placement::Share;
 use crate::pool::{Pool, Totals};
-use crate::server::{Server, ServerActor, ServerState};
+use crate::server::{Server, ServerState};
 use crate::session::Outlet;
+use crate::supervisor::{Exit, start_guarded_at};
 use crate::telemetry;
-use crate::transport::{Detached, Incoming, Network};
+use crate::transport::{Incoming, Network};
 use crate::workers::{Errand, Seating};
+
+pub(crate) use home::{Mailbox, Settling, ShardHandle, ShardHome};
+pub(crate) use opening::{HandOver, OpenListener, OpenOutbound, Outbound, Revive};
 
 /// The size of the shard's read slot, in bytes.
 const READ_SLOT: usize = 64 * 1024;
@@ -112,46 +116,45 @@ impl Factory {
 pub(crate) struct ShardActor {
     local: Rc<ShardLocal>,
     network: Arc<dyn Network>,
-    servers: Vec<Server>,
 }
 
 /// What the actors of one shard share, all on one thread.
 pub(crate) struct ShardLocal {
-    ids: Arc<IdSource>,
+    /// What outlives this thread.
+    home: ShardHandle,
     registry: RefCell<HashMap<ClientId, Client>>,
     /// Connections whose end was told and whose actor is still there.
     lingering: RefCell<HashMap<ClientId, Client>>,
-    totals: RefCell<Totals>,
     scratch: RefCell<BytesMut>,
     /// From a stop on nothing new stays open here.
     stopping: Cell<bool>,
     pub(crate) crew: Crew,
 }
 
-/// Where a shard is reached from any thread.
-#[derive(Debug, Clone)]
-pub(crate) struct ShardHandle {
-    pub(crate) address: Addr<ShardActor>,
-    pub(crate) ids: Arc<IdSource>,
-    /// Its connections, from the moment at which they are sent here.
-    pub(crate) load: Load,
-}
-
 impl ShardActor {
-    pub(crate) fn new(ids: Arc<IdSource>, network: Arc<dyn Network>) -> Self {
-        Self {
-            local: Rc::new(ShardLocal {
-                ids,
-                registry: RefCell::new(HashMap::new()),
-                lingering: RefCell::new(HashMap::new()),
-                totals: RefCell::new(Totals::default()),
-                scratch: RefCell::new(BytesMut::new()),
-                stopping: Cell::new(false),
-                crew: Crew::default(),
-            }),
-            network,
-            servers: Vec::new(),
-        }
+    /// Starts an actor of this shard, which serves this mailbox. When it panics the connections and
+    /// listeners here notice nothing, and another one can be started.
+    fn launch(
+        mailbox: Mailbox,
+        local: &Rc<ShardLocal>,
+        network: &Arc<dyn Network>,
+        panicked: impl FnOnce(String) + Unpin + 'static,
+    ) {
+        let actor = Self {
+            local: Rc::clone(local),
+            network: Arc::clone(network),
+        };
+        start_guarded_at(
+            Context::with_receiver(mailbox),
+            actor,
+            Span::none(),
+            |exit| {
+                if let Exit::Panicked(text) = exit {
+                    telemetry::actor_panicked("ShardActor", &text);
+                    panicked(text);
+                }
+            },
+        );
     }
 }
 
@@ -160,6 +163,17 @@ impl Actor for ShardActor {
 }
 
 impl ShardLocal {
+    fn new(home: ShardHandle) -> Self {
+        Self {
+            home,
+            registry: RefCell::new(HashMap::new()),
+            lingering: RefCell::new(HashMap::new()),
+            scratch: RefCell::new(BytesMut::new()),
+            stopping: Cell::new(false),
+            crew: Crew::default(),
+        }
+    }
+
     /// Opens an accepted connection here.
     pub(crate) fn open(self: &Rc<Self>, incoming: Incoming, pool: &Pool, admitted: Admitted) {
         let Admitted {
@@ -168,9 +182,10 @@ impl ShardLocal {
             share,
             lease,
         } = admitted;
-        self.totals.borrow_mut().accepted += 1;
+        self.home.count().accepted += 1;
         server.opened();
-        let mut machine = Connection::accepted(Arc::clone(&server.config));
+        let recipe = server.recipe();
+        let mut machine = Connection::accepted(Arc::clone(&recipe.config));
         if let Some(lease) = &lease {
             machine.lend_slot(lease.send_memory());
         }
@@ -179,11 +194,11 @@ impl ShardLocal {
             local_addr: incoming.local_addr,
             peer_addr: incoming.peer_addr,
         };
-        let shared = Shared::new(self.ids.client(), pool.clone(), origin, machine);
+        let shared = Shared::new(self.home.ids.client(), pool.clone(), origin, machine);
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
-        let make = MakeSession::Always(Arc::clone(&server.attach));
-        let (outlet, errand) = self.seat(&client, make, server.seating, &span);
+        let make = MakeSession::Always(Arc::clone(&recipe.factory.attach));
+        let (outlet, errand) = self.seat(&client, make, recipe.seating, &span);
         if !matches!(outlet, Outlet::None) && errand.is_none() {
             client
                 .shared
@@ -196,7 +211,12 @@ impl ShardLocal {
             client,
             link: Link::Up(incoming.transport),
             outlet,
-            factory: Factory::if_needed(&server.config, &server.attach, server.seating, &span),
+            factory: Factory::if_needed(
+                &recipe.config,
+                &recipe.factory.attach,
+                recipe.seating,
+                &span,
+            ),
             dialler: None,
             outcome: None,
             lease,
@@ -208,8 +228,8 @@ impl ShardLocal {
     }
 
     /// Begins an outbound connection here.
-    fn connect(self: &Rc<Self>, open: OpenOutbound, network: &Arc<dyn Network>) {
-        let OpenOutbound {
+    fn connect(self: &Rc<Self>, open: Outbound, network: &Arc<dyn Network>) {
+        let Outbound {
             client,
             connect,
             make,
@@ -237,7 +257,7 @@ impl ShardLocal {
                 target: connect.target.address.clone(),
                 establish: match refusal {
                     Some(error) => Box::pin(std::future::ready(Err(error))),
-                    None => network.connect(connect.target),
+                    None => establish(&**network, connect.target),
                 },
             },
             outlet,
@@ -303,33 +323,32 @@ impl ShardLocal {
 
     /// An outbound connection was established.
     pub(crate) fn connected(&self, client: &Client) {
-        self.totals.borrow_mut().connected += 1;
+        self.home.count().connected += 1;
         telemetry::connected(client);
     }
 
     /// An outbound connection lost its link, and is to get another one.
     pub(crate) fn link_lost(&self, client: &Client, detail: &ClosedDetail, delay: Duration) {
-        self.totals.borrow_mut().closed[detail.cause.reason() as usize] += 1;
+        self.home.count().closed[detail.cause.reason() as usize] += 1;
         telemetry::disconnected(client, detail, delay);
     }
 
     /// Takes an ended connection off the registry, before its end is told (XAS-05).
     pub(crate) fn release(&self, client: &Client, ending: Ending<'_>) {
         self.registry.borrow_mut().remove(&client.id());
-        let mut totals = self.totals.borrow_mut();
         match ending {
             Ending::ConnectFailed(error) => {
-                totals.connect_failed += 1;
+                self.home.count().connect_failed += 1;
                 telemetry::connect_failed(client, error);
             }
             // Its last link was counted when it was lost.
             Ending::Closed(detail) if detail.phase == ClosePhase::Reconnecting => {
-                totals.connect_failed += 1;
+                self.home.count().connect_failed += 1;
                 telemetry::closed(client, detail);
             }
             Ending::Closed(detail) => {
                 let reason = detail.cause.reason();
-                totals.closed[reason as usize] += 1;
+                self.home.count().closed[reason as usize] += 1;
                 if let Some(server) = &client.shared.server {
                     server.closed(reason);
                 }
@@ -364,7 +383,7 @@ impl ShardLocal {
     }
 
     fn totals(&self) -> Totals {
-        let mut totals = self.totals.borrow().clone();
+        let mut totals = self.home.count().clone();
         for client in self.registry.borrow().values() {
             match client.shared.lock().machine.state() {
                 ConnectionState::Connecting => totals.connecting += 1,
@@ -491,95 +510,6 @@ impl Drop for Member {
     }
 }
 
-/// Opens a listener on this shard.
-#[derive(Message)]
-#[rtype(result = "Result<Server, ListenError>")]
-pub(crate) struct OpenListener {
-    pub(crate) listen: Listen,
-    pub(crate) attach: Attach,
-    pub(crate) seating: Seating,
-    pub(crate) pool: Pool,
-}
-
-impl Handler<OpenListener> for ShardActor {
-    type Result = ResponseActFuture<Self, Result<Server, ListenError>>;
-
-    fn handle(&mut self, open: OpenListener, _: &mut Self::Context) -> Self::Result {
-        let listening = self.network.listen(open.listen.target.clone());
-        Box::pin(listening.into_actor(self).map(move |listener, shard, _| {
-            let listener = listener?;
-            if shard.local.stopping.get() {
-                return Err(ListenError::stopped(&open.listen.target.address));
-            }
-            let local = &shard.local;
-            let server = ServerActor::launch(
-                local.ids.server(),
-                listener,
-                open.listen,
-                (open.attach, open.seating),
-                open.pool,
-                Rc::clone(local),
-            );
-            shard.servers.retain(Server::is_listening);
-            shard.servers.push(server.clone());
-            Ok(server)
-        }))
-    }
-}
-
-/// Hands an accepted connection over to this shard.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct HandOver {
-    pub(crate) transport: Box<dyn Detached>,
-    pub(crate) peer_addr: Option<std::net::SocketAddr>,
-    pub(crate) local_addr: Option<std::net::SocketAddr>,
-    pub(crate) pool: Pool,
-    pub(crate) admitted: Admitted,
-}
-
-impl Handler<HandOver> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, handed: HandOver, _: &mut Self::Context) {
-        match handed.transport.attach() {
-            Ok(transport) => self.local.open(
-                Incoming {
-                    transport,
-                    peer_addr: handed.peer_addr,
-                    local_addr: handed.local_addr,
-                },
-                &handed.pool,
-                handed.admitted,
-            ),
-            Err(error) => handed.admitted.server.lost(&error),
-        }
-    }
-}
-
-/// Begins an outbound connection on this shard.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct OpenOutbound {
-    pub(crate) client: Client,
-    pub(crate) connect: Connect,
-    pub(crate) make: MakeSession,
-    pub(crate) seating: Seating,
-    pub(crate) outcome: oneshot::Sender<Result<Client, ConnectError>>,
-    pub(crate) passes: Passes,
-    pub(crate) share: Share,
-    /// Why it is not even tried.
-    pub(crate) refusal: Option<ConnectError>,
-}
-
-impl Handler<OpenOutbound> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, open: OpenOutbound, _: &mut Self::Context) {
-        self.local.connect(open, &self.network);
-    }
-}
-
 /// Asks for a snapshot of every connection here.
 #[derive(Message)]
 #[rtype(result = "Vec<ClientInfo>")]
@@ -624,9 +554,8 @@ impl Handler<Count> for ShardActor {
     type Result = actix::MessageResult<Count>;
 
     fn handle(&mut self, _: Count, _: &mut Self::Context) -> Self::Result {
-        self.servers.retain(Server::is_listening);
         actix::MessageResult(Census {
-            servers: self.servers.len(),
+            servers: self.local.home.servers().len(),
             actors: self.local.crew.count(),
             totals: self.local.totals(),
         })
@@ -647,11 +576,10 @@ impl Handler<StopShard> for ShardActor {
 
     fn handle(&mut self, stop: StopShard, _: &mut Self::Context) -> Self::Result {
         self.local.stopping.set(true);
-        let servers = std::mem::take(&mut self.servers);
         let local = Rc::clone(&self.local);
         let stopping = async move {
-            for server in servers {
-                server.close().await;
+            for server in local.home.servers() {
+                Server::of(&server).close().await;
             }
             let ended = in_order(&local.lingering.borrow());
             for client in ended {

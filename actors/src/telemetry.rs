@@ -13,7 +13,10 @@
 //! |---|---|---|
 //! | `listening` | info | none but those of its span |
 //! | `listener closed` | info | `reason`, `accepted`, `live`, `rejected` |
-//! | `listener failed` | error | `error` |
+//! | `listener failed` | error | `text` |
+//! | `listener restarted` | info | `restarts` |
+//! | `listener suspended` | info | `how` |
+//! | `listener resumed` | info | none but those of its span |
 //! | `accepting paused` | warn | `pause`, `error` |
 //! | `accept fault` | debug | `error` |
 //! | `peer rejected` | debug | `peer` |
@@ -24,6 +27,8 @@
 //! | `reconnecting` | debug | `id`, `pause`, `error` |
 //! | `session panicked` | error | `id`, `event` if it is known, `text` |
 //! | `actor panicked` | error | `actor`, `text` |
+//! | `shard failed` | error | `shard`, `text` |
+//! | `shard restarted` | info | `shard` |
 //! | `child failed` | error | `child`, `text` |
 //! | `child restarted` | info | `child`, `restarts` |
 //! | `child killed` | warn | `child`, `grace` |
@@ -45,7 +50,7 @@ use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 
 use crate::client::Client;
 use crate::pool::Totals;
-use crate::server::ServerInfo;
+use crate::server::{ServerInfo, Suspend};
 
 const TARGET: &str = "switchboard";
 
@@ -95,8 +100,20 @@ pub(crate) fn server_closed(span: &Span, reason: ClosedReason, info: &ServerInfo
     );
 }
 
-pub(crate) fn server_failed(span: &Span, error: &io::Error) {
-    error!(target: TARGET, parent: span, %error, "listener failed");
+pub(crate) fn server_failed(span: &Span, text: &str) {
+    error!(target: TARGET, parent: span, text, "listener failed");
+}
+
+pub(crate) fn server_restarted(span: &Span, restarts: u64) {
+    info!(target: TARGET, parent: span, restarts, "listener restarted");
+}
+
+pub(crate) fn server_suspended(span: &Span, how: Suspend) {
+    info!(target: TARGET, parent: span, ?how, "listener suspended");
+}
+
+pub(crate) fn server_resumed(span: &Span) {
+    info!(target: TARGET, parent: span, "listener resumed");
 }
 
 pub(crate) fn accept_paused(span: &Span, pause: Duration, error: &io::Error) {
@@ -143,6 +160,14 @@ pub(crate) fn not_adopted(client: &Client, error: &ArmError) {
 
 pub(crate) fn actor_panicked(actor: &str, text: &str) {
     error!(target: TARGET, actor, text, "actor panicked");
+}
+
+pub(crate) fn shard_failed(span: &Span, shard: usize, text: &str) {
+    error!(target: TARGET, parent: span, shard, text, "shard failed");
+}
+
+pub(crate) fn shard_restarted(span: &Span, shard: usize) {
+    info!(target: TARGET, parent: span, shard, "shard restarted");
 }
 
 pub(crate) fn supervisor_span(pool: &Span, name: &str) -> Span {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::Running;
 use actix_rt::Arbiter;
 use switchboard::prelude::*;
-use switchboard::{ChildSpec, OnEscalation, ReconnectConfig, Supervise};
+use switchboard::{ChildSpec, OnEscalation, ReconnectConfig, Supervise, Suspend};
 use switchboard_tests::*;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
@@ -210,6 +210,32 @@ async fn trouble_a_worker() {
     done.send(()).unwrap();
 }
 
+/// A listener that is suspended and resumed, whose socket dies, and whose shard dies with a connection.
+async fn fail_and_come_back(pool: &Pool) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let listen = Listen::adopt(socket.try_clone().unwrap()).lines();
+    let make = |client| Echo { client };
+    let server = pool.listen(listen, make).await.unwrap();
+    server.suspend(Suspend::StopAccepting).await.unwrap();
+    server.resume().await.unwrap();
+    let socket = socket2::SockRef::from(&socket)
+        .shutdown(std::net::Shutdown::Both)
+        .map(|()| socket);
+    drop(socket);
+    until(|| server.info().restarts == 1).await;
+    let mut stream = dial(address);
+    assert_eq!(exchange(&mut stream, b"line\n"), b"line\n");
+    let clients = pool.connections().await.unwrap();
+    let found = clients
+        .iter()
+        .find(|info| info.peer_addr == stream.local_addr().ok());
+    let client = pool.connection(found.unwrap().id).await.unwrap();
+    let stopping = client.with_socket(|_| actix_rt::Arbiter::current().stop());
+    stopping.await;
+    until(|| server.info().restarts == 2).await;
+}
+
 /// STYLE 7: what `telemetry` says is what is logged, under spans that tell whose it is, and nothing
 /// that a peer has sent is ever in it.
 #[test]
@@ -255,6 +281,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             lose_a_link(&pool).await;
             supervise_what_fails(&pool).await;
             trouble_a_worker().await;
+            fail_and_come_back(&pool).await;
 
             let trace = Probe::new().partial();
             let told = trace.recorder();
@@ -266,7 +293,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 27, "the tables are found");
+    assert_eq!(documented.len(), 32, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -284,8 +311,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         assert!(logged.fields.keys().all(known), "{logged:?}");
     }
     let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
-    assert_eq!((count("pool"), count("server")), (2, 3));
-    assert_eq!(count("connection"), 9, "six came in, three went out");
+    assert_eq!((count("pool"), count("server")), (2, 4));
+    assert_eq!(count("connection"), 10, "seven came in, three went out");
     for span in spans.iter().filter(ours) {
         let (_, _, fields) = documented
             .iter()
@@ -307,13 +334,19 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     for (name, times) in [
         ("listening", 3),
         ("listener closed", 3),
+        ("listener failed", 1),
+        ("listener restarted", 3),
+        ("listener suspended", 1),
+        ("listener resumed", 1),
+        ("shard failed", 1),
+        ("shard restarted", 1),
         ("peer rejected", 1),
         ("session panicked", 1),
         ("connected", 2),
         ("disconnected", 1),
         ("reconnecting", 1),
         ("connection failed", 1),
-        ("connection closed", 8),
+        ("connection closed", 9),
         ("actor panicked", 1),
         ("child failed", 2),
         ("child restarted", 1),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
@@ -30,7 +31,7 @@ use crate::options::ConnectTarget;
 use crate::placement::Share;
 use crate::session::Outlet;
 use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
-use crate::supervisor::{Exit, start_guarded};
+use crate::supervisor::{Exit, panic_text, start_guarded};
 use crate::telemetry;
 use crate::transport::{self, Hangup, LocalFuture, Network, Transport};
 use crate::turn::Burst;
@@ -99,10 +100,20 @@ impl Dialler {
             target: target.address.clone(),
             establish: Box::pin(async move {
                 sleep(delay).await;
-                network.connect(target).await
+                establish(&*network, target).await
             }),
         }
     }
+}
+
+/// Begins to connect through a network, which may be the user's: a panic in it is an error.
+pub(crate) fn establish(network: &dyn Network, target: ConnectTarget) -> Establish {
+    let address = target.address.clone();
+    catch_unwind(AssertUnwindSafe(|| network.connect(target))).unwrap_or_else(|payload| {
+        let error = io::Error::other(panic_text(payload));
+        let error = ConnectError::new(&address, ConnectPhase::Connect, &error);
+        Box::pin(std::future::ready(Err(error)))
+    })
 }
 
 /// Everything a connection's actor starts with.

@@ -33,6 +33,11 @@ pub(super) fn this_thread() -> u64 {
     })
 }
 
+/// Whether the calling thread's arbiter was stopped, so that everything on it is being dropped.
+pub(super) fn thread_ends() -> bool {
+    actix_rt::Arbiter::try_current().is_some_and(|arbiter| !arbiter.alive())
+}
+
 /// What a connection has on its thread.
 pub(super) struct Berth {
     pub(super) link: RefCell<Link>,

@@ -26,7 +26,7 @@ use crate::pool::Pool;
 
 pub use actor::ClientActor;
 use actor::WithSocket;
-pub(crate) use actor::{Dialler, Launch, Link, Passes};
+pub(crate) use actor::{Dialler, Launch, Link, Passes, establish};
 pub use shared::{Answer, Ticket};
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 

@@ -19,7 +19,7 @@ use crate::pool::Pool;
 use crate::server::ServerState;
 
 use super::actor::{Link, read, write};
-use super::home::{Home, this_thread};
+use super::home::{Home, this_thread, thread_ends};
 use super::making::Making;
 use super::{Client, ClientActor};
 
@@ -289,7 +289,11 @@ impl Shared {
     }
 
     /// The session of this seat failed or ended; the connection closes, or gets another one.
-    pub(crate) fn session_gone(&self, seat: u32, cause: Cause) {
+    pub(crate) fn session_gone(&self, seat: u32, mut cause: Cause) {
+        if cause == Cause::SessionStopped && thread_ends() {
+            // It did not end by itself.
+            cause = Cause::RuntimeFailed;
+        }
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         if seat != core.seat {

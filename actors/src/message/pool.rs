@@ -26,6 +26,36 @@ pub enum PoolEvent {
         /// By whom: this side, or an error of the listening socket.
         reason: ClosedReason,
     },
+    /// A listener failed: its actor panicked, or its socket died. Its connections stay.
+    ServerFailed {
+        /// The listener.
+        server: ServerId,
+        /// What happened.
+        text: String,
+        /// After which pause it is started again; `None`: it failed too often, and closes.
+        restart_in: Option<Duration>,
+    },
+    /// A listener that had failed, or whose shard had, is back at its address (T-05).
+    ServerRestarted {
+        /// The listener.
+        server: ServerId,
+        /// How often, in all.
+        restarts: u64,
+    },
+    /// A shard failed: its thread ended, and so did its connections, or its actor panicked.
+    ShardFailed {
+        /// Which one.
+        shard: usize,
+        /// What happened.
+        text: String,
+        /// After which pause it is started again; `None`: shards failed too often, and the pool stops.
+        restart_in: Option<Duration>,
+    },
+    /// A shard was started again, with its listeners.
+    ShardRestarted {
+        /// Which one.
+        shard: usize,
+    },
     /// A peer was accepted and closed at once, because of a limit (XAS-25).
     AcceptRejected {
         /// The listener.
@@ -90,9 +120,11 @@ pub enum PoolEvent {
         /// How often, in all.
         restarts: u64,
     },
-    /// The children of a supervisor, or the pool's workers (the name is `workers` then), failed more often than its intensity allows; they are stopped.
+    /// Something failed more often than its intensity allows: the children of a supervisor, which are
+    /// stopped, a listener, which is closed, or shards or workers, and then the pool
+    /// stops.
     Escalated {
-        /// The name of the supervisor.
+        /// The name of the supervisor; `server s0.1` for a listener, `shard 0` for a shard.
         supervisor: String,
     },
     /// So many events were left out because the subscriber's mailbox was full.

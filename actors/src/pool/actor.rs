@@ -9,26 +9,26 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     WrapFuture,
 };
-use actix_rt::Arbiter;
+use switchboard_core::ClosedReason;
 use tokio::sync::watch;
 use tracing::Span;
 
 use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
-use crate::shard::{ShardHandle, StopShard};
+use crate::shard::StopShard;
 use crate::supervisor::{Supervise, Supervision, Supervisor, launch};
 use crate::telemetry;
 use crate::workers::{StopWorkers, WorkersActor};
 
 #[cfg(doc)]
 use super::Pool;
+use super::shards::Shards;
 use super::{GRACE, Phase, Totals};
 
 /// The root of the tree: it owns the arbiters, passes events on to subscribers, and stops everything
 /// in order. It is never on the path of data.
 pub struct PoolActor {
-    pub(super) shards: Vec<ShardHandle>,
-    pub(super) arbiters: Vec<Arbiter>,
+    pub(super) shards: Shards,
     pub(super) workers: Option<Addr<WorkersActor>>,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) subscribed: Arc<AtomicBool>,
@@ -75,9 +75,16 @@ impl Handler<PoolEvent> for PoolActor {
     type Result = ();
 
     fn handle(&mut self, event: PoolEvent, _: &mut Self::Context) {
+        self.tell(&event);
+    }
+}
+
+impl PoolActor {
+    /// Passes an event on to subscribers.
+    pub(super) fn tell(&mut self, event: &PoolEvent) {
         let before = self.subscribers.len();
         self.subscribers
-            .retain_mut(|subscriber| subscriber.tell(&event));
+            .retain_mut(|subscriber| subscriber.tell(event));
         if before > 0 && self.subscribers.is_empty() {
             self.subscribed.store(false, Ordering::Relaxed);
         }
@@ -202,28 +209,34 @@ impl Handler<Stop> for PoolActor {
         }
         self.phase.send_replace(Phase::Stopping);
         telemetry::pool_stopping(&self.span, stop.grace);
-        let shards = self.shards.clone();
+        self.shards.raise();
+        let shards = self.shards.homes();
         // Sessions may need what is supervised, so that goes last.
         let supervisors = std::mem::take(&mut self.supervisors);
         let stopping = async move {
-            let mut totals = Totals::default();
             let replies: Vec<_> = shards
                 .iter()
-                .map(|shard| shard.address.send(StopShard { grace: stop.grace }))
+                .map(|shard| shard.address().send(StopShard { grace: stop.grace }))
                 .map(actix_rt::spawn)
                 .collect();
-            for reply in replies {
-                if let Ok(Ok(shard)) = reply.await {
-                    totals.add(&shard);
+            let mut stopped = Vec::new();
+            for (shard, reply) in shards.into_iter().zip(replies) {
+                let totals = reply.await.ok().and_then(Result::ok);
+                if totals.is_none() {
+                    // It was down, and nobody else closes what it would have come back with.
+                    for server in shard.servers() {
+                        server.finish(ClosedReason::Error);
+                    }
                 }
+                stopped.push((shard, totals));
             }
             for supervisor in supervisors.into_iter().rev() {
                 supervisor.stop().await;
             }
-            totals
+            stopped
         };
-        let finished = stopping.into_actor(self).then(|totals, pool, _| {
-            let arbiters = std::mem::take(&mut pool.arbiters);
+        let finished = stopping.into_actor(self).then(|stopped, pool, _| {
+            let arbiters = pool.shards.take_threads();
             let workers = pool.workers.clone();
             async move {
                 if let Some(workers) = workers {
@@ -242,6 +255,10 @@ impl Handler<Stop> for PoolActor {
                     };
                     let _ = tokio::task::spawn_blocking(join).await;
                 }
+                let mut totals = Totals::default();
+                for (shard, stopped) in stopped {
+                    totals.add(&stopped.unwrap_or_else(|| shard.totals()));
+                }
                 totals
             }
             .into_actor(pool)
@@ -256,8 +273,11 @@ impl Handler<Stop> for PoolActor {
 
 impl Drop for PoolActor {
     fn drop(&mut self) {
-        for arbiter in &self.arbiters {
+        for arbiter in self.shards.take_threads() {
             arbiter.stop();
+        }
+        for shard in self.shards.homes() {
+            shard.abandon();
         }
     }
 }

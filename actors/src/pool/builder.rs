@@ -3,20 +3,21 @@
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
-use actix_rt::Arbiter;
-use switchboard_core::{Gate, IdSource};
+use actix::{AsyncContext, Context};
+use switchboard_core::{BackoffConfig, Gate};
 use tokio::sync::watch;
 
 use crate::error::StartError;
 use crate::failure::FailureHandler;
-use crate::placement::{Load, Placement, Placer};
-use crate::shard::{ShardActor, ShardHandle};
+use crate::placement::{Placement, Placer};
+use crate::supervisor::RestartRules;
 use crate::transport::{Network, TcpNetwork};
 use crate::workers::Crowd;
 
 use super::actor::{PoolActor, Root};
+use super::shards::Shards;
 use super::{Inner, Phase, Pool};
 
 /// How many shards an id can tell apart.
@@ -34,6 +35,7 @@ pub struct PoolBuilder {
     placement: Placement,
     max_connections: Option<usize>,
     network: Arc<dyn Network>,
+    restart: RestartRules,
 }
 
 impl Default for PoolBuilder {
@@ -45,6 +47,7 @@ impl Default for PoolBuilder {
             placement: Placement::default(),
             max_connections: None,
             network: Arc::new(TcpNetwork),
+            restart: RestartRules::default(),
         }
     }
 }
@@ -58,6 +61,12 @@ impl PoolBuilder {
 
     /// How many arbiters, each a thread with its own share of the connections. Default: one per
     /// available core. 0: none, everything runs on the calling thread.
+    ///
+    /// A shard whose thread ends (a session may stop it with `Arbiter::current().stop()`) is started
+    /// again on another one: its connections are closed with reason Error, its listeners come back on
+    /// their sockets, which peers notice only by the pause, and handles stay valid. For that each
+    /// listener holds a second descriptor. With 0 shards there is no thread to start again: what ends
+    /// the calling thread ends the pool.
     pub const fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
@@ -99,6 +108,19 @@ impl PoolBuilder {
         self
     }
 
+    /// The most restarts of shards in any such period, of all shards together; with one more the pool
+    /// stops in order. Default: 10 in 10 s.
+    pub const fn intensity(mut self, restarts: u32, period: Duration) -> Self {
+        self.restart.intensity = (restarts, period);
+        self
+    }
+
+    /// The pauses before shards are started again. Default: [`BackoffConfig::default`].
+    pub const fn backoff(mut self, pauses: BackoffConfig) -> Self {
+        self.restart.backoff = pauses;
+        self
+    }
+
     /// What carries the bytes. Default: the system's TCP.
     pub fn network(mut self, network: impl Network) -> Self {
         self.network = Arc::new(network);
@@ -109,7 +131,7 @@ impl PoolBuilder {
     /// if there are 0 shards and 0 workers. No port and no helper socket is opened (XAS-04).
     ///
     /// # Errors
-    /// Without such a system, or when the system gives no thread.
+    /// Without such a system, when the system gives no thread, or when the pauses cannot work.
     ///
     /// # Panics
     /// On a thread without a tokio local set, as every start of an actix actor does.
@@ -128,23 +150,19 @@ impl PoolBuilder {
         if shards + self.workers > 0 && actix_rt::System::try_current().is_none() {
             return Err(StartError::NoSystem);
         }
-        let mut arbiters = Vec::new();
-        let mut handles = Vec::new();
+        let backoff = self.restart.backoff.validate();
+        backoff.map_err(StartError::Backoff)?;
+        let ctx = Context::<PoolActor>::new();
+        let address = ctx.address();
+        let mut all = Shards::new(shards > 0, self.network, address.downgrade(), self.restart);
         for index in 0..shards.max(1) {
-            let ids = Arc::new(IdSource::new(u16::try_from(index).unwrap_or(u16::MAX)));
-            let (network, shard_ids) = (Arc::clone(&self.network), Arc::clone(&ids));
-            let address = if shards == 0 {
-                ShardActor::new(shard_ids, network).start()
-            } else {
-                let arbiter = Arbiter::try_new().map_err(StartError::Runtime)?;
-                let address = ShardActor::start_in_arbiter(&arbiter.handle(), |_| {
-                    ShardActor::new(shard_ids, network)
-                });
-                arbiters.push(arbiter);
-                address
-            };
-            let load = Load::default();
-            handles.push(ShardHandle { address, ids, load });
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            if let Err(error) = all.add(index) {
+                for arbiter in all.take_threads() {
+                    arbiter.stop();
+                }
+                return Err(StartError::Runtime(error));
+            }
         }
         let crowd = match self.workers {
             0 => None,
@@ -155,14 +173,13 @@ impl PoolBuilder {
         let subscribed = Arc::new(AtomicBool::new(false));
         let failures = FailureHandler::default();
         let span = crate::telemetry::pool_span(&self.name);
-        let ctx = Context::new();
+        let homes = all.homes();
         let root = Root {
-            pool: ctx.address(),
+            pool: address.clone(),
             subscribed: Arc::clone(&subscribed),
         };
         let actor = PoolActor {
-            shards: handles.clone(),
-            arbiters,
+            shards: all,
             subscribers: Vec::new(),
             subscribed: Arc::clone(&subscribed),
             phase,
@@ -171,11 +188,13 @@ impl PoolBuilder {
             supervisors: Vec::new(),
             span: span.clone(),
         };
+        ctx.run(actor);
         Ok(Pool {
             inner: Arc::new(Inner {
                 name: self.name,
-                address: ctx.run(actor),
-                shards: handles,
+                address,
+                shards: homes,
+                threads: shards > 0,
                 placer: Placer::new(self.placement, 0, RandomState::new()),
                 workers,
                 gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),

@@ -2,6 +2,7 @@
 
 mod actor;
 mod builder;
+mod shards;
 mod status;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use actix::{Addr, Recipient};
 use switchboard_core::{
-    ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Gate, Interests,
+    ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Gate, Interests, Receive,
 };
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
@@ -28,9 +29,9 @@ use crate::message::PoolEvent;
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::placement::Placer;
 use crate::server::Server;
-use crate::session::{IntoSession, Seat, make_session};
+use crate::session::{IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{
-    Attach, AttachOnce, Count, FindClient, ListClients, MakeSession, OpenListener, OpenOutbound,
+    AttachOnce, Count, FindClient, ListClients, MakeSession, OpenListener, OpenOutbound, Outbound,
     ShardHandle,
 };
 use crate::supervisor::{Supervise, SuperviseError, Supervisor};
@@ -39,6 +40,7 @@ use crate::workers::{Seating, Workers};
 use actor::StartSupervisor;
 pub use actor::{GetFailureHandler, PoolActor, SetFailureHandler, Stop, Subscribe};
 pub use builder::PoolBuilder;
+pub(crate) use shards::{ShardEnd, ShardEnded};
 pub use status::{PoolStatus, Totals};
 
 /// How long a stop lets connections send what is queued, unless it is told otherwise.
@@ -55,6 +57,8 @@ struct Inner {
     shards: Vec<ShardHandle>,
     placer: Placer,
     workers: Option<Arc<Workers>>,
+    /// Whether each shard has a thread of its own.
+    threads: bool,
     gate: Gate,
     subscribed: Arc<AtomicBool>,
     failures: FailureHandler,
@@ -96,7 +100,7 @@ impl Pool {
             .map_err(|why| ListenError::options(address, why))?;
         check_first_receive::<S, _>(&mut listen.clone())
             .map_err(|why| ListenError::options(address, why))?;
-        let seating = Seating::of::<S>(listen.on_workers, self.workers())
+        let seating = Seating::of(listen.on_workers, own::<S>(), self.workers())
             .map_err(|why| ListenError::options(address, why))?;
         if !self.is_running() {
             return Err(ListenError::stopped(address));
@@ -104,13 +108,24 @@ impl Pool {
         let address = address.clone();
         let open = OpenListener {
             listen,
-            attach: attach_by(session),
+            factory: SessionFactory::new(session),
             seating,
             pool: self.clone(),
         };
-        let shard = self.inner.placer.in_turn(self.inner.shards.len());
-        match self.inner.shards[shard].address.send(open).await {
+        let shards = &self.inner.shards;
+        let shard = &shards[self
+            .inner
+            .placer
+            .in_turn(shards.len(), |at| shards[at].load())];
+        tokio::select! {
+            // None that lives was found: this one is started again, or the pool stops.
+            () = shard.up() => {}
+            _ = self.stopped() => return Err(ListenError::stopped(address)),
+        }
+        let sent = shard.address().send(open);
+        match sent.await {
             Ok(outcome) => outcome,
+            Err(_) if self.is_running() => Err(ListenError::shard_failed(address)),
             Err(_) => Err(ListenError::stopped(address)),
         }
     }
@@ -142,12 +157,15 @@ impl Pool {
         F: Fn(Client) -> S + Send + Sync + 'static,
         S: IntoSession,
     {
-        self.open_outbound::<S>(connect, MakeSession::Always(attach_by(session)))
+        self.open_outbound::<S>(
+            connect,
+            MakeSession::Always(SessionFactory::new(session).attach),
+        )
     }
 
     fn open_outbound<S: IntoSession>(&self, connect: Connect, make: MakeSession) -> Connecting {
         let shards = &self.inner.shards;
-        let load = |shard: usize| shards[shard].load.count();
+        let load = |shard: usize| shards[shard].load();
         let handle = &shards[self.inner.placer.place(shards.len(), load, None)];
         let config = Arc::new(connect.config.clone());
         let chance = || RandomState::new().hash_one(0);
@@ -169,7 +187,7 @@ impl Pool {
             .validate()
             .and_then(|()| check_first_receive::<S, _>(&mut connect.clone()))
             .and_then(|()| check_crash_policy(&connect, &make))
-            .and_then(|()| Seating::of::<S>(connect.on_workers, self.workers()));
+            .and_then(|()| Seating::of(connect.on_workers, own::<S>(), self.workers()));
         let (seating, problem) = match seating {
             Ok(seating) => (seating, None),
             Err(why) => (Seating::Here, Some(why)),
@@ -185,34 +203,24 @@ impl Pool {
         } else {
             None
         };
-        handle.address.do_send(OpenOutbound {
+        let open = OpenOutbound::new(Outbound {
             client,
             connect,
             make,
             seating,
             outcome,
             passes: (None, pass),
-            share: handle.load.add(),
+            share: handle.take_share(),
             refusal,
         });
+        if handle.is_up() || !self.is_running() {
+            handle.address().do_send(open);
+        } else {
+            // It waits until the shard is started again.
+            self.inner.address.do_send(open);
+        }
         connecting
     }
-}
-
-/// Makes sessions with a factory, again and again.
-fn attach_by<F, S>(session: F) -> Attach
-where
-    F: Fn(Client) -> S + Send + Sync + 'static,
-    S: IntoSession,
-{
-    Arc::new(move |client, member, span| {
-        let made = make_session(|| session(client.clone()))?;
-        Ok(made.attach(Seat {
-            client,
-            member,
-            span,
-        }))
-    })
 }
 
 /// Refuses to replace sessions that can be made only once.
@@ -229,23 +237,24 @@ fn check_crash_policy(connect: &Connect, make: &MakeSession) -> Result<(), Strin
 fn check_first_receive<S: IntoSession, O: ConnectionOptions>(
     options: &mut O,
 ) -> Result<(), String> {
-    use switchboard_core::ReceiveKind;
-    let Some(known) = S::KNOWN else {
-        return Ok(());
-    };
-    let (needed, event) = match &options.config_mut().first_receive {
-        None => return Ok(()),
-        Some(receive) => match receive.kind {
-            ReceiveKind::Line { .. } => (Interests::LINE, "LineReceived"),
-            ReceiveKind::Message { .. } => (Interests::MESSAGE, "MessageReceived"),
-            _ => (Interests::DATA, "DataReceived"),
-        },
-    };
-    if known.contains(needed) {
-        Ok(())
-    } else {
-        Err(format!("the session does not handle {event}"))
+    match unhandled(S::KNOWN, options.config_mut().first_receive.as_ref()) {
+        None => Ok(()),
+        Some(event) => Err(format!("the session does not handle {event}")),
     }
+}
+
+/// The event that a session of this kind would have to handle to take this receive, and does not.
+pub(crate) fn unhandled(
+    known: Option<Interests>,
+    receive: Option<&Receive>,
+) -> Option<&'static str> {
+    use switchboard_core::ReceiveKind;
+    let (needed, event) = match receive?.kind {
+        ReceiveKind::Line { .. } => (Interests::LINE, "LineReceived"),
+        ReceiveKind::Message { .. } => (Interests::MESSAGE, "MessageReceived"),
+        _ => (Interests::DATA, "DataReceived"),
+    };
+    (!known?.contains(needed)).then_some(event)
 }
 
 /// Looking.
@@ -269,13 +278,12 @@ impl Pool {
     pub async fn connections(&self) -> Result<Vec<ClientInfo>, PoolStopped> {
         let mut all = Vec::new();
         for shard in &self.inner.shards {
-            all.extend(
-                shard
-                    .address
-                    .send(ListClients)
-                    .await
-                    .map_err(|_| PoolStopped)?,
-            );
+            match shard.address().send(ListClients).await {
+                Ok(clients) => all.extend(clients),
+                // It is down, and so are its connections.
+                Err(_) if self.is_running() => {}
+                Err(_) => return Err(PoolStopped),
+            }
         }
         Ok(all)
     }
@@ -283,7 +291,8 @@ impl Pool {
     /// The connection with this id; `None` if it is closed or never was (XAS-06).
     pub async fn connection(&self, id: ClientId) -> Option<Client> {
         let shard = self.inner.shards.get(id.shard())?;
-        shard.address.send(FindClient(id)).await.ok()?
+        let found = shard.address().send(FindClient(id));
+        found.await.ok()?
     }
 
     /// What the pool is doing.
@@ -302,11 +311,18 @@ impl Pool {
             totals: Totals::default(),
         };
         for shard in &self.inner.shards {
-            let census = shard.address.send(Count).await;
-            let census = census.map_err(|_| PoolStopped)?;
-            status.servers += census.servers;
-            status.actors += census.actors;
-            status.totals.add(&census.totals);
+            match shard.address().send(Count).await {
+                Ok(census) => {
+                    status.servers += census.servers;
+                    status.actors += census.actors;
+                    status.totals.add(&census.totals);
+                }
+                Err(_) if self.is_running() => {
+                    status.servers += shard.servers().len();
+                    status.totals.add(&shard.totals());
+                }
+                Err(_) => return Err(PoolStopped),
+            }
         }
         Ok(status)
     }
@@ -383,6 +399,11 @@ impl Pool {
 
     pub(crate) fn workers(&self) -> Option<&Arc<Workers>> {
         self.inner.workers.as_ref()
+    }
+
+    /// Whether each shard has a thread of its own, which can die alone.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.inner.threads
     }
 
     pub(crate) fn span(&self) -> &Span {

@@ -70,7 +70,7 @@ pub struct PoolStatus {
     pub shards: usize,
     /// Its workers; none, unless [`PoolBuilder::workers`](crate::PoolBuilder::workers) says so.
     pub workers: Vec<WorkerStatus>,
-    /// Its listeners that listen.
+    /// Its listeners that are not closed; one that is suspended or restarting counts.
     pub servers: usize,
     /// The actors of its connections: one for each, and one for each session of its own.
     pub actors: usize,

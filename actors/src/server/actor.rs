@@ -5,108 +5,91 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll};
+use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, Message};
-use switchboard_core::{AcceptBackoff, AcceptFault, ClosedReason, Gate, ServerId};
+use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context};
+use switchboard_core::{AcceptBackoff, AcceptFault, ClosedReason};
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use crate::client::Passes;
 use crate::message::PoolEvent;
-use crate::options::{AtLimit, Listen};
-use crate::pool::Pool;
-use crate::shard::{Admitted, Attach, HandOver, ShardLocal, SlotLease};
+use crate::options::AtLimit;
+use crate::shard::{Admitted, HandOver, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
-use crate::transport::{Incoming, Listener};
-use crate::workers::Seating;
+use crate::transport::Incoming;
 
+use super::ServerState;
 use super::admission::{Admission, Room};
-use super::{Counts, Server, ServerState};
+use super::door::{Door, Look, Way};
 
 /// How many peers one wake accepts before the connections get their turn.
 const ACCEPT_TURN: usize = 16;
 /// How often a listener looks for free slots while there are none.
 const SLOT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Accepts peers and gives each to a shard. It is started and supervised by the pool.
+/// Accepts peers and gives each to a shard. It is started by the pool, and started again when it
+/// fails; the socket outlives it.
 pub struct ServerActor {
     state: Arc<ServerState>,
-    listener: Option<Box<dyn Listener>>,
+    door: Rc<Door>,
     local: Rc<ShardLocal>,
     admission: Admission,
     backoff: AcceptBackoff,
     pause: Option<Pin<Box<Sleep>>>,
-    closed_by: ClosedReason,
 }
 
 impl ServerActor {
-    pub(crate) fn launch(
-        id: ServerId,
-        listener: Box<dyn Listener>,
-        listen: Listen,
-        (attach, seating): (Attach, Seating),
-        pool: Pool,
+    /// Starts an actor that accepts through this door.
+    pub(super) fn launch(
+        state: Arc<ServerState>,
+        door: Rc<Door>,
         local: Rc<ShardLocal>,
-    ) -> Server {
-        let local_addr = listener.local_addr();
-        let span = telemetry::server_span(pool.span(), id, local_addr);
-        let state = Arc::new(ServerState {
-            id,
-            config: Arc::new(listen.config),
-            attach,
-            seating,
-            span: span.clone(),
-            requested: listen.target.address,
-            local_addr,
-            listening: AtomicBool::new(true),
-            gate: listen
-                .max_connections
-                .map_or_else(Gate::unlimited, Gate::new),
-            counts: Counts::default(),
-        });
-        pool.report(PoolEvent::ServerOpened {
-            server: id,
-            local_addr,
-        });
-        telemetry::server_opened(&state.span);
-        let placer = pool.placer().another(listen.placement, id.shard());
+        ended: oneshot::Sender<Exit>,
+    ) -> Addr<Self> {
+        let placer = state.pool.placer();
         let admission = Admission {
-            pool,
-            at_limit: listen.at_limit,
-            slots: listen.slots,
-            placer,
+            pool: state.pool.clone(),
+            at_limit: state.at_limit,
+            slots: state.slots.clone(),
+            placer: placer.another(state.placement, state.id.shard()),
         };
+        let span = state.span.clone();
         let actor = Self {
-            state: Arc::clone(&state),
-            listener: Some(listener),
+            state,
+            door,
             local,
             admission,
             backoff: AcceptBackoff::default(),
             pause: None,
-            closed_by: ClosedReason::ClosedByHost,
         };
-        let address = start_guarded(
+        start_guarded(
             actor,
             span,
             |ctx| {
                 ctx.spawn(Acceptor);
             },
             |exit| {
-                if let Exit::Panicked(text) = exit {
-                    telemetry::actor_panicked("ServerActor", &text);
+                if let Exit::Panicked(text) = &exit {
+                    telemetry::actor_panicked("ServerActor", text);
                 }
+                // Its keeper may be gone with the thread.
+                let _ = ended.send(exit);
             },
-        );
-        Server { state, address }
+        )
+    }
+
+    pub(super) const fn state(&self) -> &Arc<ServerState> {
+        &self.state
     }
 
     /// Accepts until nobody waits, there is no room, or others should have their turn.
     fn accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         for _ in 0..ACCEPT_TURN {
-            if self.listener.is_none() {
+            if !ready!(self.door.poll_open(cx)) {
                 return Poll::Ready(());
             }
             if let Some(pause) = &mut self.pause {
@@ -125,12 +108,9 @@ impl ServerActor {
                 self.wait_for_room(cx);
                 return Poll::Pending;
             }
-            let Some(listener) = &mut self.listener else {
-                return Poll::Ready(());
-            };
-            match listener.poll_accept(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(incoming)) => {
+            match ready!(self.door.poll_accept(cx)) {
+                Look::Ended => return Poll::Ready(()),
+                Look::Peer(Ok(incoming)) => {
                     self.backoff.reset();
                     self.admission.pool.pass();
                     match room.unwrap_or_else(|| self.admission.room(&self.state.gate)) {
@@ -138,7 +118,7 @@ impl ServerActor {
                         Room::Full => self.reject(&incoming),
                     }
                 }
-                Poll::Ready(Err(error)) => self.failed(&error),
+                Look::Peer(Err(error)) => self.failed(error),
             }
         }
         cx.waker().wake_by_ref();
@@ -162,27 +142,34 @@ impl ServerActor {
     fn place(&self, incoming: Incoming, passes: Passes, lease: Option<SlotLease>) {
         let pool = &self.admission.pool;
         let shards = pool.shards();
-        let load = |shard: usize| shards[shard].load.count();
+        let here = self.state.id.shard();
+        let load = |shard: usize| match shards[shard].load() {
+            // It is told late that it is up again; whoever runs here knows.
+            None if shard == here => Some(0),
+            load => load,
+        };
         let peer = incoming.peer_addr.map(|address| address.ip());
         let target = self.admission.placer.place(shards.len(), load, peer);
         let admitted = Admitted {
             server: Arc::clone(&self.state),
             passes,
-            share: shards[target].load.add(),
+            share: shards[target].take_share(),
             lease,
         };
-        if target == self.state.id.shard() {
+        if target == here {
             self.local.open(incoming, pool, admitted);
             return;
         }
         match incoming.transport.detach() {
-            Ok(transport) => shards[target].address.do_send(HandOver {
-                transport,
-                peer_addr: incoming.peer_addr,
-                local_addr: incoming.local_addr,
-                pool: pool.clone(),
-                admitted,
-            }),
+            Ok(transport) => {
+                self.state.moves();
+                shards[target].address().do_send(HandOver::new(
+                    transport,
+                    (incoming.peer_addr, incoming.local_addr),
+                    pool.clone(),
+                    admitted,
+                ));
+            }
             Err(error) => self.state.lost(&error),
         }
     }
@@ -197,30 +184,28 @@ impl ServerActor {
         });
     }
 
-    fn stop_listening(&mut self) {
-        self.listener = None;
-        self.state.listening.store(false, Ordering::Release);
+    /// The port refuses when this returns.
+    pub(super) fn close(&self) {
+        drop(self.door.set(Way::Over));
+        self.state.finish(ClosedReason::ClosedByHost);
     }
 
-    fn failed(&mut self, error: &std::io::Error) {
+    fn failed(&mut self, error: std::io::Error) {
         match AcceptFault::classify(error.kind(), error.raw_os_error()) {
-            AcceptFault::Transient => self.state.lost(error),
+            AcceptFault::Transient => self.state.lost(&error),
             AcceptFault::Exhausted => {
                 let pause = self.backoff.next_pause();
                 self.state.counts.pauses.fetch_add(1, Ordering::Relaxed);
                 self.pause = Some(Box::pin(sleep(pause)));
-                telemetry::accept_paused(&self.state.span, pause, error);
+                telemetry::accept_paused(&self.state.span, pause, &error);
                 self.admission.pool.report(PoolEvent::AcceptPaused {
                     server: self.state.id,
                     pause,
                     error: error.to_string(),
                 });
             }
-            AcceptFault::Fatal => {
-                self.closed_by = ClosedReason::Error;
-                telemetry::server_failed(&self.state.span, error);
-                self.stop_listening();
-            }
+            // This actor ends, and another one gets another socket.
+            AcceptFault::Fatal => drop(self.door.set(Way::Failed(error))),
         }
     }
 }
@@ -246,31 +231,6 @@ impl ActorFuture<ServerActor> for Acceptor {
             ctx.stop();
         }
         done
-    }
-}
-
-/// Closes the listener; replies when its port refuses.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct CloseServer;
-
-impl Handler<CloseServer> for ServerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: CloseServer, ctx: &mut Self::Context) {
-        self.stop_listening();
-        ctx.stop();
-    }
-}
-
-impl Drop for ServerActor {
-    fn drop(&mut self) {
-        self.stop_listening();
-        let server = self.state.id;
-        let reason = self.closed_by;
-        telemetry::server_closed(&self.state.span, reason, &self.state.info());
-        let pool = &self.admission.pool;
-        pool.report(PoolEvent::ServerClosed { server, reason });
     }
 }
 

@@ -1,32 +1,67 @@
 //! `ServerActor` accepts peers; `Server` is its handle.
+//!
+//! A listener is more than its actor: the keeper (`keeper`) holds the listening socket and lends it to
+//! the actor (`actor`) through a door (`door`), so that an actor that panics is started again on the
+//! same socket, and nobody in its backlog notices. What must outlive even the thread of both is in
+//! `state`.
 
 mod actor;
 mod admission;
+mod control;
+mod door;
+mod keeper;
+mod state;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix::Addr;
-use switchboard_core::{ClosedReason, ConnectionConfig, Gate, ServerId};
-use tracing::Span;
+use switchboard_core::{ClosedReason, ConnectionConfig, ServerId};
+use tokio::sync::oneshot;
 
-use crate::shard::Attach;
+use crate::client::Client;
+use crate::error::{ChangeError, SuspendError};
+use crate::message::PoolEvent;
+use crate::options::Listen;
+use crate::pool::Pool;
+use crate::session::{IntoSession, SessionFactory};
+use crate::shard::ShardLocal;
 use crate::telemetry;
+use crate::transport::{Listener, Network};
 use crate::workers::Seating;
 
-pub use actor::{CloseServer, ServerActor};
+use control::Order;
+
+pub use actor::ServerActor;
+pub use control::{CloseServer, Resume, Suspend, SwapSession};
+pub(crate) use keeper::{Keeper, open};
+pub(crate) use state::ServerState;
 
 /// The handle of a listener. Cheap to clone, usable from any thread; dropping it does not close the
-/// listener.
+/// listener. It stays valid over restarts.
 #[derive(Clone)]
 pub struct Server {
     state: Arc<ServerState>,
-    address: Addr<ServerActor>,
 }
 
-/// A listener's facts and counters, at one moment.
+/// What a listener is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListenState {
+    /// It takes peers, as far as its limits allow.
+    Accepting,
+    /// It was told to take nobody for a while.
+    Suspended(Suspend),
+    /// It has failed, or its shard has, and comes back after a pause. If its socket lives, peers wait
+    /// in the backlog meanwhile.
+    Restarting,
+    /// It is closed for good.
+    Closed,
+}
+
+/// A listener's facts and counters, at one moment. The counters go on over restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {
@@ -36,6 +71,8 @@ pub struct ServerInfo {
     pub requested: String,
     /// The real address.
     pub local_addr: SocketAddr,
+    /// What it is doing.
+    pub state: ListenState,
     /// Peers that became connections: always `live` and all of `closed` together.
     pub accepted: u64,
     /// Connections that are there now.
@@ -48,8 +85,11 @@ pub struct ServerInfo {
     pub faults: u64,
     /// Times that accepting paused because the system had nothing left.
     pub pauses: u64,
+    /// Times that it came back after a failure (T-05).
+    pub restarts: u64,
 }
 
+/// Looking.
 impl Server {
     /// The listener's id.
     #[must_use]
@@ -57,7 +97,7 @@ impl Server {
         self.state.id
     }
 
-    /// The address that peers reach it at: a port of 0 has become a real one.
+    /// The address that peers reach it at: a port of 0 has become a real one, and stays that one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.state.local_addr
@@ -75,24 +115,194 @@ impl Server {
         self.state.info()
     }
 
+    /// Whether it is not closed: suspended or restarting, it will listen again.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        !self.state.is_closed()
+    }
+
+    /// Its actor, for commands as messages: [`Suspend`], [`Resume`], [`SwapSession`], [`CloseServer`].
+    /// It is another one after each restart; `None` while there is none.
+    #[must_use]
+    pub fn addr(&self) -> Option<Addr<ServerActor>> {
+        let actor = self.state.kept().actor.clone();
+        actor?.upgrade().filter(Addr::connected)
+    }
+}
+
+/// Changing.
+impl Server {
     /// Changes the most connections of this listener at one time; at once, but no connection is
     /// closed for it.
     pub fn set_max_connections(&self, connections: usize) {
         self.state.gate.set_limit(connections);
     }
 
+    /// Sessions of connections that are opened from now on come from this factory. Those that are there
+    /// keep theirs, the port stays open, and nobody in the backlog is lost.
+    ///
+    /// # Errors
+    /// When the listener is closed, or when its new connections receive something from the start that
+    /// the session does not handle; then nothing changes.
+    pub fn swap_session<F, S>(&self, session: F) -> Result<(), ChangeError>
+    where
+        F: Fn(Client) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        self.state.swap(SessionFactory::new(session))
+    }
+
+    /// Changes the settings of connections that are opened from now on; those that are there keep
+    /// theirs. Of changes that are made at the same moment the last one counts.
+    ///
+    /// # Errors
+    /// When the listener is closed, when a value cannot work, or when new connections would receive
+    /// something from the start that their session does not handle; then nothing changes.
+    pub fn set_options(
+        &self,
+        change: impl FnOnce(&mut ConnectionConfig),
+    ) -> Result<(), ChangeError> {
+        self.state.set_options(change)
+    }
+
+    /// Takes nobody for a while, in one of two ways; its connections stay. It resolves when that is so.
+    /// One that is restarting goes by it when it comes back. Suspending again changes the way.
+    ///
+    /// # Errors
+    /// When it is closed; when a port that was closed would have to be taken again and cannot be.
+    pub async fn suspend(&self, how: Suspend) -> Result<(), SuspendError> {
+        let answer = self.order(|answer| Order::Suspend(how, answer)).await;
+        answer.unwrap_or(Err(SuspendError::Closed))
+    }
+
+    /// Takes peers again, at the same real port. It resolves when that is so; at once if it was not
+    /// suspended.
+    ///
+    /// # Errors
+    /// When it is closed; when its port was taken meanwhile ([`Suspend::ClosePort`]): then it stays
+    /// suspended, and can be resumed later. While connections of its own stay, the port can be taken
+    /// again only with [`Listen::reuse_addr`], which is the default.
+    pub async fn resume(&self) -> Result<(), SuspendError> {
+        let answer = self.order(Order::Resume).await;
+        answer.unwrap_or(Err(SuspendError::Closed))
+    }
+
+    /// Asks the keeper of the moment, and the next one if that ends without an answer; `None`: the
+    /// listener is closed.
+    async fn order<T>(&self, order: impl Fn(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let mut keepers = self.state.keeper.subscribe();
+        let stopped = self.state.pool.stopped();
+        let asking = async {
+            loop {
+                let keeper = keepers.borrow_and_update().clone();
+                if self.state.is_closed() {
+                    return None;
+                }
+                if let Some(keeper) = keeper {
+                    let (answer, answered) = oneshot::channel();
+                    if keeper.send(order(answer)).is_ok()
+                        && let Ok(answer) = answered.await
+                    {
+                        return Some(answer);
+                    }
+                }
+                keepers.changed().await.ok()?;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            _ = stopped => None,
+        }
+    }
+}
+
+/// Closing.
+impl Server {
     /// Closes the listener: its port refuses from when this returns, its connections stay (XAS-28).
     /// Closing it again does nothing.
     pub async fn close(&self) {
-        // An actor that is gone has closed its port.
-        let _ = self.address.send(CloseServer).await;
+        loop {
+            let keeper = self.state.keeper.borrow().clone();
+            match keeper {
+                Some(keeper) => {
+                    let (done, closed) = oneshot::channel();
+                    // One that is gone has closed, or its thread has died, and then it is asked again.
+                    let _ = keeper.send(Order::Close(done));
+                    let _ = closed.await;
+                }
+                // Its shard is down, and would bring it back.
+                None => self.state.finish(ClosedReason::ClosedByHost),
+            }
+            if self.state.keeper.borrow().is_none() && self.state.is_closed() {
+                return;
+            }
+        }
     }
 
-    /// Whether it still listens.
-    #[must_use]
-    pub fn is_listening(&self) -> bool {
-        self.state.listening.load(Ordering::Acquire)
+    /// Waits until the listener is gone: closed by whomever, or with its pool. Its connections may
+    /// still be there (AIO-41).
+    pub async fn wait_closed(&self) {
+        let mut state = self.state.watch_state();
+        tokio::select! {
+            _ = state.wait_for(|state| *state == ListenState::Closed) => {}
+            _ = self.state.pool.stopped() => {}
+        }
     }
+
+    /// Waits until the listener is gone and each of its connections is closed (AIO-41).
+    pub async fn wait_drained(&self) {
+        self.wait_closed().await;
+        tokio::select! {
+            () = self.state.drained() => {}
+            _ = self.state.pool.stopped() => {}
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn of(state: &Arc<ServerState>) -> Self {
+        let state = Arc::clone(state);
+        Self { state }
+    }
+
+    /// Starts a listener on this shard.
+    pub(crate) fn launch(
+        opening: Opening,
+        local: Rc<ShardLocal>,
+        network: Arc<dyn Network>,
+    ) -> Self {
+        let Opening {
+            id,
+            listener,
+            listen,
+            factory,
+            seating,
+            pool,
+        } = opening;
+        let local_addr = listener.local_addr();
+        let state = ServerState::new(id, local_addr, listen, (factory, seating), pool);
+        state.pool.report(PoolEvent::ServerOpened {
+            server: id,
+            local_addr,
+        });
+        telemetry::server_opened(&state.span);
+        state.pool.shards()[id.shard()].remember_server(Arc::clone(&state));
+        let mut keeper = Keeper::new(Arc::clone(&state), local, network);
+        keeper.open(listener);
+        tokio::task::spawn_local(keeper.run());
+        Self { state }
+    }
+}
+
+/// What a listener starts with.
+pub(crate) struct Opening {
+    pub(crate) id: ServerId,
+    pub(crate) listener: Box<dyn Listener>,
+    pub(crate) listen: Listen,
+    pub(crate) factory: SessionFactory,
+    pub(crate) seating: Seating,
+    pub(crate) pool: Pool,
 }
 
 impl fmt::Debug for Server {
@@ -100,72 +310,6 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("id", &self.id())
             .field("local_addr", &self.local_addr())
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a listener, its handle and its connections share.
-pub(crate) struct ServerState {
-    pub(crate) id: ServerId,
-    pub(crate) config: Arc<ConnectionConfig>,
-    pub(crate) attach: Attach,
-    pub(crate) seating: Seating,
-    pub(crate) span: Span,
-    requested: String,
-    local_addr: SocketAddr,
-    /// The address of an actor tells it too late: the actor ends after it has let go of its port.
-    listening: AtomicBool,
-    gate: Gate,
-    counts: Counts,
-}
-
-#[derive(Default)]
-struct Counts {
-    accepted: AtomicU64,
-    live: AtomicU64,
-    closed: [AtomicU64; 4],
-    rejected: AtomicU64,
-    faults: AtomicU64,
-    pauses: AtomicU64,
-}
-
-impl ServerState {
-    pub(crate) fn opened(&self) {
-        self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        self.counts.live.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn closed(&self, reason: ClosedReason) {
-        self.counts.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
-        self.counts.live.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A peer was accepted, but its socket could not be moved to its shard.
-    pub(crate) fn lost(&self, error: &std::io::Error) {
-        self.counts.faults.fetch_add(1, Ordering::Relaxed);
-        telemetry::accept_fault(&self.span, error);
-    }
-
-    fn info(&self) -> ServerInfo {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ServerInfo {
-            id: self.id,
-            requested: self.requested.clone(),
-            local_addr: self.local_addr,
-            accepted: read(&self.counts.accepted),
-            live: read(&self.counts.live),
-            closed: [0, 1, 2, 3].map(|reason: usize| read(&self.counts.closed[reason])),
-            rejected: read(&self.counts.rejected),
-            faults: read(&self.counts.faults),
-            pauses: read(&self.counts.pauses),
-        }
-    }
-}
-
-impl fmt::Debug for ServerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerState")
-            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }

@@ -40,6 +40,22 @@ where
     start_killable(actor, span, prepare, on_exit).0
 }
 
+/// The same in a context that is there already, with a mailbox of its own.
+pub(crate) fn start_guarded_at<A>(
+    ctx: Context<A>,
+    actor: A,
+    span: Span,
+    on_exit: impl FnOnce(Exit) + Unpin + 'static,
+) where
+    A: Actor<Context = Context<A>>,
+{
+    tokio::task::spawn_local(Guard {
+        future: Some(ctx.into_future(actor)),
+        on_exit: Some(on_exit),
+        span,
+    });
+}
+
 /// The same; the handle drops the actor as it is.
 pub(super) fn start_killable<A>(
     actor: A,
@@ -119,6 +135,8 @@ impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Future for Guard<F
 impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Drop for Guard<F, E> {
     fn drop(&mut self) {
         if self.on_exit.is_some() {
+            let span = self.span.clone();
+            let _entered = span.enter();
             self.end(Exit::Normal);
         }
     }

@@ -3,8 +3,10 @@
 mod guard;
 mod spec;
 mod tree;
+mod vigil;
 
-pub(crate) use guard::{Exit, panic_text, start_guarded, text_of};
+pub(crate) use guard::{Exit, panic_text, start_guarded, start_guarded_at, text_of};
 pub use spec::{ChildSpec, OnEscalation, Restart, Strategy, Supervise, SuperviseError};
 pub use tree::{ChildStatus, Supervisor};
 pub(crate) use tree::{Supervision, launch};
+pub(crate) use vigil::{RestartRules, Vigil};

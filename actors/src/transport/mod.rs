@@ -102,10 +102,29 @@ pub trait Listener: 'static {
     /// The address that peers reach it at; a port of 0 has become a real one.
     fn local_addr(&self) -> SocketAddr;
 
+    /// A second hold on the same queue of peers: while either is there, nobody is refused. With it a
+    /// listener outlives the thread that it was on.
+    ///
+    /// # Errors
+    /// What the system says; by default that there is no such thing here. Then the address is opened
+    /// anew through the [`Network`] when that thread has died, and who waited meanwhile is lost.
+    fn duplicate(&self) -> io::Result<Box<dyn DetachedListener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The socket, for options; `None` where there is none.
     fn socket(&self) -> Option<SockRef<'_>> {
         None
     }
+}
+
+/// A hold on a listener that belongs to no thread.
+pub trait DetachedListener: Send {
+    /// Takes hold of the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// What the system says; this hold is then lost.
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Listener>>;
 }
 
 /// A future that stays on its thread.

@@ -16,7 +16,10 @@ use crate::error::{ListenError, ListenPhase};
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
 use super::watch::WatchedStream;
-use super::{Connected, Detached, Hangup, Incoming, Listener, LocalFuture, Network, Transport};
+use super::{
+    Connected, Detached, DetachedListener, Hangup, Incoming, Listener, LocalFuture, Network,
+    Transport,
+};
 
 /// The system's TCP, IPv4 and IPv6. Names are resolved off the arbiter's thread.
 #[derive(Debug, Clone, Copy, Default)]
@@ -261,8 +264,34 @@ impl Listener for TcpAcceptor {
         self.local_addr
     }
 
+    fn duplicate(&self) -> io::Result<Box<dyn DetachedListener>> {
+        let listener = SockRef::from(&self.listener).try_clone()?;
+        Ok(Box::new(DetachedAcceptor {
+            listener: listener.into(),
+            options: self.options.clone(),
+        }))
+    }
+
     fn socket(&self) -> Option<SockRef<'_>> {
         Some(SockRef::from(&self.listener))
+    }
+}
+
+/// A second descriptor of a listening socket.
+struct DetachedAcceptor {
+    listener: std::net::TcpListener,
+    options: SocketOptions,
+}
+
+impl DetachedListener for DetachedAcceptor {
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Listener>> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let local_addr = listener.local_addr()?;
+        Ok(Box::new(TcpAcceptor {
+            listener,
+            local_addr,
+            options: self.options,
+        }))
     }
 }
 

@@ -18,7 +18,6 @@ use tracing::Span;
 
 use crate::client::Client;
 use crate::placement::{Load, least};
-use crate::session::IntoSession;
 use crate::shard::{AttachOnce, Member};
 use crate::telemetry;
 
@@ -50,12 +49,14 @@ pub(crate) enum Seating {
 }
 
 impl Seating {
-    /// Where sessions of this type live, with or without workers in the pool.
-    pub(crate) fn of<S: IntoSession>(
+    /// Where sessions live, with or without workers in the pool; `own` is what they handle if they are a
+    /// connection's own.
+    pub(crate) fn of(
         asked: Option<bool>,
+        own: Option<Interests>,
         workers: Option<&Arc<Workers>>,
     ) -> Result<Self, String> {
-        match (asked, S::KNOWN.filter(|_| S::OWN), workers) {
+        match (asked, own, workers) {
             (Some(false), _, _) | (None, None, _) | (None, _, None) => Ok(Self::Here),
             (_, Some(interests), Some(_)) => Ok(Self::Worker(interests)),
             (Some(true), _, None) => Err("on_workers, but the pool has no workers".into()),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::ListenError;
 use crate::options::{ConnectTarget, ListenTarget};
-use crate::transport::{Connected, Incoming, Listener, LocalFuture, Network};
+use crate::transport::{Connected, DetachedListener, Incoming, Listener, LocalFuture, Network};
 
 use super::Faults;
 use super::lane::{Lane, Outcome};
@@ -69,13 +69,7 @@ impl Network for FaultyNet {
         Box::pin(async move {
             let inner = listening.await?;
             let party = Party::Listener(plan.listeners.fetch_add(1, Ordering::Relaxed));
-            Ok(Box::new(FaultyListener {
-                inner,
-                scripts: plan.faults.scripts(party),
-                lane: Lane::new(),
-                held: None,
-                plan,
-            }) as Box<dyn Listener>)
+            Ok(Box::new(FaultyListener::new(inner, party, plan)) as Box<dyn Listener>)
         })
     }
 
@@ -130,7 +124,35 @@ struct FaultyListener {
     lane: Lane,
     /// What came and is delayed.
     held: Option<io::Result<Incoming>>,
+    party: Party,
     plan: Arc<Plan>,
+}
+
+impl FaultyListener {
+    fn new(inner: Box<dyn Listener>, party: Party, plan: Arc<Plan>) -> Self {
+        Self {
+            inner,
+            scripts: plan.faults.scripts(party),
+            lane: Lane::new(),
+            held: None,
+            party,
+            plan,
+        }
+    }
+}
+
+/// A second hold on a listener with faults; its own begin anew.
+struct DetachedFaulty {
+    inner: Box<dyn DetachedListener>,
+    party: Party,
+    plan: Arc<Plan>,
+}
+
+impl DetachedListener for DetachedFaulty {
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Listener>> {
+        let inner = self.inner.attach()?;
+        Ok(Box::new(FaultyListener::new(inner, self.party, self.plan)))
+    }
 }
 
 impl Listener for FaultyListener {
@@ -167,6 +189,14 @@ impl Listener for FaultyListener {
 
     fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr()
+    }
+
+    fn duplicate(&self) -> io::Result<Box<dyn DetachedListener>> {
+        Ok(Box::new(DetachedFaulty {
+            inner: self.inner.duplicate()?,
+            party: self.party,
+            plan: Arc::clone(&self.plan),
+        }))
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {

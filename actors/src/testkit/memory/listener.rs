@@ -4,23 +4,35 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::transport::{Incoming, Listener};
+use crate::transport::{DetachedListener, Incoming, Listener};
 
 use super::{MemoryNet, MemoryStream};
 
 /// A listener in memory, to play the peer that a pool connects to. Dropped, it refuses.
 pub struct MemoryListener {
-    pub(super) net: MemoryNet,
-    pub(super) address: SocketAddr,
+    hold: Arc<Hold>,
+}
+
+/// Keeps a place to listen at. The last one that is dropped leaves it.
+struct Hold {
+    net: MemoryNet,
+    address: SocketAddr,
 }
 
 impl MemoryListener {
+    /// At a desk that is there already.
+    pub(super) fn new(net: MemoryNet, address: SocketAddr) -> Self {
+        let hold = Arc::new(Hold { net, address });
+        Self { hold }
+    }
+
     /// The address that peers reach it at.
     #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub fn local_addr(&self) -> SocketAddr {
+        self.hold.address
     }
 
     /// The next connection.
@@ -29,8 +41,8 @@ impl MemoryListener {
     }
 
     fn poll_next(&self, cx: &Context<'_>) -> Poll<MemoryStream> {
-        let mut state = self.net.lock();
-        let Some(desk) = state.listeners.get_mut(&self.address) else {
+        let mut state = self.hold.net.lock();
+        let Some(desk) = state.listeners.get_mut(&self.hold.address) else {
             return Poll::Pending;
         };
         let Some(stream) = desk.waiting.pop_front() else {
@@ -44,7 +56,7 @@ impl MemoryListener {
     }
 }
 
-impl Drop for MemoryListener {
+impl Drop for Hold {
     fn drop(&mut self) {
         let desk = self.net.lock().listeners.remove(&self.address);
         if let Some(desk) = desk {
@@ -60,7 +72,7 @@ impl Drop for MemoryListener {
 impl fmt::Debug for MemoryListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryListener")
-            .field("address", &self.address)
+            .field("address", &self.hold.address)
             .finish_non_exhaustive()
     }
 }
@@ -77,6 +89,19 @@ impl Listener for MemoryListener {
     }
 
     fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.hold.address
+    }
+
+    fn duplicate(&self) -> io::Result<Box<dyn DetachedListener>> {
+        Ok(Box::new(DetachedMemory(Arc::clone(&self.hold))))
+    }
+}
+
+/// A second hold on a place to listen at.
+struct DetachedMemory(Arc<Hold>);
+
+impl DetachedListener for DetachedMemory {
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(MemoryListener { hold: self.0 }))
     }
 }

@@ -239,10 +239,7 @@ impl MemoryNet {
         };
         state.listeners.insert(address, desk);
         drop(state);
-        Ok(MemoryListener {
-            net: self.clone(),
-            address,
-        })
+        Ok(MemoryListener::new(self.clone(), address))
     }
 
     async fn open(

@@ -1,0 +1,287 @@
+//! What a listener, its keeper, its actor, its handles and its connections share.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::WeakAddr;
+use switchboard_core::{BufferSlots, ClosedReason, ConnectionConfig, Gate, ServerId};
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::Span;
+
+use crate::error::ChangeError;
+use crate::message::PoolEvent;
+use crate::options::{AtLimit, Listen, ListenTarget};
+use crate::placement::Placement;
+use crate::pool::{Pool, unhandled};
+use crate::session::SessionFactory;
+use crate::supervisor::{OnEscalation, Vigil};
+use crate::telemetry;
+use crate::transport::DetachedListener;
+use crate::workers::Seating;
+
+use super::control::{Order, Suspend};
+use super::{ListenState, ServerActor, ServerInfo};
+
+/// One listener, for its whole life: it outlives its actor, and the thread of its actor.
+pub(crate) struct ServerState {
+    pub(crate) id: ServerId,
+    pub(crate) span: Span,
+    pub(crate) pool: Pool,
+    /// How to take the real address again.
+    pub(super) target: ListenTarget,
+    pub(super) requested: String,
+    pub(super) local_addr: SocketAddr,
+    pub(super) at_limit: AtLimit,
+    pub(super) slots: Option<BufferSlots>,
+    pub(super) placement: Option<Placement>,
+    on_workers: Option<bool>,
+    pub(super) on_escalation: OnEscalation,
+    pub(super) gate: Gate,
+    pub(super) counts: Counts,
+    /// What connections are made with.
+    recipe: Mutex<Recipe>,
+    kept: Mutex<Kept>,
+    /// What it is doing.
+    state: watch::Sender<ListenState>,
+    /// Who keeps it now: nobody while its shard is down.
+    pub(super) keeper: watch::Sender<Option<mpsc::UnboundedSender<Order>>>,
+    /// Told when the last connection of a moment is gone.
+    drained: Notify,
+}
+
+/// What a connection of a listener is made with.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    pub(crate) config: Arc<ConnectionConfig>,
+    pub(crate) factory: SessionFactory,
+    pub(crate) seating: Seating,
+}
+
+/// What outlives a keeper.
+pub(super) struct Kept {
+    pub(super) vigil: Vigil,
+    /// A second hold on the listening socket, for when the thread of the first one dies.
+    pub(super) spare: Option<Box<dyn DetachedListener>>,
+    pub(super) suspended: Option<Suspend>,
+    pub(super) actor: Option<WeakAddr<ServerActor>>,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    accepted: AtomicU64,
+    live: AtomicU64,
+    closed: [AtomicU64; 4],
+    pub(super) rejected: AtomicU64,
+    faults: AtomicU64,
+    pub(super) pauses: AtomicU64,
+    pub(super) restarts: AtomicU64,
+    /// Peers on their way to another shard.
+    moving: AtomicU64,
+}
+
+impl ServerState {
+    pub(super) fn new(
+        id: ServerId,
+        local_addr: SocketAddr,
+        listen: Listen,
+        (factory, seating): (SessionFactory, Seating),
+        pool: Pool,
+    ) -> Arc<Self> {
+        let mut target = listen.target;
+        let requested = std::mem::replace(&mut target.address, local_addr.to_string());
+        target.adopted = None;
+        Arc::new(Self {
+            id,
+            span: telemetry::server_span(pool.span(), id, local_addr),
+            pool,
+            target,
+            requested,
+            local_addr,
+            at_limit: listen.at_limit,
+            slots: listen.slots,
+            placement: listen.placement,
+            on_workers: listen.on_workers,
+            on_escalation: listen.on_escalation,
+            gate: listen
+                .max_connections
+                .map_or_else(Gate::unlimited, Gate::new),
+            counts: Counts::default(),
+            recipe: Mutex::new(Recipe {
+                config: Arc::new(listen.config),
+                factory,
+                seating,
+            }),
+            kept: Mutex::new(Kept {
+                vigil: Vigil::new(listen.restart, id.as_u64()),
+                spare: None,
+                suspended: None,
+                actor: None,
+            }),
+            state: watch::Sender::new(ListenState::Accepting),
+            keeper: watch::Sender::new(None),
+            drained: Notify::new(),
+        })
+    }
+
+    /// What the next connection is made with.
+    pub(crate) fn recipe(&self) -> Recipe {
+        lock(&self.recipe).clone()
+    }
+
+    /// Sessions of new connections come from there from now on.
+    pub(super) fn swap(&self, factory: SessionFactory) -> Result<(), ChangeError> {
+        let seating = Seating::of(self.on_workers, factory.own(), self.pool.workers());
+        let seating = seating.map_err(ChangeError::Seating)?;
+        self.change(|recipe| {
+            recipe.factory = factory;
+            recipe.seating = seating;
+        })
+    }
+
+    /// New connections have these settings from now on.
+    pub(super) fn set_options(
+        &self,
+        change: impl FnOnce(&mut ConnectionConfig),
+    ) -> Result<(), ChangeError> {
+        // The change is user code: it runs outside of the lock.
+        let mut config = (*self.recipe().config).clone();
+        change(&mut config);
+        config.validate()?;
+        self.change(|recipe| recipe.config = Arc::new(config))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Recipe)) -> Result<(), ChangeError> {
+        if self.is_closed() || !self.pool.is_running() {
+            return Err(ChangeError::Closed);
+        }
+        let mut recipe = lock(&self.recipe);
+        let mut changed = recipe.clone();
+        change(&mut changed);
+        if let Some(event) = unhandled(changed.factory.known, changed.config.first_receive.as_ref())
+        {
+            return Err(ChangeError::Unhandled { event });
+        }
+        let last = std::mem::replace(&mut *recipe, changed);
+        drop(recipe);
+        // It may be the last hold on what the user's factory has captured.
+        drop(last);
+        Ok(())
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
+        lock(&self.kept)
+    }
+
+    pub(super) fn watch_state(&self) -> watch::Receiver<ListenState> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn state(&self) -> ListenState {
+        *self.state.borrow()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state() == ListenState::Closed
+    }
+
+    /// A closed one stays closed.
+    pub(super) fn set_state(&self, state: ListenState) {
+        self.state.send_if_modified(|current| {
+            let changes = *current != ListenState::Closed && *current != state;
+            if changes {
+                *current = state;
+            }
+            changes
+        });
+    }
+
+    /// It is closed for good; told once.
+    pub(crate) fn finish(&self, reason: ClosedReason) {
+        let spare = self.kept().spare.take();
+        drop(spare);
+        let first = self.state.send_replace(ListenState::Closed) != ListenState::Closed;
+        if first {
+            telemetry::server_closed(&self.span, reason, &self.info());
+            let server = self.id;
+            self.pool.report(PoolEvent::ServerClosed { server, reason });
+        }
+        self.pool.shards()[self.id.shard()].forget_server(self.id);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        self.counts.live.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self, reason: ClosedReason) {
+        self.counts.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
+        if self.counts.live.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// A peer is on its way to another shard.
+    pub(super) fn moves(&self) {
+        self.counts.moving.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It is there, or lost.
+    pub(crate) fn moved(&self) {
+        if self.counts.moving.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// A peer was accepted, but its socket could not be moved to its shard.
+    pub(crate) fn lost(&self, error: &std::io::Error) {
+        self.counts.faults.fetch_add(1, Ordering::Relaxed);
+        telemetry::accept_fault(&self.span, error);
+    }
+
+    /// Waits until it has no connection.
+    pub(super) async fn drained(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.drained.notified());
+            changed.as_mut().enable();
+            let counts = &self.counts;
+            // What moves becomes live before it moves no more.
+            let moving = counts.moving.load(Ordering::SeqCst);
+            if moving == 0 && counts.live.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn info(&self) -> ServerInfo {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        ServerInfo {
+            id: self.id,
+            requested: self.requested.clone(),
+            local_addr: self.local_addr,
+            state: self.state(),
+            accepted: read(&counts.accepted),
+            live: read(&counts.live),
+            closed: [0, 1, 2, 3].map(|reason: usize| read(&counts.closed[reason])),
+            rejected: read(&counts.rejected),
+            faults: read(&counts.faults),
+            pauses: read(&counts.pauses),
+            restarts: read(&counts.restarts),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerState")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

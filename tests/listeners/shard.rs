@@ -1,0 +1,550 @@
+//! A shard whose thread ends, or whose actor panics.
+
+use std::collections::HashSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use switchboard::testkit::LeakCheck;
+use switchboard::transport::{Detached, TcpNetwork, Transport};
+use switchboard::{
+    Cause, ClientId, ClosedReason, Connect, ConnectionOptions, ListenState, Suspend,
+};
+use switchboard_tests::*;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::*;
+
+/// Greets, echoes lines, and stops its own thread when it is told `die`.
+struct Assassin {
+    client: Client,
+}
+
+impl Actor for Assassin {
+    type Context = Context<Self>;
+}
+
+impl Handler<Accepted> for Assassin {
+    type Result = ();
+
+    fn handle(&mut self, msg: Accepted, _: &mut Self::Context) {
+        let _ = msg.handle.send_line("hello");
+    }
+}
+
+impl Handler<LineReceived> for Assassin {
+    type Result = ();
+
+    fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) {
+        if &msg.line[..] == b"die" {
+            actix_rt::Arbiter::current().stop();
+        } else {
+            let _ = self.client.send_line(&msg.line);
+        }
+    }
+}
+
+switchboard::session!(Assassin);
+
+/// Remembers how connections ended, from outside of their shard.
+struct Coroner {
+    seen: Arc<Mutex<Vec<Closed>>>,
+}
+
+impl Actor for Coroner {
+    type Context = Context<Self>;
+}
+
+impl Handler<LineReceived> for Coroner {
+    type Result = ();
+
+    fn handle(&mut self, _: LineReceived, _: &mut Self::Context) {}
+}
+
+impl Handler<Closed> for Coroner {
+    type Result = ();
+
+    fn handle(&mut self, msg: Closed, _: &mut Self::Context) {
+        self.seen.lock().unwrap().push(msg);
+    }
+}
+
+switchboard::session!(Coroner);
+
+fn quick(builder: PoolBuilder) -> PoolBuilder {
+    builder
+        .intensity(100, Duration::from_secs(60))
+        .backoff(every(Duration::from_millis(20)))
+}
+
+fn greeted(address: SocketAddr) -> TcpStream {
+    let mut peer = dial(address);
+    assert_eq!(read_exact(&mut peer, 6), b"hello\n");
+    peer
+}
+
+/// Whether the connection is there; it must be, or have ended.
+fn lives(peer: &mut TcpStream) -> bool {
+    let sent = peer.write_all(b"echo\n");
+    let mut answer = [0; 5];
+    match sent.and_then(|()| peer.read_exact(&mut answer)) {
+        Ok(()) => {
+            assert_eq!(&answer, b"echo\n");
+            true
+        }
+        Err(error) => {
+            let ended = [
+                ErrorKind::UnexpectedEof,
+                ErrorKind::ConnectionReset,
+                ErrorKind::BrokenPipe,
+            ];
+            assert!(ended.contains(&error.kind()), "{error}");
+            false
+        }
+    }
+}
+
+async fn adds_up(pool: &Pool) -> bool {
+    let totals = pool.status().await.unwrap().totals;
+    totals.accepted + totals.connected == totals.live + totals.closed_in_all()
+}
+
+/// A thread's end takes its own connections with it and nothing else: its listeners keep their ports and
+/// who waits there, and it takes commands again.
+#[test]
+fn a_shard_whose_thread_ends_comes_back_with_its_listeners() {
+    with(quick(Pool::builder().shards(2)), async |pool| {
+        let mut events = watch(&pool);
+        let server = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        let address = server.local_addr();
+        let mut peers = peer(move || (0..8).map(|_| greeted(address)).collect::<Vec<_>>()).await;
+        let before = ids(&pool, &peers).await;
+
+        // Peers come all the time, and none is refused.
+        let done = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&done);
+        let coming = tokio::task::spawn_blocking(move || {
+            let mut came = 0;
+            while !over.load(SeqCst) {
+                // One that had been accepted dies with the shard.
+                let mut peer = dial(address);
+                let _ = peer.read(&mut [0; 6]);
+                came += 1;
+            }
+            came
+        });
+        let home = server.id().shard();
+        let on_shard = |id: &&ClientId| id.shard() == home;
+        let killer = before.iter().position(|id| id.shard() == home).unwrap();
+        peers[killer].write_all(b"die\n").unwrap();
+        let restarted = events_until(&mut events, is_shard_restarted);
+        let (seen, ()) = tokio::join!(restarted, async {
+            for _ in 0..50 {
+                assert!(adds_up(&pool).await);
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(seen.iter().any(
+            |event| matches!(event, PoolEvent::ShardFailed { shard, restart_in: Some(_), .. } if *shard == home)
+        ));
+        assert!(seen.iter().any(is_server_restarted), "{seen:?}");
+        assert!(!seen.iter().any(is_server_closed), "{seen:?}");
+        done.store(true, SeqCst);
+        assert!(coming.await.unwrap() > 0);
+
+        let alive = peer(move || {
+            let alive: Vec<_> = peers.iter_mut().map(lives).collect();
+            (peers, alive)
+        })
+        .await;
+        let (peers, alive) = alive;
+        let expected: Vec<_> = before.iter().map(|id| id.shard() != home).collect();
+        assert_eq!(alive, expected);
+        assert_eq!(server.info().state, ListenState::Accepting);
+        assert_eq!(server.info().restarts, 1);
+        let died = before.iter().filter(on_shard).count() as u64;
+        let errors = server.info().closed[ClosedReason::Error as usize];
+        assert!(errors >= died, "{errors} of {died}");
+
+        until(|| server.info().live == 8 - died).await;
+        let more = peer(move || (0..8).map(|_| greeted(address)).collect::<Vec<_>>()).await;
+        let after = ids(&pool, &more).await;
+        let shards: HashSet<_> = after.iter().map(|id| id.shard()).collect();
+        assert_eq!(shards.len(), 2, "both shards are used");
+        let gone: HashSet<_> = before.iter().filter(on_shard).collect();
+        assert!(after.iter().all(|id| !gone.contains(id)), "ids come once");
+        assert!(adds_up(&pool).await);
+        let other = pool.listen(local(), greets("other")).await.unwrap();
+        let address = other.local_addr();
+        peer(move || assert_eq!(read_exact(&mut dial(address), 6), b"other\n")).await;
+        drop((peers, more));
+    });
+}
+
+/// The ids of these peers' connections.
+async fn ids(pool: &Pool, peers: &[TcpStream]) -> Vec<ClientId> {
+    let clients = pool.connections().await.unwrap();
+    let id_of = |peer: &TcpStream| {
+        let address = peer.local_addr().ok();
+        let found = clients.iter().find(|info| info.peer_addr == address);
+        found.expect("no connection of this peer").id
+    };
+    peers.iter().map(id_of).collect()
+}
+
+/// Every connection of a thread that ends is told to whoever is elsewhere, once.
+#[test]
+fn connections_of_a_dead_shard_get_closed_with_runtime_failed() {
+    with(quick(Pool::builder().shards(1)), async |pool| {
+        let mut events = watch(&pool);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&seen);
+        let coroner = Coroner { seen: told }.start();
+        let watched = pool
+            .listen(local(), move |_| coroner.clone())
+            .await
+            .unwrap();
+        let server = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        let (first, second) = (watched.local_addr(), server.local_addr());
+        let peers = peer(move || (0..5).map(|_| dial(first)).collect::<Vec<_>>()).await;
+        until(|| watched.info().live == 5).await;
+        let mut assassin = peer(move || greeted(second)).await;
+        assassin.write_all(b"die\n").unwrap();
+        events_until(&mut events, is_shard_restarted).await;
+        until(|| seen.lock().unwrap().len() == 5).await;
+        for closed in seen.lock().unwrap().iter() {
+            assert_eq!(closed.reason, ClosedReason::Error);
+            assert_eq!(closed.detail.cause, Cause::RuntimeFailed);
+        }
+        assert_eq!(watched.info().closed[ClosedReason::Error as usize], 5);
+        let totals = pool.status().await.unwrap().totals;
+        assert_eq!((totals.accepted, totals.live), (6, 0));
+        assert_eq!(totals.closed[ClosedReason::Error as usize], 6);
+        drop(peers);
+    });
+}
+
+/// However often a thread ends, nothing of it is left over.
+#[test]
+fn shards_that_died_leave_no_descriptors_threads_or_tasks_behind() {
+    if !alone("shard::shards_that_died_leave_no_descriptors_threads_or_tasks_behind") {
+        return;
+    }
+    system().block_on(async {
+        let leaks = LeakCheck::begin().patience(PATIENCE);
+        let pool = quick(Pool::builder().shards(2)).start().unwrap();
+        let mut events = watch(&pool);
+        let server = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        let address = server.local_addr();
+        for _ in 0..5 {
+            let peers = peer(move || (0..3).map(|_| greeted(address)).collect::<Vec<_>>()).await;
+            (&peers[0]).write_all(b"die\n").unwrap();
+            events_until(&mut events, is_shard_restarted).await;
+        }
+        server.close().await;
+        TcpStream::connect(address).unwrap_err();
+        let totals = pool.stop().await;
+        assert_eq!((totals.accepted, totals.closed_in_all()), (15, 15));
+        drop((events, server, pool));
+        leaks.settle().await;
+    });
+}
+
+/// What is asked of a pool whose only shard is down waits for it.
+#[test]
+fn opening_waits_for_a_shard_that_is_down() {
+    let builder = Pool::builder()
+        .shards(1)
+        .backoff(every(Duration::from_millis(200)));
+    with(builder, async |pool| {
+        let mut events = watch(&pool);
+        let server = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        server.suspend(Suspend::StopAccepting).await.unwrap();
+        let address = server.local_addr();
+        let mut waiting = peer(move || dial(address)).await;
+        let victim = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        let door = victim.local_addr();
+        let mut assassin = peer(move || greeted(door)).await;
+        assassin.write_all(b"die\n").unwrap();
+        events_until(&mut events, |event| {
+            matches!(event, PoolEvent::ShardFailed { .. })
+        })
+        .await;
+
+        assert!(pool.connections().await.unwrap().is_empty());
+        assert!(adds_up(&pool).await);
+        let status = pool.status().await.unwrap();
+        assert_eq!((status.servers, status.totals.live), (2, 0));
+        assert_eq!(victim.info().state, ListenState::Restarting);
+        victim.close().await;
+        assert_eq!(victim.info().state, ListenState::Closed);
+        TcpStream::connect(door).unwrap_err();
+
+        let (there, target) = listener();
+        let connecting = pool.connect(Connect::tcp(target).lines(), |client| Echo { client });
+        let opened = pool.listen(local(), greets("hello"));
+        let (client, opened) = tokio::join!(connecting, opened);
+        let (mut stream, _) = there.accept().unwrap();
+        assert_eq!(exchange(&mut stream, b"line\n"), b"line\n");
+        assert_eq!(client.unwrap().id().shard(), 0);
+        let address = opened.unwrap().local_addr();
+        peer(move || assert_eq!(read_exact(&mut dial(address), 6), b"hello\n")).await;
+
+        let how = Suspend::StopAccepting;
+        assert_eq!(server.info().state, ListenState::Suspended(how));
+        assert_eq!(server.info().accepted, 0, "it is still suspended");
+        assert!(!victim.is_listening());
+        server.resume().await.unwrap();
+        peer(move || assert_eq!(read_exact(&mut waiting, 6), b"hello\n")).await;
+    });
+}
+
+#[test]
+fn shards_that_fail_too_often_stop_the_pool_in_order() {
+    let builder = Pool::builder()
+        .shards(2)
+        .intensity(0, Duration::from_secs(60));
+    let totals = with(builder, async |pool| {
+        let mut events = watch(&pool);
+        let server = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        let address = server.local_addr();
+        let mut peers = peer(move || (0..4).map(|_| greeted(address)).collect::<Vec<_>>()).await;
+        // The second one is on the other shard: the listener's own lives.
+        peers[1].write_all(b"die\n").unwrap();
+        let seen = events_until(&mut events, |event| {
+            matches!(event, PoolEvent::Escalated { supervisor } if supervisor.starts_with("shard "))
+        })
+        .await;
+        assert!(seen.iter().any(|event| matches!(
+            event,
+            PoolEvent::ShardFailed {
+                restart_in: None,
+                ..
+            }
+        )));
+        within(pool.stopped()).await;
+        within(server.wait_drained()).await;
+        assert_eq!(server.info().state, ListenState::Closed);
+        TcpStream::connect(address).unwrap_err();
+        let late = pool.connect(Connect::tcp(address), |client| Echo { client });
+        late.await.unwrap_err();
+    });
+    assert_eq!((totals.accepted, totals.closed_in_all()), (4, 4));
+}
+
+/// The listener's own shard is the one that dies, and does not come back.
+#[test]
+fn a_listener_whose_shard_does_not_come_back_is_closed() {
+    let builder = Pool::builder()
+        .shards(1)
+        .intensity(0, Duration::from_secs(60));
+    with(builder, async |pool| {
+        let server = pool
+            .listen(local(), |client| Assassin { client })
+            .await
+            .unwrap();
+        let address = server.local_addr();
+        let mut assassin = peer(move || greeted(address)).await;
+        assassin.write_all(b"die\n").unwrap();
+        within(server.wait_closed()).await;
+        within(pool.stopped()).await;
+        assert_eq!(server.info().state, ListenState::Closed);
+        assert!(server.resume().await.is_err());
+        server.close().await;
+        TcpStream::connect(address).unwrap_err();
+    });
+}
+
+/// A transport that panics when it comes to another thread, which is in the shard's own actor.
+struct PanicOnAttach(Box<dyn Transport>);
+
+struct Panicking;
+
+impl Detached for Panicking {
+    fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
+        panic!("panic on attach")
+    }
+}
+
+impl Transport for PanicOnAttach {
+    fn set_reset(&mut self) {
+        self.0.set_reset();
+    }
+
+    fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
+        Ok(Box::new(Panicking))
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl AsyncRead for PanicOnAttach {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PanicOnAttach {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// TCP with such transports, for the peers that come while it is on.
+#[derive(Debug, Clone)]
+struct Moving(Arc<AtomicBool>);
+
+struct MovingListener(Box<dyn Listener>, Arc<AtomicBool>);
+
+impl Network for Moving {
+    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
+        let listening = TcpNetwork.listen(target);
+        let on = Arc::clone(&self.0);
+        Box::pin(
+            async move { Ok(Box::new(MovingListener(listening.await?, on)) as Box<dyn Listener>) },
+        )
+    }
+
+    fn connect(&self, _: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
+        panic!("panic on connect")
+    }
+}
+
+impl Listener for MovingListener {
+    fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming>> {
+        let accepted = self.0.poll_accept(cx);
+        accepted.map_ok(|incoming| {
+            if !self.1.load(SeqCst) {
+                return incoming;
+            }
+            Incoming {
+                transport: Box::new(PanicOnAttach(incoming.transport)),
+                ..incoming
+            }
+        })
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+}
+
+/// The actor of a shard is started again without its connections: they notice nothing.
+#[test]
+fn a_shard_whose_actor_panics_keeps_its_thread_and_its_connections() {
+    let on = Arc::new(AtomicBool::new(false));
+    let builder = Pool::builder().network(Moving(Arc::clone(&on)));
+    with(quick(builder.shards(2)), async |pool| {
+        let mut events = watch(&pool);
+        let server = pool.listen(local(), greets("hello")).await.unwrap();
+        let address = server.local_addr();
+        let mut peers = peer(move || (0..4).map(|_| greeted(address)).collect::<Vec<_>>()).await;
+        on.store(true, SeqCst);
+        let lost = peer(move || {
+            // One of two goes to the other shard.
+            let mut pair = [dial(address), dial(address)];
+            pair.iter_mut()
+                .filter_map(|peer| peer.read(&mut [0; 6]).ok())
+                .filter(|count| *count == 0)
+                .count()
+        })
+        .await;
+        assert_eq!(lost, 1);
+        on.store(false, SeqCst);
+        let seen = events_until(&mut events, is_shard_restarted).await;
+        let [
+            ..,
+            PoolEvent::ShardFailed { shard, text, .. },
+            PoolEvent::ShardRestarted { shard: same },
+        ] = &seen[..]
+        else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((shard, &text[..]), (same, "panic on attach"));
+        assert_ne!(*shard, server.id().shard());
+        peer(move || {
+            assert!(peers.iter_mut().all(lives));
+            for _ in 0..4 {
+                greeted(address);
+            }
+        })
+        .await;
+        assert!(adds_up(&pool).await);
+        server.close().await;
+        within(server.wait_drained()).await;
+        assert_eq!(server.info().restarts, 0);
+
+        // What a network does when it connects is the business of that connection only.
+        let failing = pool.connect(Connect::tcp(address), |client| Echo { client });
+        let error = failing.await.unwrap_err();
+        assert!(error.to_string().contains("panic on connect"), "{error}");
+    });
+}
+
+/// What stops a pool because shards fail too often still closes their connections in order.
+#[test]
+fn a_shard_whose_actor_panics_too_often_is_stopped_in_order() {
+    for shards in [2, 3] {
+        let on = Arc::new(AtomicBool::new(false));
+        let builder = Pool::builder().network(Moving(Arc::clone(&on)));
+        let builder = builder.shards(shards).intensity(0, Duration::from_secs(60));
+        let totals = with(builder, async |pool| {
+            let server = pool.listen(local(), greets("hello")).await.unwrap();
+            let address = server.local_addr();
+            let peers = peer(move || (0..6).map(|_| greeted(address)).collect::<Vec<_>>()).await;
+            on.store(true, SeqCst);
+            let mut last = peer(move || [dial(address), dial(address)]).await;
+            within(pool.stopped()).await;
+            peer(move || {
+                for mut peer in peers {
+                    assert_eq!(read_all(&mut peer), b"", "finished, not reset");
+                }
+                // One of them may have been greeted.
+                for last in &mut last {
+                    let _ = last.read(&mut [0; 6]);
+                }
+            })
+            .await;
+        });
+        let by_host = totals.closed[ClosedReason::ClosedByHost as usize];
+        assert_eq!(by_host, totals.accepted, "{totals}");
+    }
+}
