@@ -7,9 +7,10 @@
 //!
 //! Reading order: [`connection`] (the machine), [`frame`] (where a frame ends), [`reason`] (why a
 //! connection ended), [`config`] (every knob), then [`slots`] and [`gate`] (bounded memory, bounded
-//! admission).
+//! admission) and [`budget`] (what all hold together).
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod config;
 pub mod connection;
 pub mod encoding;
@@ -29,6 +30,7 @@ pub mod restart;
 pub mod slots;
 mod sync;
 
+pub use budget::{Budget, Share};
 pub use config::{
     ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, RateRule, ReconnectConfig,
 };

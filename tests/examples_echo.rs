@@ -95,7 +95,7 @@ fn xas_07_an_interrupt_still_sends_what_was_queued() {
     let mut peer = dial(address);
     fill(&mut peer);
     echo.signal("INT");
-    echo.wait_for_log("pool stopping");
+    echo.wait_for_log("pool draining");
     let echoed = read_all(&mut peer);
     assert_lines(&echoed);
     drop(peer);
@@ -110,7 +110,7 @@ fn xas_07_a_second_interrupt_resets_a_peer_that_stalls() {
     let mut stalled = peers(address, 1).remove(0);
     fill(&mut stalled);
     echo.signal("INT");
-    echo.wait_for_log("pool stopping");
+    echo.wait_for_log("pool draining");
     let interrupted = Instant::now();
     // Long enough for an orderly stop to end, were it not for the stalled peer.
     std::thread::sleep(Duration::from_millis(500));

@@ -92,7 +92,7 @@ fn xas_07_an_interrupt_closes_every_connection_and_prints_each_reason_once() {
     }
     let printed = server.succeed();
     assert_eq!(
-        count(printed.lines(), ": closed by host (pool stopped)"),
+        count(printed.lines(), ": closed by host (drained)"),
         5,
         "{printed}"
     );

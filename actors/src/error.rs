@@ -36,6 +36,14 @@ pub enum StartError {
     /// The pauses before restarts cannot work.
     #[error(transparent)]
     Backoff(BackoffError),
+    /// A memory budget that would be exceeded by one read.
+    #[error("a memory budget of {asked} bytes is too small, the least is {least}")]
+    BudgetTooSmall {
+        /// How many bytes were asked for.
+        asked: usize,
+        /// The fewest that there can be.
+        least: usize,
+    },
     /// The system gave no thread or no runtime.
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
@@ -97,6 +105,11 @@ impl ListenError {
 
     pub(crate) fn shard_failed(target: impl Into<String>) -> Self {
         let source = io::Error::new(io::ErrorKind::Interrupted, "its shard has failed");
+        Self::new(target, ListenPhase::Options, source)
+    }
+
+    pub(crate) fn draining(target: impl Into<String>) -> Self {
+        let source = io::Error::new(io::ErrorKind::NotConnected, PoolDraining);
         Self::new(target, ListenPhase::Listen, source)
     }
 
@@ -143,6 +156,12 @@ pub enum ChangeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the pool is stopped")]
 pub struct PoolStopped;
+
+/// The pool drains: it opens nothing new any more. [`ListenError::source`] and the message of a
+/// [`ConnectError`] say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the pool is draining")]
+pub struct PoolDraining;
 
 /// Any error of the crate.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod client;
+mod drain;
 mod error;
 mod failure;
 mod handlers;
@@ -22,8 +23,10 @@ mod turn;
 mod workers;
 
 pub use client::{Client, ClientActor, ClientInfo, SendSlot};
+pub use drain::{Drain, DrainReport};
 pub use error::{
-    ChangeError, Error, ListenError, ListenPhase, PoolStopped, StartError, SuspendError,
+    ChangeError, Error, ListenError, ListenPhase, PoolDraining, PoolStopped, StartError,
+    SuspendError,
 };
 pub use failure::HandlerFailed;
 pub use handlers::Handlers;
@@ -69,7 +72,7 @@ pub mod prelude {
         RecvLine, RecvMsg, RecvUntil, Sent, Writable, WritePaused, WriteResumed,
     };
     pub use crate::{
-        AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Handlers, Line,
+        AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Drain, Handlers, Line,
         Listen, Placement, Pool, PoolEvent, Server, Token, session,
     };
 }

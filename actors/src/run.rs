@@ -17,7 +17,8 @@ const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
 impl Pool {
     /// Runs until the process is told to end (SIGINT, SIGTERM) or the pool is stopped. The first
-    /// signal stops it in order: what is queued is still sent. A second one resets what is left.
+    /// signal drains it: listeners close, sessions are told and finish, what is queued is still sent
+    /// ([`PoolBuilder::drain_on_signal`]). A second one resets what is left.
     ///
     /// # Errors
     /// When the signals cannot be listened for.
@@ -28,17 +29,17 @@ impl Pool {
     async fn run_until(&self, signals: io::Result<Signals>) -> Result<(), Error> {
         let mut signals = signals?;
         tokio::select! {
-            () = signals.next() => self.stop_unless(&mut signals).await,
+            () = signals.next() => self.drain_unless(&mut signals).await,
             _ = self.stopped() => {}
         }
         Ok(())
     }
 
-    /// Stops in order, or at once when another signal comes.
-    async fn stop_unless(&self, signals: &mut Signals) {
-        let stopping = self.stop();
+    /// Drains, or stops at once when another signal comes.
+    async fn drain_unless(&self, signals: &mut Signals) {
+        let draining = self.drain(self.on_signal());
         tokio::select! {
-            _ = stopping => return,
+            _ = draining => return,
             () = signals.next() => {}
         }
         self.stop_within(Duration::ZERO).await;
@@ -112,7 +113,8 @@ pub fn default_pool() -> Result<Pool, StartError> {
 
 impl PoolBuilder {
     /// Starts the pool in an actix system on this thread, runs `work` with it, and then the pool until
-    /// a signal or a stop; returns the last counters (XAS-07). A signal ends `work` too.
+    /// a signal or a stop; returns the last counters (XAS-07). A signal ends `work` too, and drains the
+    /// pool as in [`Pool::run_until_signal`].
     ///
     /// # Errors
     /// When the pool cannot be started, or what `work` gives.
@@ -123,7 +125,7 @@ impl PoolBuilder {
     {
         System::new().block_on(async move {
             let pool = self.start()?;
-            // Heard from here on: one that comes while `work` still prepares stops in order too.
+            // Heard from here on: one that comes while `work` still prepares drains, too.
             let mut signals = Signals::new()?;
             let until_stopped = async {
                 work(pool.clone()).await?;
@@ -133,7 +135,7 @@ impl PoolBuilder {
             let outcome = tokio::select! {
                 outcome = until_stopped => outcome,
                 () = signals.next() => {
-                    pool.stop_unless(&mut signals).await;
+                    pool.drain_unless(&mut signals).await;
                     Ok(())
                 }
             };

@@ -1,8 +1,10 @@
 //! `ShardActor`: one per arbiter. It owns that thread's registry, so that opening and closing a
 //! connection never crosses threads.
 
+mod drain;
 mod home;
 mod opening;
+mod pressure;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -26,6 +28,7 @@ use crate::client::{
     Client, ClientActor, ClientInfo, Dialler, Launch, Link, Origin, Passes, Shared, clock,
     establish,
 };
+use crate::drain::DrainReport;
 use crate::placement::Share;
 use crate::pool::{Pool, Totals};
 use crate::server::{Server, ServerState};
@@ -37,6 +40,10 @@ use crate::workers::{Errand, Seating};
 
 pub(crate) use home::{Mailbox, Settling, ShardHandle, ShardHome};
 pub(crate) use opening::{HandOver, OpenListener, OpenOutbound, Outbound, Revive};
+
+use drain::Drainage;
+pub(crate) use drain::{DrainShard, Pacer};
+pub(crate) use pressure::KeepBudget;
 
 /// The size of the shard's read slot, in bytes.
 const READ_SLOT: usize = 64 * 1024;
@@ -128,6 +135,9 @@ pub(crate) struct ShardLocal {
     scratch: RefCell<BytesMut>,
     /// From a stop on nothing new stays open here.
     stopping: Cell<bool>,
+    drainage: Drainage,
+    /// Counts the wakes in which bytes moved.
+    moves: Cell<u64>,
     pub(crate) crew: Crew,
 }
 
@@ -170,6 +180,8 @@ impl ShardLocal {
             lingering: RefCell::new(HashMap::new()),
             scratch: RefCell::new(BytesMut::new()),
             stopping: Cell::new(false),
+            drainage: Drainage::default(),
+            moves: Cell::new(0),
             crew: Crew::default(),
         }
     }
@@ -224,7 +236,8 @@ impl ShardLocal {
             share,
             span,
         };
-        self.launch(launch, errand);
+        let client = self.launch(launch, errand);
+        self.turn_away(&client);
     }
 
     /// Begins an outbound connection here.
@@ -251,25 +264,33 @@ impl ShardLocal {
             }
         };
         let (outlet, errand) = self.seat(&client, make, seating, &span);
+        let (link, outcome) = match refusal {
+            None => {
+                let target = connect.target.address.clone();
+                let establish = establish(&**network, connect.target);
+                (Link::Connecting { target, establish }, Some(outcome))
+            }
+            Some(error) => {
+                // It has failed already: nothing that ends it now becomes the reason.
+                let failure = client.shared.lock().machine.refuse(error);
+                let _ = outcome.send(Err(failure));
+                (Link::Down, None)
+            }
+        };
         let launch = Launch {
             client,
-            link: Link::Connecting {
-                target: connect.target.address.clone(),
-                establish: match refusal {
-                    Some(error) => Box::pin(std::future::ready(Err(error))),
-                    None => establish(&**network, connect.target),
-                },
-            },
+            link,
             outlet,
             factory,
             dialler,
-            outcome: Some(outcome),
+            outcome,
             lease: None,
             passes,
             share,
             span,
         };
-        self.launch(launch, errand);
+        let client = self.launch(launch, errand);
+        self.turn_away(&client);
     }
 
     /// Gives a connection its session, or the successor of one; without any it closes at once. What a
@@ -309,16 +330,18 @@ impl ShardLocal {
     }
 
     /// Starts the connection's actor, and sends for a session that a worker makes.
-    fn launch(self: &Rc<Self>, launch: Launch, errand: Option<Errand>) {
+    fn launch(self: &Rc<Self>, launch: Launch, errand: Option<Errand>) -> Client {
         let client = launch.client.clone();
         self.registry
             .borrow_mut()
             .insert(client.id(), client.clone());
+        client.shared.set_moved(self);
         ClientActor::launch(launch, Rc::clone(self));
         if self.stopping.get() {
             client.close_because(Cause::PoolStopped, true, None);
         }
         Self::send_for(&client, errand);
+        client
     }
 
     /// An outbound connection was established.
@@ -336,6 +359,7 @@ impl ShardLocal {
     /// Takes an ended connection off the registry, before its end is told (XAS-05).
     pub(crate) fn release(&self, client: &Client, ending: Ending<'_>) {
         self.registry.borrow_mut().remove(&client.id());
+        self.drainage.ended(client.id(), ending);
         match ending {
             Ending::ConnectFailed(error) => {
                 self.home.count().connect_failed += 1;
@@ -375,6 +399,17 @@ impl ShardLocal {
             buffer: self.scratch.borrow_mut(),
             size: READ_SLOT,
         }
+    }
+
+    /// The number of a wake in which bytes moved; a later one has a greater number.
+    pub(crate) fn next_move(&self) -> u64 {
+        let next = self.moves.get().wrapping_add(1);
+        self.moves.set(next);
+        next
+    }
+
+    fn client(&self, id: ClientId) -> Option<Client> {
+        self.registry.borrow().get(&id).cloned()
     }
 
     /// The connections here, in the order in which they were opened.
@@ -534,7 +569,7 @@ impl Handler<FindClient> for ShardActor {
     type Result = Option<Client>;
 
     fn handle(&mut self, find: FindClient, _: &mut Self::Context) -> Self::Result {
-        self.local.registry.borrow().get(&find.0).cloned()
+        self.local.client(find.0)
     }
 }
 
@@ -563,19 +598,20 @@ impl Handler<Count> for ShardActor {
 }
 
 /// Closes every listener and connection here; replies when every `Closed` was handled and every actor
-/// is gone.
+/// is gone, with what a drain before it has brought about.
 #[derive(Message)]
-#[rtype(result = "Totals")]
+#[rtype(result = "DrainReport")]
 pub(crate) struct StopShard {
     /// How long closing connections may take to send what is queued. Zero aborts.
     pub(crate) grace: Duration,
 }
 
 impl Handler<StopShard> for ShardActor {
-    type Result = ResponseActFuture<Self, Totals>;
+    type Result = ResponseActFuture<Self, DrainReport>;
 
     fn handle(&mut self, stop: StopShard, _: &mut Self::Context) -> Self::Result {
         self.local.stopping.set(true);
+        self.local.drainage.cut(stop.grace.is_zero());
         let local = Rc::clone(&self.local);
         let stopping = async move {
             for server in local.home.servers() {
@@ -609,7 +645,9 @@ impl Handler<StopShard> for ShardActor {
                 }
                 let _ = tokio::time::timeout(PATIENCE, local.crew.gone()).await;
             }
-            local.totals()
+            let mut report = local.drainage.report();
+            report.totals = local.totals();
+            report
         };
         Box::pin(stopping.into_actor(self))
     }

@@ -37,6 +37,10 @@
 //! | `worker restarted` | info | `worker`, `restarts` |
 //! | `worker left behind` | warn | `worker` |
 //! | `not adopted` | warn | `id`, `error` |
+//! | `memory pressure` | warn | `used`, `budget` |
+//! | `memory relieved` | info | `used`, `budget` |
+//! | `pool draining` | info | `deadline`, `pace` if there is one, `flush` |
+//! | `pool drained` | info | `live`, `finished`, `given_up`, `untold`, `paced`, `overdue`, `aborted` |
 //! | `pool stopping` | info | `grace` |
 //! | `pool stopped` | info | `accepted`, `connected`, `live` |
 
@@ -49,6 +53,7 @@ use switchboard_core::{ArmError, ClientId, ClosedDetail, ClosedReason, ConnectEr
 use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 
 use crate::client::Client;
+use crate::drain::{Drain, DrainReport};
 use crate::pool::Totals;
 use crate::server::{ServerInfo, Suspend};
 
@@ -200,6 +205,34 @@ pub(crate) fn worker_restarted(pool: &Span, worker: usize, restarts: u64) {
 
 pub(crate) fn worker_left(pool: &Span, worker: usize) {
     warn!(target: TARGET, parent: pool, worker, "worker left behind");
+}
+
+pub(crate) fn memory_pressure(span: &Span, used: usize, budget: usize) {
+    warn!(target: TARGET, parent: span, used, budget, "memory pressure");
+}
+
+pub(crate) fn memory_relieved(span: &Span, used: usize, budget: usize) {
+    info!(target: TARGET, parent: span, used, budget, "memory relieved");
+}
+
+pub(crate) fn pool_draining(span: &Span, drain: &Drain) {
+    let (deadline, flush) = (drain.within, drain.flush);
+    info!(target: TARGET, parent: span, ?deadline, pace = drain.pace, ?flush, "pool draining");
+}
+
+pub(crate) fn pool_drained(span: &Span, report: &DrainReport) {
+    info!(
+        target: TARGET,
+        parent: span,
+        live = report.live,
+        finished = report.finished,
+        given_up = report.given_up,
+        untold = report.untold,
+        paced = report.paced,
+        overdue = report.overdue,
+        aborted = report.aborted,
+        "pool drained"
+    );
 }
 
 pub(crate) fn pool_stopping(span: &Span, grace: Duration) {

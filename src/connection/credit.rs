@@ -79,6 +79,10 @@ impl Credit {
     pub(super) const fn frames_out(&self) -> u32 {
         self.frames
     }
+
+    pub(super) const fn bytes_out(&self) -> usize {
+        self.bytes
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,13 @@ impl Connection {
         };
     }
 
+    /// The connection is not even tried; returns the error with what is lost by it.
+    pub fn refuse(&mut self, mut error: ConnectError) -> ConnectError {
+        error.unsent = self.outbox.size();
+        self.handle_connect_failed(error.clone());
+        error
+    }
+
     /// The session did not adopt at once: its time starts now.
     pub fn handle_unadopted(&mut self, now: &mut Now) {
         if matches!(self.state, State::Adopting) && !self.timers.is_set(TimeoutKind::Adoption) {

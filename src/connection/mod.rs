@@ -24,6 +24,7 @@ mod claim;
 mod command;
 mod crash;
 mod credit;
+mod drain;
 mod event;
 mod handle;
 mod hangup;
@@ -31,6 +32,7 @@ mod inbound;
 mod outbox;
 mod pace;
 mod poll;
+mod pressure;
 mod reconnect;
 mod rules;
 mod spare;
@@ -53,6 +55,7 @@ pub(crate) use batch::Frames;
 pub use batch::{Batch, FrameKind};
 pub use claim::Claim;
 pub use credit::Permit;
+pub use drain::Standing;
 pub use event::{Event, Interests};
 pub use state::ConnectionState;
 
@@ -86,6 +89,8 @@ pub struct Connection {
     vacant: bool,
     crashes: Option<Box<Crashes>>,
     redial: Option<Box<Redial>>,
+    /// Whether reading waits until others hold less memory.
+    reading_held: bool,
     interest: Readiness,
     slot: SendSlot,
     linger: Duration,
@@ -196,6 +201,7 @@ impl Connection {
             vacant: false,
             crashes: None,
             redial: None,
+            reading_held: false,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,
             linger,

@@ -51,7 +51,11 @@ impl Connection {
             State::Open {
                 read: ReadHalf::Open,
                 ..
-            } if !self.reading_paused && !self.vacant && self.fault.is_none() => {
+            } if !self.reading_paused
+                && !self.reading_held
+                && !self.vacant
+                && self.fault.is_none() =>
+            {
                 let wanted = if self.inbound.armed().is_some() {
                     !self.inbound.is_ready()
                         || (self.inbound.reads_ahead()

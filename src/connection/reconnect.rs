@@ -138,6 +138,13 @@ impl Connection {
         Some(delay)
     }
 
+    /// What is lost from now on is not established again.
+    pub(super) fn stop_redialling(&mut self) {
+        if let Some(redial) = &mut self.redial {
+            redial.most = Some(0);
+        }
+    }
+
     /// Whether there was a link before, so that an end is not a failure to connect.
     pub(super) fn was_open(&self) -> bool {
         self.redial.as_ref().is_some_and(|redial| redial.opened)

@@ -34,6 +34,14 @@ struct Log {
     events: Arc<Mutex<Vec<Logged>>>,
 }
 
+impl Log {
+    /// Whether this event was logged.
+    fn has(&self, name: &str) -> bool {
+        let events = self.events.lock().unwrap();
+        events.iter().any(|event| event.name == name)
+    }
+}
+
 /// The id field of a span, kept with it.
 struct IdField(String);
 
@@ -245,10 +253,14 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         return;
     }
     let log = Log::default();
+    let logs = log.clone();
     let subscriber = tracing_subscriber::registry().with(log.clone());
     tracing::subscriber::set_global_default(subscriber).unwrap();
     with(
-        Pool::builder().shards(1).name("watched"),
+        Pool::builder()
+            .shards(1)
+            .name("watched")
+            .memory_budget(1 << 20),
         |pool| async move {
             let secret = format!("{SECRET}\n");
             let fault = Fault::Line;
@@ -272,6 +284,10 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let (mut stream, _) = there.accept().unwrap();
             let client = connecting.await.unwrap();
             assert_eq!(exchange(&mut stream, secret.as_bytes()), secret.as_bytes());
+            client.send(vec![0; 12 << 20]).unwrap();
+            until(|| logs.has("memory pressure")).await;
+            read_exact(&mut stream, 12 << 20);
+            until(|| logs.has("memory relieved")).await;
             let failing = client.with_socket(|_| -> () { panic!("with the socket") });
             assert_eq!(failing.await, None);
             drop(there);
@@ -288,12 +304,13 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let closed = Handlers::new().closed(Desk::new(told).start().recipient());
             let stream = serve_with(&pool, local().lines(), move |_| closed.clone()).await;
             assert_eq!(rest(&stream).await, b"");
+            pool.drain(Drain::within(Duration::ZERO).pace(1)).await;
         },
     );
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 32, "the tables are found");
+    assert_eq!(documented.len(), 36, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -356,6 +373,10 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         ("worker ended", 1),
         ("worker restarted", 1),
         ("worker left behind", 1),
+        ("memory pressure", 1),
+        ("memory relieved", 1),
+        ("pool draining", 1),
+        ("pool drained", 1),
         ("pool stopping", 2),
         ("pool stopped", 2),
     ] {

@@ -134,7 +134,11 @@ fn a_reader_that_takes_nothing_is_reset_and_what_it_did_not_take_is_counted() {
         assert_eq!(closed.detail.bytes_out, 4 * KIB as u64);
         assert_eq!(closed.detail.unsent, 8 * KIB);
         assert_eq!(closed.detail.unsent_tokens, [Token(2)]);
-        assert_eq!(begun.elapsed().as_secs(), 600, "nothing waits for the flush");
+        assert_eq!(
+            begun.elapsed().as_secs(),
+            600,
+            "nothing waits for the flush"
+        );
         let told = peer.read_to_end(&mut Vec::new()).await.unwrap_err();
         assert_eq!(told.kind(), std::io::ErrorKind::ConnectionReset);
         pool.stop().await;

@@ -213,6 +213,7 @@ impl ClientActor {
         let mut link = berth.link.borrow_mut();
         if let Link::Up(transport) = &mut *link {
             let transport = transport.as_mut();
+            let before = core.machine.moved();
             write(&mut core.machine, transport, cx, &mut now);
             let slot = berth.read_slot();
             let waits = read(&mut core.machine, transport, slot, cx, &mut now);
@@ -220,6 +221,7 @@ impl ClientActor {
             watch(&mut core, transport, &berth, cx, &mut now);
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);
+            core.note_moves(before, &berth.local);
         }
         self.reconnect(&shared, &mut core, &mut link, cx, &mut now);
         let over = core.machine.is_over();
@@ -241,6 +243,7 @@ impl ClientActor {
                 self.berth.local.lingers(&self.client);
             }
         }
+        core.count_held();
         self.sleep_until_deadline(&mut core, cx);
         self.tell(&shared, core, &mut now);
         if over.is_some() && shared.lock().is_done() {
@@ -654,6 +657,7 @@ impl Drop for ClientActor {
         let mut core = shared.lock();
         core.driver = None;
         core.home = None;
+        core.share = None;
         if core.machine.is_over().is_none() {
             core.machine.abort(Cause::RuntimeFailed);
             if let Link::Connecting { target, .. } = &*self.berth.link.borrow() {

@@ -1,7 +1,9 @@
 //! `Client`, the handle of one connection, and `ClientActor`, which moves its bytes.
 
 mod actor;
+mod held;
 mod home;
+mod idle;
 mod making;
 mod shared;
 
@@ -27,6 +29,7 @@ use crate::pool::Pool;
 pub use actor::ClientActor;
 use actor::WithSocket;
 pub(crate) use actor::{Dialler, Launch, Link, Passes, establish};
+pub(crate) use idle::Idleness;
 pub use shared::{Answer, Ticket};
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 

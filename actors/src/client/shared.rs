@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
 use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
-use switchboard_core::{Cause, ClientId, Connection, ConnectionState, Interests, Now};
+use switchboard_core::{
+    Budget, Cause, ClientId, Connection, ConnectionState, Interests, Now, Share,
+};
 
 use crate::failure::HandlerFailed;
 use crate::handlers::Handlers;
@@ -79,6 +81,10 @@ pub(crate) struct Core {
     pub(super) watching: bool,
     /// Until when the actor sleeps at most.
     pub(super) driver_sleeps: Option<Instant>,
+    /// In which of its shard's wakes bytes moved last.
+    pub(super) moved: u64,
+    /// What it has of the pool's memory budget, if there is one; given back when its actor ends.
+    pub(super) share: Option<Share>,
     /// Whether the session has been called to a turn: never to more than one.
     pub(super) in_flight: bool,
     /// Events that are with shared handlers.
@@ -97,6 +103,7 @@ impl Shared {
             } => (Some(server), local_addr, peer_addr, false),
             Origin::Outbound => (None, None, None, true),
         };
+        let share = pool.budget().map(Budget::share);
         Arc::new(Self {
             id,
             pool,
@@ -123,6 +130,8 @@ impl Shared {
                 reader: Reader::Nobody,
                 watching: false,
                 driver_sleeps: None,
+                moved: 0,
+                share,
                 in_flight: false,
                 tickets: 0,
                 released: false,
@@ -156,6 +165,7 @@ impl Shared {
         let mut core = self.lock();
         self.recall(&mut core, &mut now);
         let result = run(&mut core.machine, &mut now);
+        core.count_held();
         // What a session commands in its turn is looked at when the turn ends.
         if !core.is_own_turn() {
             wake_if_needed(core);
@@ -170,6 +180,7 @@ impl Shared {
     ) -> Result<T, E> {
         let mut core = self.lock();
         let (value, was_empty) = run(&mut core.machine)?;
+        core.count_held();
         if core.machine.has_batch() && core.machine.is_write_paused() {
             // What was taken at once now has to wait for the peer, unless the session says otherwise.
             self.recall(&mut core, &mut Now::ask(clock));
@@ -232,6 +243,7 @@ impl Shared {
         if next.is_none() {
             core.in_flight = false;
             core.turn_at_home = false;
+            core.count_held();
             wake_if_needed(core);
         }
         next.map(Next::One)
@@ -266,6 +278,7 @@ impl Shared {
         if std::mem::take(&mut core.turn_at_home) {
             core.write_at_home(&mut now);
         }
+        core.count_held();
         wake_if_needed(core);
     }
 
@@ -307,6 +320,7 @@ impl Shared {
         core.in_flight = false;
         core.turn_at_home = false;
         let restarted = core.machine.handle_session_gone(cause, &mut now);
+        core.count_held();
         let session = if restarted {
             core.seat += 1;
             core.session_failed = false;
@@ -350,6 +364,7 @@ impl Shared {
         core.tickets = core.tickets.saturating_sub(1);
         if seat == core.seat {
             core.machine.give_back(permit, &mut now);
+            core.count_held();
         }
         wake_if_needed(core);
     }
@@ -357,6 +372,11 @@ impl Shared {
     /// Shortens the time that the connection will linger once it has finished.
     pub(crate) fn hurry(&self, linger: Duration) {
         self.command(|machine, now| machine.hurry(linger, now));
+    }
+
+    /// Closes it, or lets the closing that is under way take no longer than this.
+    pub(crate) fn close_within(&self, cause: Cause, flush: Duration) {
+        self.command(|machine, now| machine.close_within(cause, flush, now));
     }
 }
 
@@ -417,8 +437,10 @@ impl Core {
         if let (Some(berth), Some(driver)) = (berth, &self.driver)
             && let Link::Up(transport) = &mut *berth.link.borrow_mut()
         {
+            let before = self.machine.moved();
             let mut cx = TaskContext::from_waker(driver);
             write(&mut self.machine, transport.as_mut(), &mut cx, now);
+            self.note_moves(before, &berth.local);
         }
     }
 
@@ -432,6 +454,7 @@ impl Core {
         if let (Some(berth), Some(session)) = (berth, &self.session)
             && let Link::Up(transport) = &mut *berth.link.borrow_mut()
         {
+            let before = self.machine.moved();
             let mut cx = TaskContext::from_waker(session);
             let slot = berth.read_slot();
             let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
@@ -441,6 +464,8 @@ impl Core {
             } else {
                 Reader::Nobody
             };
+            self.note_moves(before, &berth.local);
+            self.count_held();
             return true;
         }
         false

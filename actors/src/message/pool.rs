@@ -127,6 +127,21 @@ pub enum PoolEvent {
         /// The name of the supervisor; `server s0.1` for a listener, `shard 0` for a shard.
         supervisor: String,
     },
+    /// The connections hold more bytes than the pool's memory budget: those that hold most stop reading,
+    /// and if that does not help some are ended. Told once, until it is relieved.
+    MemoryPressure {
+        /// Bytes that they hold.
+        used: usize,
+        /// Bytes that they may hold.
+        budget: usize,
+    },
+    /// They hold no more than four fifths of the budget again, and read on.
+    MemoryRelieved {
+        /// Bytes that they hold.
+        used: usize,
+        /// Bytes that they may hold.
+        budget: usize,
+    },
     /// So many events were left out because the subscriber's mailbox was full.
     Missed {
         /// How many.

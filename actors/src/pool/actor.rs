@@ -9,10 +9,10 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     WrapFuture,
 };
-use switchboard_core::ClosedReason;
 use tokio::sync::watch;
 use tracing::Span;
 
+use crate::drain::DrainReport;
 use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
 use crate::shard::StopShard;
@@ -23,7 +23,7 @@ use crate::workers::{StopWorkers, WorkersActor};
 #[cfg(doc)]
 use super::Pool;
 use super::shards::Shards;
-use super::{GRACE, Phase, Totals};
+use super::{GRACE, Phase};
 
 /// The root of the tree: it owns the arbiters, passes events on to subscribers, and stops everything
 /// in order. It is never on the path of data.
@@ -32,6 +32,7 @@ pub struct PoolActor {
     pub(super) workers: Option<Addr<WorkersActor>>,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) subscribed: Arc<AtomicBool>,
+    pub(super) draining: Arc<AtomicBool>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) span: Span,
     pub(super) failures: FailureHandler,
@@ -64,6 +65,13 @@ impl Subscriber {
             }
             Err(Closed(_)) => false,
         }
+    }
+}
+
+impl PoolActor {
+    /// Whether no stop has begun.
+    fn is_up(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Running | Phase::Draining)
     }
 }
 
@@ -159,7 +167,7 @@ impl Handler<StartSupervisor> for PoolActor {
     type Result = Option<Supervisor>;
 
     fn handle(&mut self, start: StartSupervisor, ctx: &mut Self::Context) -> Self::Result {
-        if *self.phase.borrow() != Phase::Running {
+        if !self.is_up() {
             return None;
         }
         let above = Root {
@@ -203,7 +211,7 @@ impl Handler<Stop> for PoolActor {
     type Result = ();
 
     fn handle(&mut self, stop: Stop, ctx: &mut Self::Context) {
-        let first = *self.phase.borrow() == Phase::Running;
+        let first = self.is_up();
         if !first && !stop.grace.is_zero() {
             return;
         }
@@ -221,14 +229,12 @@ impl Handler<Stop> for PoolActor {
                 .collect();
             let mut stopped = Vec::new();
             for (shard, reply) in shards.into_iter().zip(replies) {
-                let totals = reply.await.ok().and_then(Result::ok);
-                if totals.is_none() {
+                let report = reply.await.ok().and_then(Result::ok);
+                if report.is_none() {
                     // It was down, and nobody else closes what it would have come back with.
-                    for server in shard.servers() {
-                        server.finish(ClosedReason::Error);
-                    }
+                    shard.close_servers();
                 }
-                stopped.push((shard, totals));
+                stopped.push((shard, report));
             }
             for supervisor in supervisors.into_iter().rev() {
                 supervisor.stop().await;
@@ -255,17 +261,24 @@ impl Handler<Stop> for PoolActor {
                     };
                     let _ = tokio::task::spawn_blocking(join).await;
                 }
-                let mut totals = Totals::default();
+                let mut report = DrainReport::default();
                 for (shard, stopped) in stopped {
-                    totals.add(&stopped.unwrap_or_else(|| shard.totals()));
+                    report.add(&stopped.unwrap_or_else(|| DrainReport {
+                        totals: shard.totals(),
+                        ..DrainReport::default()
+                    }));
                 }
-                totals
+                report
             }
             .into_actor(pool)
         });
-        ctx.spawn(finished.map(|totals, pool, ctx| {
-            telemetry::pool_stopped(&pool.span, &totals);
-            pool.phase.send_replace(Phase::Stopped(totals));
+        let drained = self.draining.load(Ordering::Acquire);
+        ctx.spawn(finished.map(move |report, pool, ctx| {
+            if drained {
+                telemetry::pool_drained(&pool.span, &report);
+            }
+            telemetry::pool_stopped(&pool.span, &report.totals);
+            pool.phase.send_replace(Phase::Stopped(Box::new(report)));
             ctx.stop();
         }));
     }

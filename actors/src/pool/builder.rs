@@ -6,24 +6,28 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{AsyncContext, Context};
-use switchboard_core::{BackoffConfig, Gate};
+use switchboard_core::{BackoffConfig, Budget, Gate};
 use tokio::sync::watch;
 
+use crate::drain::Drain;
 use crate::error::StartError;
 use crate::failure::FailureHandler;
 use crate::placement::{Placement, Placer};
+use crate::shard::KeepBudget;
 use crate::supervisor::RestartRules;
 use crate::transport::{Network, TcpNetwork};
 use crate::workers::Crowd;
 
 use super::actor::{PoolActor, Root};
 use super::shards::Shards;
-use super::{Inner, Phase, Pool};
+use super::{GRACE, Inner, Phase, Pool, PressureReport};
 
 /// How many shards an id can tell apart.
 const MOST_SHARDS: usize = 1 << 16;
 /// How many workers there may be: a thread each, and a look at each for every new connection.
 const MOST_WORKERS: usize = 4096;
+/// The least memory budget: what one read may bring.
+const LEAST_BUDGET: usize = 64 * 1024;
 
 /// Settings of a pool that is not started yet.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct PoolBuilder {
     workers: usize,
     placement: Placement,
     max_connections: Option<usize>,
+    on_signal: Drain,
+    memory_budget: Option<usize>,
     network: Arc<dyn Network>,
     restart: RestartRules,
 }
@@ -46,6 +52,8 @@ impl Default for PoolBuilder {
             workers: 0,
             placement: Placement::default(),
             max_connections: None,
+            on_signal: Drain::within(GRACE).close_untold(true),
+            memory_budget: None,
             network: Arc::new(TcpNetwork),
             restart: RestartRules::default(),
         }
@@ -121,6 +129,35 @@ impl PoolBuilder {
         self
     }
 
+    /// The most bytes that should wait in all connections of the pool together: received and not
+    /// handled, those with the sessions included, and queued to be sent. Default: no budget, only the
+    /// bounds of each connection; at least 64 KiB. Takes effect at the start.
+    ///
+    /// Over the budget the connections that hold most stop reading, which their sessions are not told,
+    /// until four fifths of it are left; whoever still grows stops reading, too. If it is still
+    /// exceeded a second later, connections that hold bytes are reset with the cause
+    /// [`MemoryPressure`](crate::Cause::MemoryPressure), one after the other, those first on whose link
+    /// nothing has moved for longest. Each shard goes by its own connections.
+    ///
+    /// No send is refused for it, and what one look at a socket brings is taken: so it can be exceeded
+    /// by that much of each connection (256 KiB at most, and no more than its read window and 64 KiB
+    /// where frames are shorter), and by what sessions send meanwhile. A connection is counted anew
+    /// when it holds 4 KiB more or less, so the sum is off by at most that for each; one that holds
+    /// less is not counted, and not ended either.
+    pub const fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// How the pool drains when the process is told to end and
+    /// [`run_until_signal`](Pool::run_until_signal) or [`run`](Self::run) is under way. Default: within
+    /// 10 s; connections whose session does not handle [`Draining`](crate::message::Draining) are closed
+    /// at once, after what is queued is sent ([`Drain::close_untold`]).
+    pub const fn drain_on_signal(mut self, drain: Drain) -> Self {
+        self.on_signal = drain;
+        self
+    }
+
     /// What carries the bytes. Default: the system's TCP.
     pub fn network(mut self, network: impl Network) -> Self {
         self.network = Arc::new(network);
@@ -131,7 +168,8 @@ impl PoolBuilder {
     /// if there are 0 shards and 0 workers. No port and no helper socket is opened (XAS-04).
     ///
     /// # Errors
-    /// Without such a system, when the system gives no thread, or when the pauses cannot work.
+    /// Without such a system, when the system gives no thread, when the memory budget is too small, or
+    /// when the pauses cannot work.
     ///
     /// # Panics
     /// On a thread without a tokio local set, as every start of an actix actor does.
@@ -147,6 +185,13 @@ impl PoolBuilder {
             let (asked, most) = (self.workers, MOST_WORKERS);
             return Err(StartError::TooManyWorkers { asked, most });
         }
+        let budget = match self.memory_budget {
+            Some(asked) if asked < LEAST_BUDGET => {
+                let least = LEAST_BUDGET;
+                return Err(StartError::BudgetTooSmall { asked, least });
+            }
+            budget => budget.map(Budget::new),
+        };
         if shards + self.workers > 0 && actix_rt::System::try_current().is_none() {
             return Err(StartError::NoSystem);
         }
@@ -154,7 +199,23 @@ impl PoolBuilder {
         backoff.map_err(StartError::Backoff)?;
         let ctx = Context::<PoolActor>::new();
         let address = ctx.address();
-        let mut all = Shards::new(shards > 0, self.network, address.downgrade(), self.restart);
+        let span = crate::telemetry::pool_span(&self.name);
+        let subscribed = Arc::new(AtomicBool::new(false));
+        let keep = budget.clone().map(|budget| KeepBudget {
+            budget,
+            report: PressureReport {
+                pool: address.downgrade(),
+                subscribed: Arc::clone(&subscribed),
+                span: span.clone(),
+            },
+        });
+        let mut all = Shards::new(
+            shards > 0,
+            self.network,
+            address.downgrade(),
+            keep,
+            self.restart,
+        );
         for index in 0..shards.max(1) {
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             if let Err(error) = all.add(index) {
@@ -170,9 +231,8 @@ impl PoolBuilder {
         };
         let workers = crowd.as_ref().map(|crowd| Arc::clone(&crowd.workers));
         let (phase, phases) = watch::channel(Phase::Running);
-        let subscribed = Arc::new(AtomicBool::new(false));
         let failures = FailureHandler::default();
-        let span = crate::telemetry::pool_span(&self.name);
+        let draining = Arc::new(AtomicBool::new(false));
         let homes = all.homes();
         let root = Root {
             pool: address.clone(),
@@ -182,6 +242,7 @@ impl PoolBuilder {
             shards: all,
             subscribers: Vec::new(),
             subscribed: Arc::clone(&subscribed),
+            draining: Arc::clone(&draining),
             phase,
             failures: failures.clone(),
             workers: crowd.map(|crowd| crowd.supervise(root, span.clone())),
@@ -198,8 +259,11 @@ impl PoolBuilder {
                 placer: Placer::new(self.placement, 0, RandomState::new()),
                 workers,
                 gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
+                budget,
                 subscribed,
                 failures,
+                draining,
+                on_signal: self.on_signal,
                 phases,
                 passes: watch::Sender::new(0),
                 span,

@@ -2,6 +2,8 @@
 
 mod actor;
 mod builder;
+mod drain;
+mod pressure;
 mod shards;
 mod status;
 
@@ -17,13 +19,14 @@ use std::time::Duration;
 
 use actix::{Addr, Recipient};
 use switchboard_core::{
-    ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Gate, Interests, Receive,
+    Budget, ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Gate, Interests, Receive,
 };
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
 use crate::client::{Client, ClientInfo, Origin, Shared};
-use crate::error::{ListenError, PoolStopped};
+use crate::drain::{Drain, DrainReport};
+use crate::error::{ListenError, PoolDraining, PoolStopped};
 use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
 use crate::options::{Connect, ConnectionOptions, Listen};
@@ -40,6 +43,7 @@ use crate::workers::{Seating, Workers};
 use actor::StartSupervisor;
 pub use actor::{GetFailureHandler, PoolActor, SetFailureHandler, Stop, Subscribe};
 pub use builder::PoolBuilder;
+pub(crate) use pressure::PressureReport;
 pub(crate) use shards::{ShardEnd, ShardEnded};
 pub use status::{PoolStatus, Totals};
 
@@ -60,8 +64,13 @@ struct Inner {
     /// Whether each shard has a thread of its own.
     threads: bool,
     gate: Gate,
+    budget: Option<Budget>,
     subscribed: Arc<AtomicBool>,
     failures: FailureHandler,
+    /// Whether a drain was asked for: known before the root hears of it.
+    draining: Arc<AtomicBool>,
+    /// What a signal begins.
+    on_signal: Drain,
     phases: watch::Receiver<Phase>,
     passes: watch::Sender<u64>,
     span: Span,
@@ -71,8 +80,10 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Running,
+    Draining,
     Stopping,
-    Stopped(Totals),
+    /// With what a drain before it has brought about, and the last counters.
+    Stopped(Box<DrainReport>),
 }
 
 /// Opening.
@@ -88,7 +99,7 @@ impl Pool {
     ///
     /// # Errors
     /// Names the address and how far it came: a bad or busy address, a name that does not resolve, a
-    /// preset receive that the session does not handle, a stopped pool (XAS-24).
+    /// preset receive that the session does not handle, a draining or stopped pool (XAS-24).
     pub async fn listen<F, S>(&self, listen: Listen, session: F) -> Result<Server, ListenError>
     where
         F: Fn(Client) -> S + Send + Sync + 'static,
@@ -102,6 +113,9 @@ impl Pool {
             .map_err(|why| ListenError::options(address, why))?;
         let seating = Seating::of(listen.on_workers, own::<S>(), self.workers())
             .map_err(|why| ListenError::options(address, why))?;
+        if self.is_draining() {
+            return Err(ListenError::draining(address));
+        }
         if !self.is_running() {
             return Err(ListenError::stopped(address));
         }
@@ -195,6 +209,11 @@ impl Pool {
         let pass = self.inner.gate.try_enter();
         let refusal = if let Some(why) = problem {
             Some(refuse(io::ErrorKind::InvalidInput, why))
+        } else if self.is_draining() {
+            Some(refuse(
+                io::ErrorKind::NotConnected,
+                PoolDraining.to_string(),
+            ))
         } else if !self.is_running() {
             Some(refuse(io::ErrorKind::NotConnected, PoolStopped.to_string()))
         } else if pass.is_none() {
@@ -302,12 +321,14 @@ impl Pool {
     pub async fn status(&self) -> Result<PoolStatus, PoolStopped> {
         let mut status = PoolStatus {
             running: self.is_running(),
+            draining: self.is_draining(),
             shards: self.inner.shards.len(),
             workers: self
                 .workers()
                 .map_or_else(Vec::new, |workers| workers.status()),
             servers: 0,
             actors: 0,
+            memory: self.budget().map(Budget::used),
             totals: Totals::default(),
         };
         for shard in &self.inner.shards {
@@ -327,18 +348,21 @@ impl Pool {
         Ok(status)
     }
 
-    /// Whether it takes commands: true from the start until a stop has begun (XAS-12).
+    /// Whether it opens listeners and connections: true from the start until a drain is asked for or a
+    /// stop has begun (XAS-12).
     #[must_use]
     pub fn is_running(&self) -> bool {
-        *self.inner.phases.borrow() == Phase::Running && self.inner.address.connected()
+        !self.is_asked_to_drain()
+            && *self.inner.phases.borrow() == Phase::Running
+            && self.inner.address.connected()
     }
 
     /// The last counters, once the pool is stopped.
     #[must_use]
     pub fn stop_report(&self) -> Option<Totals> {
         match &*self.inner.phases.borrow() {
-            Phase::Stopped(totals) => Some(totals.clone()),
-            Phase::Running | Phase::Stopping => None,
+            Phase::Stopped(report) => Some(report.totals.clone()),
+            Phase::Running | Phase::Draining | Phase::Stopping => None,
         }
     }
 
@@ -384,8 +408,17 @@ impl Pool {
         self.inner.passes.subscribe()
     }
 
+    /// What a signal begins.
+    pub(crate) fn on_signal(&self) -> Drain {
+        self.inner.on_signal
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         &self.inner.gate
+    }
+
+    pub(crate) fn budget(&self) -> Option<&Budget> {
+        self.inner.budget.as_ref()
     }
 
     pub(crate) fn shards(&self) -> &[ShardHandle] {
@@ -444,19 +477,9 @@ impl Pool {
     /// Resolves when the pool is stopped, by whomever.
     #[must_use]
     pub fn stopped(&self) -> Stopping {
-        let mut phases = self.inner.phases.clone();
-        let wait = async move {
-            let stopped = phases
-                .wait_for(|phase| matches!(phase, Phase::Stopped(_)))
-                .await;
-            match stopped.as_deref() {
-                Ok(Phase::Stopped(totals)) => totals.clone(),
-                // The root actor is gone with its thread: nothing is left to count.
-                _ => Totals::default(),
-            }
-        };
+        let ended = drain::ended(self.inner.phases.clone());
         Stopping {
-            wait: Box::pin(wait),
+            wait: Box::pin(async { ended.await.totals }),
         }
     }
 }

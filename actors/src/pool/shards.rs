@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::message::PoolEvent;
-use crate::shard::{Mailbox, OpenOutbound, Revive, Settling, ShardHandle, ShardHome};
+use crate::shard::{KeepBudget, Mailbox, OpenOutbound, Revive, Settling, ShardHandle, ShardHome};
 use crate::supervisor::{RestartRules, Vigil};
 use crate::telemetry;
 use crate::transport::Network;
@@ -23,6 +23,7 @@ pub(super) struct Shards {
     threads: bool,
     network: Arc<dyn Network>,
     pool: WeakAddr<PoolActor>,
+    keep: Option<KeepBudget>,
     sites: Vec<Site>,
     /// All of them together: a fault that they share fails them together.
     vigil: Vigil,
@@ -53,12 +54,14 @@ impl Shards {
         threads: bool,
         network: Arc<dyn Network>,
         pool: WeakAddr<PoolActor>,
+        keep: Option<KeepBudget>,
         rules: RestartRules,
     ) -> Self {
         Self {
             threads,
             network,
             pool,
+            keep,
             sites: Vec::new(),
             vigil: Vigil::new(rules, 0),
         }
@@ -93,6 +96,7 @@ impl Shards {
             home: Arc::clone(home),
             network: Arc::clone(&self.network),
             pool: self.pool.clone(),
+            keep: self.keep.clone(),
             mailboxes: received,
         };
         if !self.threads {
@@ -115,14 +119,19 @@ impl Shards {
         }
     }
 
+    /// Lets go of what was begun on shards that are down.
+    pub(super) fn forget_waiting(&mut self) {
+        for site in &mut self.sites {
+            site.waiting.clear();
+        }
+    }
+
     /// Lets go of what was begun on shards that are down, and takes the threads.
     pub(super) fn take_threads(&mut self) -> Vec<Arbiter> {
+        self.forget_waiting();
         self.sites
             .iter_mut()
-            .filter_map(|site| {
-                site.waiting.clear();
-                site.take_thread()
-            })
+            .filter_map(Site::take_thread)
             .collect()
     }
 }

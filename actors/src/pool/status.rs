@@ -31,7 +31,7 @@ impl Totals {
         self.closed.iter().sum()
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.connected += other.connected;
         self.connect_failed += other.connect_failed;
@@ -64,8 +64,10 @@ impl fmt::Display for Totals {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStatus {
-    /// Whether it takes commands: false from a stop on.
+    /// Whether it opens listeners and connections: false from a drain or a stop on.
     pub running: bool,
+    /// Whether it drains: false again once it stops.
+    pub draining: bool,
     /// Its shards.
     pub shards: usize,
     /// Its workers; none, unless [`PoolBuilder::workers`](crate::PoolBuilder::workers) says so.
@@ -74,6 +76,9 @@ pub struct PoolStatus {
     pub servers: usize,
     /// The actors of its connections: one for each, and one for each session of its own.
     pub actors: usize,
+    /// Bytes that wait in its connections, as far as they are counted; `None` without a memory budget
+    /// ([`PoolBuilder::memory_budget`](crate::PoolBuilder::memory_budget)).
+    pub memory: Option<usize>,
     /// Its counters.
     pub totals: Totals,
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Addr, WeakAddr};
-use switchboard_core::{IdSource, ServerId};
+use switchboard_core::{ClosedReason, IdSource, ServerId};
 use tokio::sync::{mpsc, watch};
 
 use crate::placement::{Load, Share};
@@ -15,6 +15,7 @@ use crate::pool::{PoolActor, ShardEnd, ShardEnded, Totals};
 use crate::server::ServerState;
 use crate::transport::Network;
 
+use super::pressure::KeepBudget;
 use super::{ShardActor, ShardLocal};
 
 /// How many commands may wait where somebody minds; actix's own default.
@@ -121,6 +122,13 @@ impl ShardHome {
         drop(servers);
     }
 
+    /// Closes its listeners while it is down, so that nobody brings them back.
+    pub(crate) fn close_servers(&self) {
+        for server in self.servers() {
+            server.finish(ClosedReason::Error);
+        }
+    }
+
     /// Its listeners, in the order in which they were opened.
     pub(crate) fn servers(&self) -> Vec<Arc<ServerState>> {
         lock(&self.servers).clone()
@@ -144,6 +152,8 @@ pub(crate) struct Settling {
     pub(crate) home: ShardHandle,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) pool: WeakAddr<PoolActor>,
+    /// The pool's memory budget, if there is one.
+    pub(crate) keep: Option<KeepBudget>,
     /// The mailboxes of its actors: each one that comes starts one.
     pub(crate) mailboxes: mpsc::UnboundedReceiver<Mailbox>,
 }
@@ -156,13 +166,14 @@ impl Settling {
             pool: self.pool.clone(),
         };
         let local = Rc::new(ShardLocal::new(Arc::clone(&self.home)));
+        let keeper = self.keep.take().map(|keep| keep.start(&local));
         while let Some(mailbox) = self.mailboxes.recv().await {
             let (home, pool) = (Arc::clone(&self.home), self.pool.clone());
             ShardActor::launch(mailbox, &local, &self.network, move |text| {
                 tell(&pool, &home, ShardEnd::Panicked(text));
             });
         }
-        drop(alive);
+        drop((keeper, alive));
     }
 }
 

@@ -44,6 +44,9 @@ impl Handler<OpenListener> for ShardActor {
             if shard.local.stopping.get() {
                 return Err(ListenError::stopped(&request.listen.target.address));
             }
+            if shard.local.drainage.has_begun() {
+                return Err(ListenError::draining(&request.listen.target.address));
+            }
             let local = Rc::clone(&shard.local);
             let opening = Opening {
                 id: local.home.ids.server(),
