@@ -41,7 +41,10 @@ pub use error::{
 };
 pub use fifo::{Fifo, FifoEmpty};
 pub use frame::{FrameError, LineRule};
-pub use gate::{AcceptBackoff, AcceptFault, Gate, GatePass};
+pub use gate::{
+    AcceptBackoff, AcceptFault, AcceptRate, AccessList, Alarm, AlarmError, Cidr, CidrError, Gate,
+    GatePass, PrefixGate, PrefixLengths, PrefixPass, RateError, RejectReason,
+};
 pub use id::{ClientId, IdSource, ServerId, Token};
 pub use line::{AsLine, Line, LineEnding};
 pub use now::Now;

@@ -338,3 +338,12 @@ pub fn processor_time() -> Duration {
     });
     Duration::from_nanos(spent.sum())
 }
+
+/// Hundredths of a second that a process has used.
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut next = || fields.next().unwrap().parse::<u64>().unwrap();
+    next() + next()
+}

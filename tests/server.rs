@@ -362,25 +362,19 @@ fn xas_27_without_descriptors_accepting_pauses_and_recovers() {
     assert!(child.wait().success());
 }
 
-/// Hundredths of a second that a process has used.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let mut next = || fields.next().unwrap().parse::<u64>().unwrap();
-    next() + next()
-}
-
 /// The starving process: as many peers as there are descriptors, until one says quit.
 fn starve() {
     with_pool(async |pool| {
         let mut events = watch(&pool);
         let (quit, mut quitting) = mpsc::unbounded_channel();
         let server = pool
-            .listen(Listen::tcp(ANY).lines(), move |client| Quitter {
-                client,
-                quit: quit.clone(),
-            })
+            .listen(
+                Listen::tcp(ANY).lines().spare_descriptor(false),
+                move |client| Quitter {
+                    client,
+                    quit: quit.clone(),
+                },
+            )
             .await
             .unwrap();
         println!("\nlistening {}", server.local_addr());

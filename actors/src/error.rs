@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 
 use switchboard_core::{
-    ArmError, BackoffError, ConfigError, ConnectError, FifoEmpty, LimitsError, SendError,
-    SendRefusal, SlotError, SlotsError, UnknownEncoding,
+    ArmError, BackoffError, CidrError, ConfigError, ConnectError, FifoEmpty, LimitsError,
+    RateError, SendError, SendRefusal, SlotError, SlotsError, UnknownEncoding,
 };
 
+use crate::server::SetLimitsError;
 use crate::supervisor::SuperviseError;
 
 /// A pool could not be started.
@@ -188,6 +189,15 @@ pub enum Error {
     /// See [`SendError`]; what was to be sent is not kept here.
     #[error(transparent)]
     Send(#[from] SendRefusal),
+    /// See [`SetLimitsError`].
+    #[error(transparent)]
+    SetLimits(#[from] SetLimitsError),
+    /// See [`CidrError`].
+    #[error(transparent)]
+    Cidr(#[from] CidrError),
+    /// See [`RateError`].
+    #[error(transparent)]
+    Rate(#[from] RateError),
     /// See [`SlotError`].
     #[error(transparent)]
     Slot(#[from] SlotError),

@@ -9,6 +9,7 @@ mod handlers;
 pub mod message;
 mod options;
 mod placement;
+mod places;
 mod pool;
 mod run;
 mod server;
@@ -41,7 +42,8 @@ pub use pool::{
 };
 pub use run::{Background, default_pool};
 pub use server::{
-    CloseServer, ListenState, Resume, Server, ServerActor, ServerInfo, Suspend, SwapSession,
+    CloseServer, ListenState, Rejections, Resume, Server, ServerActor, ServerInfo, ServerLimits,
+    SetLimits, SetLimitsError, Suspend, SwapSession,
 };
 pub use session::{IntoSession, Session};
 pub use supervisor::{
@@ -50,12 +52,13 @@ pub use supervisor::{
 pub use workers::WorkerStatus;
 
 pub use switchboard_core::{
-    ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot, BufferSlots, Cause, ClientId,
-    ClosePhase, ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase,
-    ConnectionConfig, ConnectionState, CrashPolicy, Encoding, Fifo, FifoEmpty, FrameError,
-    IdleAction, IdleRule, Interests, IoOperation, LimitsError, Line, LineEnding, LineRule,
-    OnTimeout, Payload, RateRule, Receive, ReceiveKind, ReconnectConfig, Repeat, SendError,
-    SendRefusal, ServerId, SlotError, SlotsError, TimeoutKind, Token, Undecodable, UnknownEncoding,
+    AcceptRate, AccessList, Alarm, ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot,
+    BufferSlots, Cause, Cidr, CidrError, ClientId, ClosePhase, ClosedDetail, ClosedReason,
+    ConfigError, ConnectError, ConnectPhase, ConnectionConfig, ConnectionState, CrashPolicy,
+    Encoding, Fifo, FifoEmpty, FrameError, Gate, IdleAction, IdleRule, Interests, IoOperation,
+    LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, RateError, RateRule, Receive,
+    ReceiveKind, ReconnectConfig, RejectReason, Repeat, SendError, SendRefusal, ServerId,
+    SlotError, SlotsError, TimeoutKind, Token, Undecodable, UnknownEncoding,
 };
 
 /// Everything that a session usually needs, actix's own prelude included.

@@ -1,5 +1,7 @@
 //! What a listener and an outbound connection are made with: every option, its unit, its default.
 
+mod admission;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +15,9 @@ use switchboard_core::{
 use crate::message::{RecvData, RecvLine, RecvMsg};
 use crate::placement::Placement;
 use crate::supervisor::{OnEscalation, RestartRules};
+
+pub(crate) use admission::AdmissionOptions;
+pub use admission::AtLimit;
 
 /// Options of the socket itself.
 #[derive(Debug, Clone)]
@@ -56,6 +61,9 @@ pub struct ListenTarget {
     pub socket: SocketOptions,
     /// A socket that listens already, to be taken over instead of opening one.
     pub adopted: Option<Arc<std::net::TcpListener>>,
+    /// Keeps a descriptor in reserve, so that peers can be [shed](crate::transport::Listener::shed)
+    /// when there is no other. Default: on.
+    pub spare_descriptor: bool,
 }
 
 /// Where and how to connect, as a [`Network`](crate::transport::Network) is told.
@@ -85,6 +93,7 @@ impl ListenTarget {
             only_v6: None,
             socket: SocketOptions::default(),
             adopted: None,
+            spare_descriptor: true,
         }
     }
 }
@@ -103,26 +112,13 @@ impl ConnectTarget {
     }
 }
 
-/// What a listener does with a peer when its connections are at the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AtLimit {
-    /// Lets it wait in the backlog until one ends.
-    #[default]
-    Wait,
-    /// Accepts it, closes it at once, and tells
-    /// [`PoolEvent::AcceptRejected`](crate::PoolEvent::AcceptRejected).
-    Reject,
-}
-
 /// A listener to be opened by [`Pool::listen`](crate::Pool::listen).
 #[derive(Debug, Clone)]
 #[must_use = "nothing listens until it is given to a pool"]
 pub struct Listen {
     pub(crate) target: ListenTarget,
     pub(crate) config: ConnectionConfig,
-    pub(crate) max_connections: Option<usize>,
-    pub(crate) at_limit: AtLimit,
-    pub(crate) slots: Option<BufferSlots>,
+    pub(crate) admission: AdmissionOptions,
     pub(crate) placement: Option<Placement>,
     pub(crate) on_workers: Option<bool>,
     pub(crate) restart: RestartRules,
@@ -135,9 +131,7 @@ impl Listen {
         Self {
             target: ListenTarget::new(address.to_string()),
             config: ConnectionConfig::default(),
-            max_connections: None,
-            at_limit: AtLimit::Wait,
-            slots: None,
+            admission: AdmissionOptions::default(),
             placement: None,
             on_workers: None,
             restart: RestartRules::default(),
@@ -172,19 +166,6 @@ impl Listen {
         self
     }
 
-    /// The most connections of this listener at one time, exactly. Default: no limit but the pool's.
-    pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = Some(connections);
-        self
-    }
-
-    /// What happens at the limit, be it the listener's, the pool's or that of the slots. Default:
-    /// peers wait in the backlog.
-    pub const fn at_limit(mut self, policy: AtLimit) -> Self {
-        self.at_limit = policy;
-        self
-    }
-
     /// Lets every connection lease two slots for its life, one to receive and one to send, so that
     /// memory is taken from a fixed stock (XAS-25); their size becomes the receive buffer, the
     /// longest line and the send slot. Default: slots are lent for the length of a read only.
@@ -192,7 +173,7 @@ impl Listen {
         self.config.recv_buffer = slots.size();
         self.config.send_slot = slots.size();
         self.config.max_line = slots.size();
-        self.slots = Some(slots);
+        self.admission.slots = Some(slots);
         self
     }
 
@@ -230,12 +211,11 @@ impl Listen {
         }
         let pauses = self.restart.backoff.validate();
         pauses.map_err(|error| error.to_string())?;
-        if self.max_connections == Some(0) {
-            return Err("max_connections is 0, the least is 1".into());
-        }
         if self.config.reconnect.is_some() {
             return Err("accepted connections cannot reconnect".into());
         }
+        let admission = self.admission.validate();
+        admission.map_err(|error| error.to_string())?;
         validate(&self.config, &self.target.socket)
     }
 }

@@ -25,11 +25,11 @@ use tokio::sync::Notify;
 use tracing::Span;
 
 use crate::client::{
-    Client, ClientActor, ClientInfo, Dialler, Launch, Link, Origin, Passes, Shared, clock,
-    establish,
+    Client, ClientActor, ClientInfo, Dialler, Launch, Link, Origin, Shared, clock, establish,
 };
 use crate::drain::DrainReport;
 use crate::placement::Share;
+use crate::places::Passes;
 use crate::pool::{Pool, Totals};
 use crate::server::{Server, ServerState};
 use crate::session::Outlet;

@@ -18,8 +18,12 @@
 //! | `listener suspended` | info | `how` |
 //! | `listener resumed` | info | none but those of its span |
 //! | `accepting paused` | warn | `pause`, `error` |
+//! | `peers shed` | warn | `count` |
+//! | `alarm raised` | warn | `live` |
+//! | `alarm cleared` | info | `live` |
 //! | `accept fault` | debug | `error` |
-//! | `peer rejected` | debug | `peer` |
+//! | `peer rejected` | debug | `peer`, `reason` |
+//! | `peer gone` | debug | `peer` |
 //! | `connected` | debug | `id`, `peer` |
 //! | `connection failed` | debug | `id`, `error` |
 //! | `connection closed` | debug | `id`, `reason`, `detail` |
@@ -49,7 +53,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use switchboard_core::{ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, ServerId};
+use switchboard_core::{
+    ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, RejectReason, ServerId,
+};
 use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 
 use crate::client::Client;
@@ -129,8 +135,25 @@ pub(crate) fn accept_fault(span: &Span, error: &io::Error) {
     debug!(target: TARGET, parent: span, %error, "accept fault");
 }
 
-pub(crate) fn rejected(span: &Span, peer: Option<SocketAddr>) {
-    debug!(target: TARGET, parent: span, peer = %Maybe(peer), "peer rejected");
+/// At most one line in each pause.
+pub(crate) fn shed(span: &Span, count: u64) {
+    warn!(target: TARGET, parent: span, count, "peers shed");
+}
+
+pub(crate) fn alarm(span: &Span, raised: bool, live: usize) {
+    if raised {
+        warn!(target: TARGET, parent: span, live, "alarm raised");
+    } else {
+        info!(target: TARGET, parent: span, live, "alarm cleared");
+    }
+}
+
+pub(crate) fn rejected(span: &Span, peer: Option<SocketAddr>, reason: RejectReason) {
+    debug!(target: TARGET, parent: span, peer = %Maybe(peer), %reason, "peer rejected");
+}
+
+pub(crate) fn gone(span: &Span, peer: Option<SocketAddr>) {
+    debug!(target: TARGET, parent: span, peer = %Maybe(peer), "peer gone");
 }
 
 pub(crate) fn connected(client: &Client) {

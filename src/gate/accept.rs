@@ -123,6 +123,12 @@ impl AcceptBackoff {
         pause
     }
 
+    /// Whether no failure has come since the last success.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.next.as_nanos() == Self::FIRST.as_nanos()
+    }
+
     /// A connection was accepted: the next failure is the first again.
     pub const fn reset(&mut self) {
         *self = Self::new();
@@ -144,9 +150,12 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_second_and_start_again_after_success() {
         let mut backoff = AcceptBackoff::default();
+        assert!(backoff.is_first());
         let pauses: Vec<_> = (0..6).map(|_| backoff.next_pause().as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1000, 1000]);
+        assert!(!backoff.is_first());
         backoff.reset();
+        assert!(backoff.is_first());
         assert_eq!(backoff.next_pause(), AcceptBackoff::FIRST);
     }
 

@@ -1,6 +1,12 @@
-//! Admission: an exact limit of live connections, and what to do when accepting fails.
+//! Admission: exact limits of live connections, the rate of new ones, who may come in by address, and
+//! what to do when accepting fails.
 
 mod accept;
+mod alarm;
+mod cidr;
+mod prefix;
+mod rate;
+mod reject;
 
 use std::fmt;
 use std::sync::PoisonError;
@@ -10,6 +16,11 @@ use std::task::Waker;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard};
 
 pub use accept::{AcceptBackoff, AcceptFault};
+pub use alarm::{Alarm, AlarmChange, AlarmCounter, AlarmError};
+pub use cidr::{AccessList, Cidr, CidrError};
+pub use prefix::{PrefixGate, PrefixLengths, PrefixPass};
+pub use rate::{AcceptRate, RateError};
+pub use reject::RejectReason;
 
 /// Lets in so many and not one more, however many threads ask (shared by its clones).
 ///
@@ -94,6 +105,12 @@ impl Gate {
             })
             .ok()
             .map(|_| GatePass { gate: self.clone() })
+    }
+
+    /// Whether there is room now; somebody else may take it before we do.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.occupancy().has_room()
     }
 
     /// How many passes are out.

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use switchboard::BufferSlots;
 use switchboard::message::*;
 use switchboard::prelude::*;
+use switchboard::{BufferSlots, RejectReason};
 use switchboard_tests::*;
 
 use super::{Fault, Fragile, local};
@@ -34,7 +34,11 @@ fn xas_66_two_servers_share_four_slots() {
             let mut third = dial(server.local_addr());
             assert_eq!(read_all(&mut third), b"");
             let rejected = next_pool_event(&mut events, |event| match event {
-                PoolEvent::AcceptRejected { server, peer_addr } => Some((*server, *peer_addr)),
+                PoolEvent::AcceptRejected {
+                    server,
+                    peer_addr,
+                    reason: RejectReason::Slots,
+                } => Some((*server, *peer_addr)),
                 _ => None,
             });
             let peer_addr = third.local_addr().ok();

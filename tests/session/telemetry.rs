@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::Running;
 use actix_rt::Arbiter;
 use switchboard::prelude::*;
-use switchboard::{ChildSpec, OnEscalation, ReconnectConfig, Supervise, Suspend};
+use switchboard::{Alarm, ChildSpec, OnEscalation, ReconnectConfig, Supervise, Suspend};
 use switchboard_tests::*;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
@@ -265,6 +265,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let secret = format!("{SECRET}\n");
             let fault = Fault::Line;
             let listen = local().lines().max_connections(3).at_limit(AtLimit::Reject);
+            let listen = listen.alarm(Alarm { high: 3, low: 0 });
             let make = move |client| Fragile { client, fault };
             let server = pool.listen(listen, make).await.unwrap();
             let mut peers: Vec<_> = (0..3).map(|_| dial(server.local_addr())).collect();
@@ -310,7 +311,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 36, "the tables are found");
+    assert_eq!(documented.len(), 40, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -349,8 +350,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         found
     };
     for (name, times) in [
-        ("listening", 3),
-        ("listener closed", 3),
+        ("listening", 4),
+        ("listener closed", 4),
         ("listener failed", 1),
         ("listener restarted", 3),
         ("listener suspended", 1),
@@ -358,6 +359,8 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         ("shard failed", 1),
         ("shard restarted", 1),
         ("peer rejected", 1),
+        ("alarm raised", 1),
+        ("alarm cleared", 1),
         ("session panicked", 1),
         ("connected", 2),
         ("disconnected", 1),

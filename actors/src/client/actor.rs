@@ -17,9 +17,7 @@ use actix::{
 };
 use socket2::SockRef;
 use switchboard_core::connection::{Ending, ReadWish};
-use switchboard_core::{
-    Cause, ConnectError, ConnectPhase, Connection, ConnectionState, GatePass, Now,
-};
+use switchboard_core::{Cause, ConnectError, ConnectPhase, Connection, ConnectionState, Now};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
@@ -29,6 +27,7 @@ use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
 use crate::options::ConnectTarget;
 use crate::placement::Share;
+use crate::places::Passes;
 use crate::session::Outlet;
 use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, panic_text, start_guarded};
@@ -73,8 +72,6 @@ pub struct ClientActor {
 
 pub(crate) type Outcome = oneshot::Sender<Result<Client, ConnectError>>;
 pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectError>>;
-/// Proof of admission to the pool and to the listener.
-pub(crate) type Passes = (Option<GatePass>, Option<GatePass>);
 
 /// What the actor holds of the outside world.
 pub(crate) enum Link {

@@ -28,7 +28,7 @@ use crate::pool::Pool;
 
 pub use actor::ClientActor;
 use actor::WithSocket;
-pub(crate) use actor::{Dialler, Launch, Link, Passes, establish};
+pub(crate) use actor::{Dialler, Launch, Link, establish};
 pub(crate) use idle::Idleness;
 pub use shared::{Answer, Ticket};
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};

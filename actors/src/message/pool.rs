@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::Message;
-use switchboard_core::{ClientId, ClosedReason, ServerId};
+use switchboard_core::{ClientId, ClosedReason, RejectReason, ServerId};
 
 /// Something that happened to a pool, a listener, or a session. See
 /// [`Pool::subscribe`](crate::Pool::subscribe).
@@ -56,12 +56,30 @@ pub enum PoolEvent {
         /// Which one.
         shard: usize,
     },
-    /// A peer was accepted and closed at once, because of a limit (XAS-25).
+    /// A peer was accepted and closed at once, because of a limit (XAS-25) or of its address.
     AcceptRejected {
         /// The listener.
         server: ServerId,
         /// The peer.
         peer_addr: Option<SocketAddr>,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// The connections of a listener have come up to the high mark of its alarm. Told once, until it is
+    /// cleared.
+    AlarmRaised {
+        /// The listener.
+        server: ServerId,
+        /// How many there are.
+        live: usize,
+    },
+    /// The connections of a listener have gone down to the low mark of its alarm, also after the
+    /// listener has closed.
+    AlarmCleared {
+        /// The listener.
+        server: ServerId,
+        /// How many there are.
+        live: usize,
     },
     /// The system has no descriptor or memory left for another peer: nobody is accepted for a while
     /// (XAS-27). Told once per pause.
@@ -72,6 +90,9 @@ pub enum PoolEvent {
         pause: Duration,
         /// What the system said.
         error: String,
+        /// How many peers that had waited through the pause before were closed, with the descriptor in
+        /// reserve.
+        shed: u64,
     },
     /// A session panicked, or the factory that should have made it (XAS-22, AC-09). Told once per
     /// session.

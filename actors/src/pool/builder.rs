@@ -13,6 +13,7 @@ use crate::drain::Drain;
 use crate::error::StartError;
 use crate::failure::FailureHandler;
 use crate::placement::{Placement, Placer};
+use crate::places::PoolGates;
 use crate::shard::KeepBudget;
 use crate::supervisor::RestartRules;
 use crate::transport::{Network, TcpNetwork};
@@ -40,6 +41,7 @@ pub struct PoolBuilder {
     max_connections: Option<usize>,
     on_signal: Drain,
     memory_budget: Option<usize>,
+    shared: Option<Gate>,
     network: Arc<dyn Network>,
     restart: RestartRules,
 }
@@ -54,6 +56,7 @@ impl Default for PoolBuilder {
             max_connections: None,
             on_signal: Drain::within(GRACE).close_untold(true),
             memory_budget: None,
+            shared: None,
             network: Arc::new(TcpNetwork),
             restart: RestartRules::default(),
         }
@@ -158,6 +161,22 @@ impl PoolBuilder {
         self
     }
 
+    /// A limit that every pool which is given a clone of it is counted by too, outbound connections
+    /// included: that of a whole process, for example. It is exact over all of them, and
+    /// [`Gate::set_limit`] changes it at once. The pool's own stays. Default: none.
+    ///
+    /// ```
+    /// # use switchboard::{Gate, Pool};
+    /// let process = Gate::new(10_000);
+    /// let front = Pool::builder().share_limit(process.clone());
+    /// let back = Pool::builder().share_limit(process).max_connections(500);
+    /// # drop((front, back));
+    /// ```
+    pub fn share_limit(mut self, limit: Gate) -> Self {
+        self.shared = Some(limit);
+        self
+    }
+
     /// What carries the bytes. Default: the system's TCP.
     pub fn network(mut self, network: impl Network) -> Self {
         self.network = Arc::new(network);
@@ -258,7 +277,10 @@ impl PoolBuilder {
                 threads: shards > 0,
                 placer: Placer::new(self.placement, 0, RandomState::new()),
                 workers,
-                gate: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
+                gates: PoolGates {
+                    own: self.max_connections.map_or_else(Gate::unlimited, Gate::new),
+                    shared: self.shared,
+                },
                 budget,
                 subscribed,
                 failures,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use actix::{Addr, Recipient};
 use switchboard_core::{
-    Budget, ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Gate, Interests, Receive,
+    Budget, ClientId, ConnectError, ConnectPhase, Connection, CrashPolicy, Interests, Receive,
 };
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
@@ -31,6 +31,7 @@ use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::placement::Placer;
+use crate::places::{Passes, PoolGates};
 use crate::server::Server;
 use crate::session::{IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{
@@ -63,7 +64,7 @@ struct Inner {
     workers: Option<Arc<Workers>>,
     /// Whether each shard has a thread of its own.
     threads: bool,
-    gate: Gate,
+    gates: PoolGates,
     budget: Option<Budget>,
     subscribed: Arc<AtomicBool>,
     failures: FailureHandler,
@@ -206,7 +207,10 @@ impl Pool {
             Ok(seating) => (seating, None),
             Err(why) => (Seating::Here, Some(why)),
         };
-        let pass = self.inner.gate.try_enter();
+        let (passes, full) = match self.inner.gates.try_enter() {
+            Ok(passes) => (passes, None),
+            Err(full) => (Passes::default(), Some(full)),
+        };
         let refusal = if let Some(why) = problem {
             Some(refuse(io::ErrorKind::InvalidInput, why))
         } else if self.is_draining() {
@@ -216,11 +220,8 @@ impl Pool {
             ))
         } else if !self.is_running() {
             Some(refuse(io::ErrorKind::NotConnected, PoolStopped.to_string()))
-        } else if pass.is_none() {
-            let why = format!("the pool is at its limit of {}", self.inner.gate.limit());
-            Some(refuse(io::ErrorKind::QuotaExceeded, why))
         } else {
-            None
+            full.map(|full| refuse(io::ErrorKind::QuotaExceeded, full.to_string()))
         };
         let open = OpenOutbound::new(Outbound {
             client,
@@ -228,7 +229,7 @@ impl Pool {
             make,
             seating,
             outcome,
-            passes: (None, pass),
+            passes,
             share: handle.take_share(),
             refusal,
         });
@@ -413,8 +414,8 @@ impl Pool {
         self.inner.on_signal
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.inner.gate
+    pub(crate) fn gates(&self) -> &PoolGates {
+        &self.inner.gates
     }
 
     pub(crate) fn budget(&self) -> Option<&Budget> {

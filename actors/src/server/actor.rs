@@ -7,29 +7,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
-use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context};
-use switchboard_core::{AcceptBackoff, AcceptFault, ClosedReason};
+use switchboard_core::{AcceptBackoff, AcceptFault, ClosedReason, RejectReason};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
-use crate::client::Passes;
 use crate::message::PoolEvent;
 use crate::options::AtLimit;
+use crate::places::Passes;
 use crate::shard::{Admitted, HandOver, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::transport::Incoming;
 
 use super::ServerState;
-use super::admission::{Admission, Room};
+use super::admission::{Admission, Verdict};
 use super::door::{Door, Look, Way};
 
 /// How many peers one wake accepts before the connections get their turn.
 const ACCEPT_TURN: usize = 16;
-/// How often a listener looks for free slots while there are none.
-const SLOT_PAUSE: Duration = Duration::from_millis(20);
+/// How many peers are let go with the spare descriptor in one pause.
+const SHED_TURN: u64 = 64;
 
 /// Accepts peers and gives each to a shard. It is started by the pool, and started again when it
 /// fails; the socket outlives it.
@@ -38,6 +37,8 @@ pub struct ServerActor {
     door: Rc<Door>,
     local: Rc<ShardLocal>,
     admission: Admission,
+    /// A peer that was accepted and whose place somebody else took.
+    held: Option<Incoming>,
     backoff: AcceptBackoff,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -50,19 +51,14 @@ impl ServerActor {
         local: Rc<ShardLocal>,
         ended: oneshot::Sender<Exit>,
     ) -> Addr<Self> {
-        let placer = state.pool.placer();
-        let admission = Admission {
-            pool: state.pool.clone(),
-            at_limit: state.at_limit,
-            slots: state.slots.clone(),
-            placer: placer.another(state.placement, state.id.shard()),
-        };
+        let admission = Admission::new(&state);
         let span = state.span.clone();
         let actor = Self {
             state,
             door,
             local,
             admission,
+            held: None,
             backoff: AcceptBackoff::default(),
             pause: None,
         };
@@ -89,8 +85,13 @@ impl ServerActor {
     /// Accepts until nobody waits, there is no room, or others should have their turn.
     fn accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         for _ in 0..ACCEPT_TURN {
-            if !ready!(self.door.poll_open(cx)) {
-                return Poll::Ready(());
+            match self.door.poll_open(cx) {
+                Poll::Pending => {
+                    self.admission.sweep();
+                    return Poll::Pending;
+                }
+                Poll::Ready(false) => return Poll::Ready(()),
+                Poll::Ready(true) => {}
             }
             if let Some(pause) = &mut self.pause {
                 if pause.as_mut().poll(cx).is_pending() {
@@ -98,43 +99,46 @@ impl ServerActor {
                 }
                 self.pause = None;
             }
-            // Who would reject asks when the peer is there: to take a place before, if only for a
-            // moment, could have a peer rejected elsewhere.
-            let room = match self.admission.at_limit {
-                AtLimit::Reject => None,
-                AtLimit::Wait => Some(self.admission.room(&self.state.gate)),
-            };
-            if matches!(room, Some(Room::Full)) {
-                self.wait_for_room(cx);
+            if self.admission.poll_ready(cx).is_pending() {
                 return Poll::Pending;
             }
-            match ready!(self.door.poll_accept(cx)) {
-                Look::Ended => return Poll::Ready(()),
-                Look::Peer(Ok(incoming)) => {
-                    self.backoff.reset();
-                    self.admission.pool.pass();
-                    match room.unwrap_or_else(|| self.admission.room(&self.state.gate)) {
-                        Room::Free(passes, lease) => self.place(incoming, passes, lease),
-                        Room::Full => self.reject(&incoming),
-                    }
+            let Some(incoming) = ready!(self.poll_next(cx)) else {
+                continue;
+            };
+            match self.admission.judge(&incoming) {
+                Verdict::Admit(passes, lease) => self.place(incoming, passes, lease),
+                Verdict::TurnAway(reason) => self.turn_away(incoming, reason),
+                Verdict::Gone => self.state.gone(incoming.peer_addr),
+                Verdict::Hold => {
+                    self.admission.sweep();
+                    self.held = Some(incoming);
                 }
-                Look::Peer(Err(error)) => self.failed(error),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn wait_for_room(&mut self, cx: &TaskContext<'_>) {
-        let pool_gate = self.admission.pool.gate();
-        if self.state.gate.live() >= self.state.gate.limit() {
-            self.state.gate.register(cx.waker());
-        } else if pool_gate.live() >= pool_gate.limit() {
-            pool_gate.register(cx.waker());
-        } else {
-            // Slots may be shared with others, and nobody tells when one comes back.
-            self.pause = Some(Box::pin(sleep(SLOT_PAUSE)));
-            cx.waker().wake_by_ref();
+    /// The peer in hand, or else the next that waits; none after an error.
+    fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Incoming>> {
+        if let Some(held) = self.held.take() {
+            return Poll::Ready(Some(held));
+        }
+        match self.door.poll_accept(cx) {
+            Poll::Pending => {
+                self.admission.swept();
+                Poll::Pending
+            }
+            Poll::Ready(Look::Ended) => Poll::Ready(None),
+            Poll::Ready(Look::Peer(Ok(incoming))) => {
+                self.backoff.reset();
+                self.admission.pool.pass();
+                Poll::Ready(Some(incoming))
+            }
+            Poll::Ready(Look::Peer(Err(error))) => {
+                self.failed(error);
+                Poll::Ready(None)
+            }
         }
     }
 
@@ -174,14 +178,32 @@ impl ServerActor {
         }
     }
 
-    /// At the limit: the peer is let go of at once.
-    fn reject(&self, incoming: &Incoming) {
-        self.state.counts.rejected.fetch_add(1, Ordering::Relaxed);
-        telemetry::rejected(&self.state.span, incoming.peer_addr);
+    /// Lets go of a peer at once, by the policy.
+    fn turn_away(&self, mut incoming: Incoming, reason: RejectReason) {
+        self.state.rejected(incoming.peer_addr, reason);
+        let (server, peer_addr) = (self.state.id, incoming.peer_addr);
         self.admission.pool.report(PoolEvent::AcceptRejected {
-            server: self.state.id,
-            peer_addr: incoming.peer_addr,
+            server,
+            peer_addr,
+            reason,
         });
+        match self.admission.farewell(reason) {
+            AtLimit::Reset => incoming.transport.set_reset(),
+            AtLimit::Answer(answer) => incoming.transport.turn_away(answer),
+            AtLimit::Wait | AtLimit::Reject => incoming.transport.turn_away(&[]),
+        }
+    }
+
+    /// Answers some of those that wait, with the spare descriptor; says how many.
+    fn shed(&self) -> u64 {
+        // An error ends it for this pause: the next one tries again.
+        let shed = (0..SHED_TURN).take_while(|_| self.door.shed().unwrap_or(false));
+        let count = u64::try_from(shed.count()).unwrap_or(u64::MAX);
+        if count > 0 {
+            self.state.counts.shed.fetch_add(count, Ordering::Relaxed);
+            telemetry::shed(&self.state.span, count);
+        }
+        count
     }
 
     /// The port refuses when this returns.
@@ -194,6 +216,13 @@ impl ServerActor {
         match AcceptFault::classify(error.kind(), error.raw_os_error()) {
             AcceptFault::Transient => self.state.lost(&error),
             AcceptFault::Exhausted => {
+                // Who came just now may still find a descriptor after a pause.
+                let shed = if self.backoff.is_first() {
+                    0
+                } else {
+                    self.shed()
+                };
+                self.admission.sweep();
                 let pause = self.backoff.next_pause();
                 self.state.counts.pauses.fetch_add(1, Ordering::Relaxed);
                 self.pause = Some(Box::pin(sleep(pause)));
@@ -202,6 +231,7 @@ impl ServerActor {
                     server: self.state.id,
                     pause,
                     error: error.to_string(),
+                    shed,
                 });
             }
             // This actor ends, and another one gets another socket.
@@ -212,6 +242,15 @@ impl ServerActor {
 
 impl Actor for ServerActor {
     type Context = Context<Self>;
+}
+
+impl Drop for ServerActor {
+    /// Who was in hand finds no place any more.
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.turn_away(held, RejectReason::Limit);
+        }
+    }
 }
 
 /// The one future of a listener's actor.

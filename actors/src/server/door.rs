@@ -47,6 +47,14 @@ impl Door {
         }
     }
 
+    /// Closes a peer that waits, with the descriptor in reserve; `false`: nobody waits, or there is none.
+    pub(super) fn shed(&self) -> io::Result<bool> {
+        match &mut *self.way.borrow_mut() {
+            Way::Open(listener) => listener.shed(),
+            _ => Ok(false),
+        }
+    }
+
     /// Whether peers may be accepted; `false`: never again by this actor. The task is woken whenever
     /// that changes, whatever else it waits for then.
     pub(super) fn poll_open(&self, cx: &Context<'_>) -> Poll<bool> {

@@ -7,9 +7,11 @@
 
 mod actor;
 mod admission;
+mod alarm;
 mod control;
 mod door;
 mod keeper;
+mod limits;
 mod state;
 
 use std::fmt;
@@ -35,8 +37,10 @@ use crate::workers::Seating;
 use control::Order;
 
 pub use actor::ServerActor;
+pub(crate) use alarm::Presence;
 pub use control::{CloseServer, Resume, Suspend, SwapSession};
 pub(crate) use keeper::{Keeper, open};
+pub use limits::{ServerLimits, SetLimits, SetLimitsError};
 pub(crate) use state::ServerState;
 
 /// The handle of a listener. Cheap to clone, usable from any thread; dropping it does not close the
@@ -79,14 +83,43 @@ pub struct ServerInfo {
     pub live: u64,
     /// Connections that ended, by the number of their [`ClosedReason`].
     pub closed: [u64; 4],
-    /// Peers that were closed at once because of a limit.
+    /// Peers that were closed at once because of a limit or of their address: all of `rejections`.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejections: Rejections,
+    /// Peers that had to wait long and had left when it was their turn; they took no place.
+    pub gone: u64,
+    /// Peers that were closed with the descriptor in reserve, while the system had no other.
+    pub shed: u64,
     /// Peers that were gone before they could be accepted, and other passing faults.
     pub faults: u64,
     /// Times that accepting paused because the system had nothing left.
     pub pauses: u64,
     /// Times that it came back after a failure (T-05).
     pub restarts: u64,
+    /// Whether its alarm is raised.
+    pub alarm_raised: bool,
+}
+
+/// How many peers a listener has turned away, by [`RejectReason`](switchboard_core::RejectReason).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Rejections {
+    /// No place with the listener, the pool, or the limit that pools share.
+    pub limit: u64,
+    /// No place for their prefix.
+    pub prefix: u64,
+    /// No slots (XAS-25).
+    pub slots: u64,
+    /// Kept out by the access list.
+    pub denied: u64,
+}
+
+impl Rejections {
+    /// All of them.
+    const fn in_all(self) -> u64 {
+        self.limit + self.prefix + self.slots + self.denied
+    }
 }
 
 /// Looking.
@@ -121,7 +154,8 @@ impl Server {
         !self.state.is_closed()
     }
 
-    /// Its actor, for commands as messages: [`Suspend`], [`Resume`], [`SwapSession`], [`CloseServer`].
+    /// Its actor, for commands as messages: [`SetLimits`], [`Suspend`], [`Resume`], [`SwapSession`],
+    /// [`CloseServer`].
     /// It is another one after each restart; `None` while there is none.
     #[must_use]
     pub fn addr(&self) -> Option<Addr<ServerActor>> {
@@ -136,6 +170,15 @@ impl Server {
     /// closed for it.
     pub fn set_max_connections(&self, connections: usize) {
         self.state.gate.set_limit(connections);
+    }
+
+    /// Changes whom the listener lets in; each limit's documentation says from when on it counts. The
+    /// message [`SetLimits`] does the same.
+    ///
+    /// # Errors
+    /// When a limit cannot be, or the listener is closed; then nothing is changed.
+    pub fn set_limits(&self, limits: ServerLimits) -> Result<(), SetLimitsError> {
+        self.state.set_limits(limits)
     }
 
     /// Sessions of connections that are opened from now on come from this factory. Those that are there

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::WeakAddr;
-use switchboard_core::{BufferSlots, ClosedReason, ConnectionConfig, Gate, ServerId};
+use switchboard_core::gate::PrefixGate;
+use switchboard_core::{BufferSlots, ClosedReason, ConnectionConfig, Gate, RejectReason, ServerId};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::Span;
 
 use crate::error::ChangeError;
 use crate::message::PoolEvent;
-use crate::options::{AtLimit, Listen, ListenTarget};
+use crate::options::{Listen, ListenTarget};
 use crate::placement::Placement;
 use crate::pool::{Pool, unhandled};
 use crate::session::SessionFactory;
@@ -21,8 +22,10 @@ use crate::telemetry;
 use crate::transport::DetachedListener;
 use crate::workers::Seating;
 
+use super::alarm::AlarmBell;
 use super::control::{Order, Suspend};
-use super::{ListenState, ServerActor, ServerInfo};
+use super::limits::{LimitsChanged, Rules, ServerLimits, SetLimitsError};
+use super::{ListenState, Rejections, ServerActor, ServerInfo};
 
 /// One listener, for its whole life: it outlives its actor, and the thread of its actor.
 pub(crate) struct ServerState {
@@ -33,12 +36,16 @@ pub(crate) struct ServerState {
     pub(super) target: ListenTarget,
     pub(super) requested: String,
     pub(super) local_addr: SocketAddr,
-    pub(super) at_limit: AtLimit,
     pub(super) slots: Option<BufferSlots>,
     pub(super) placement: Option<Placement>,
     on_workers: Option<bool>,
     pub(super) on_escalation: OnEscalation,
     pub(super) gate: Gate,
+    pub(super) prefix: PrefixGate,
+    pub(super) alarm: Option<Arc<AlarmBell>>,
+    rules: Mutex<Rules>,
+    /// Counts the changes of the rules.
+    rules_version: AtomicU64,
     pub(super) counts: Counts,
     /// What connections are made with.
     recipe: Mutex<Recipe>,
@@ -73,7 +80,10 @@ pub(super) struct Counts {
     accepted: AtomicU64,
     live: AtomicU64,
     closed: [AtomicU64; 4],
-    pub(super) rejected: AtomicU64,
+    /// By the number of their reason.
+    rejected: [AtomicU64; RejectReason::ALL.len()],
+    gone: AtomicU64,
+    pub(super) shed: AtomicU64,
     faults: AtomicU64,
     pub(super) pauses: AtomicU64,
     pub(super) restarts: AtomicU64,
@@ -92,21 +102,34 @@ impl ServerState {
         let mut target = listen.target;
         let requested = std::mem::replace(&mut target.address, local_addr.to_string());
         target.adopted = None;
+        let span = telemetry::server_span(pool.span(), id, local_addr);
+        let admission = listen.admission;
+        let most_per_prefix = admission.per_prefix.limit.unwrap_or(usize::MAX);
         Arc::new(Self {
             id,
-            span: telemetry::server_span(pool.span(), id, local_addr),
+            alarm: admission
+                .alarm
+                .map(|alarm| AlarmBell::new(alarm, id, pool.clone(), span.clone())),
+            span,
             pool,
             target,
             requested,
             local_addr,
-            at_limit: listen.at_limit,
-            slots: listen.slots,
+            slots: admission.slots,
             placement: listen.placement,
             on_workers: listen.on_workers,
             on_escalation: listen.on_escalation,
-            gate: listen
+            gate: admission
                 .max_connections
                 .map_or_else(Gate::unlimited, Gate::new),
+            // Counts without a limit too, so that one that is set later is exact from the start.
+            prefix: PrefixGate::new(most_per_prefix, admission.per_prefix.lengths()),
+            rules: Mutex::new(Rules {
+                rate: admission.rate,
+                access: admission.access,
+                at_limit: admission.at_limit,
+            }),
+            rules_version: AtomicU64::new(0),
             counts: Counts::default(),
             recipe: Mutex::new(Recipe {
                 config: Arc::new(listen.config),
@@ -167,6 +190,44 @@ impl ServerState {
         drop(recipe);
         // It may be the last hold on what the user's factory has captured.
         drop(last);
+        Ok(())
+    }
+
+    /// What its handle may change, and which version of it that is.
+    pub(super) fn rules(&self) -> (Rules, u64) {
+        let rules = lock(&self.rules);
+        (rules.clone(), self.rules_version())
+    }
+
+    pub(super) fn rules_version(&self) -> u64 {
+        self.rules_version.load(Ordering::Acquire)
+    }
+
+    /// Lets in others from now on.
+    pub(super) fn set_limits(&self, limits: ServerLimits) -> Result<(), SetLimitsError> {
+        if self.is_closed() || !self.pool.is_running() {
+            return Err(SetLimitsError::Closed);
+        }
+        if let Some(policy) = &limits.at_limit {
+            let checked = policy.validate();
+            checked.map_err(|bytes| SetLimitsError::LongAnswer { bytes })?;
+        }
+        let mut rules = lock(&self.rules);
+        rules.at_limit = limits.at_limit.unwrap_or_else(|| rules.at_limit.clone());
+        rules.rate = limits.accept_rate.unwrap_or_else(|| rules.rate.clone());
+        rules.access = limits.access.unwrap_or_else(|| rules.access.clone());
+        self.rules_version.fetch_add(1, Ordering::Release);
+        drop(rules);
+        if let Some(connections) = limits.max_connections {
+            self.gate.set_limit(connections);
+        }
+        if let Some(connections) = limits.max_per_ip {
+            self.prefix.set_limit(connections);
+        }
+        let actor = self.kept().actor.clone();
+        if let Some(actor) = actor.and_then(|actor| actor.upgrade()) {
+            actor.do_send(LimitsChanged);
+        }
         Ok(())
     }
 
@@ -234,6 +295,17 @@ impl ServerState {
         }
     }
 
+    pub(super) fn rejected(&self, peer_addr: Option<SocketAddr>, reason: RejectReason) {
+        self.counts.rejected[reason as usize].fetch_add(1, Ordering::Relaxed);
+        telemetry::rejected(&self.span, peer_addr, reason);
+    }
+
+    /// A peer had left when it was its turn.
+    pub(super) fn gone(&self, peer_addr: Option<SocketAddr>) {
+        self.counts.gone.fetch_add(1, Ordering::Relaxed);
+        telemetry::gone(&self.span, peer_addr);
+    }
+
     /// A peer was accepted, but its socket could not be moved to its shard.
     pub(crate) fn lost(&self, error: &std::io::Error) {
         self.counts.faults.fetch_add(1, Ordering::Relaxed);
@@ -258,6 +330,13 @@ impl ServerState {
     pub(super) fn info(&self) -> ServerInfo {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counts = &self.counts;
+        let rejected = |reason| read(&counts.rejected[reason as usize]);
+        let rejections = Rejections {
+            limit: rejected(RejectReason::Limit),
+            prefix: rejected(RejectReason::Prefix),
+            slots: rejected(RejectReason::Slots),
+            denied: rejected(RejectReason::Denied),
+        };
         ServerInfo {
             id: self.id,
             requested: self.requested.clone(),
@@ -266,10 +345,14 @@ impl ServerState {
             accepted: read(&counts.accepted),
             live: read(&counts.live),
             closed: [0, 1, 2, 3].map(|reason: usize| read(&counts.closed[reason])),
-            rejected: read(&counts.rejected),
+            rejected: rejections.in_all(),
+            rejections,
+            gone: read(&counts.gone),
+            shed: read(&counts.shed),
             faults: read(&counts.faults),
             pauses: read(&counts.pauses),
             restarts: read(&counts.restarts),
+            alarm_raised: self.alarm.as_ref().is_some_and(|alarm| alarm.is_raised()),
         }
     }
 }

@@ -9,10 +9,11 @@ use actix::{ActorFutureExt, Handler, Message, ResponseActFuture, ResponseFuture,
 use switchboard_core::{ConnectError, ConnectPhase};
 use tokio::sync::oneshot;
 
-use crate::client::{Client, Passes};
+use crate::client::Client;
 use crate::error::{ListenError, PoolStopped};
 use crate::options::{Connect, Listen};
 use crate::placement::Share;
+use crate::places::Passes;
 use crate::pool::Pool;
 use crate::server::{Keeper, Opening, Server, ServerState, open};
 use crate::session::SessionFactory;

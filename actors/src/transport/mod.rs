@@ -4,6 +4,7 @@
 //! [`Network`]. The system's TCP is [`TcpNetwork`]; another one can be put under a whole pool with
 //! [`PoolBuilder::network`](crate::PoolBuilder::network), and no session notices.
 
+mod spare;
 mod tcp;
 mod watch;
 
@@ -12,11 +13,11 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
 use switchboard_core::ConnectError;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::ListenError;
 use crate::options::{ConnectTarget, ListenTarget};
@@ -53,6 +54,34 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     fn socket(&self) -> Option<SockRef<'_>> {
         None
     }
+
+    /// Whether the peer has left already without a word: it has finished or reset the connection, and
+    /// not a byte of it is there to be read. Asked of peers that had to wait long to be accepted, before
+    /// anything is read: those that have left take no place. So a peer that sends nothing, finishes its
+    /// direction and waits for us to speak is taken for gone then. Takes nothing from what is there to
+    /// read. Default: it has not.
+    fn peer_left(&self) -> bool {
+        false
+    }
+
+    /// Closes a connection that was just accepted, with these last words, which may be none. It does not
+    /// wait: what cannot be sent at once is not sent. What the peer has sent already is read and thrown
+    /// away as far as it is there, so that the peer sees an end and not a reset.
+    fn turn_away(mut self: Box<Self>, last_words: &[u8]) {
+        let mut cx = Context::from_waker(Waker::noop());
+        if !last_words.is_empty() {
+            let _ = Pin::new(&mut *self).poll_write(&mut cx, last_words);
+        }
+        let _ = Pin::new(&mut *self).poll_shutdown(&mut cx);
+        let mut unread = [0; 1024];
+        for _ in 0..UNREAD_TURN {
+            let mut unread = ReadBuf::new(&mut unread);
+            let read = Pin::new(&mut *self).poll_read(&mut cx, &mut unread);
+            if !matches!(read, Poll::Ready(Ok(()))) || unread.filled().is_empty() {
+                break;
+            }
+        }
+    }
 }
 
 /// How a peer has left that nobody read from.
@@ -63,6 +92,9 @@ pub enum Hangup {
     /// It finished, and bytes of it are still unread. Told once; from then on a wait is for a reset.
     Behind,
 }
+
+/// How many reads of 1 KiB are done for a peer that is turned away.
+const UNREAD_TURN: usize = 16;
 
 /// A transport on its way to another thread.
 pub trait Detached: Send {
@@ -115,6 +147,16 @@ pub trait Listener: 'static {
     /// The socket, for options; `None` where there is none.
     fn socket(&self) -> Option<SockRef<'_>> {
         None
+    }
+
+    /// Lets one peer that waits go with a descriptor in reserve, when the system has no other left for
+    /// [`poll_accept`](Self::poll_accept): `true` if there was one. It must not wait. Default: nothing is
+    /// in reserve.
+    ///
+    /// # Errors
+    /// What the system says; nobody was let go.
+    fn shed(&mut self) -> io::Result<bool> {
+        Ok(false)
     }
 }
 

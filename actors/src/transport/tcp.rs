@@ -1,6 +1,7 @@
 //! TCP of the system.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,10 +16,11 @@ use tokio::time::timeout;
 use crate::error::{ListenError, ListenPhase};
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
+use super::spare::Spare;
 use super::watch::WatchedStream;
 use super::{
     Connected, Detached, DetachedListener, Hangup, Incoming, Listener, LocalFuture, Network,
-    Transport,
+    Transport, UNREAD_TURN,
 };
 
 /// The system's TCP, IPv4 and IPv6. Names are resolved off the arbiter's thread.
@@ -183,6 +185,7 @@ fn open_listener(
         listener,
         local_addr,
         options: target.socket.clone(),
+        spare: Spare::new(target.spare_descriptor),
     })
 }
 
@@ -200,6 +203,7 @@ fn adopt_listener(
         listener,
         local_addr,
         options: target.socket.clone(),
+        spare: Spare::new(target.spare_descriptor),
     })
 }
 
@@ -238,6 +242,7 @@ struct TcpAcceptor {
     listener: TcpListener,
     local_addr: SocketAddr,
     options: SocketOptions,
+    spare: Spare,
 }
 
 impl Listener for TcpAcceptor {
@@ -269,11 +274,21 @@ impl Listener for TcpAcceptor {
         Ok(Box::new(DetachedAcceptor {
             listener: listener.into(),
             options: self.options.clone(),
+            spare_descriptor: self.spare.is_wanted(),
         }))
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {
         Some(SockRef::from(&self.listener))
+    }
+
+    fn shed(&mut self) -> io::Result<bool> {
+        self.spare
+            .lend(|| match SockRef::from(&self.listener).accept() {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                Err(error) => Err(error),
+            })
     }
 }
 
@@ -281,6 +296,7 @@ impl Listener for TcpAcceptor {
 struct DetachedAcceptor {
     listener: std::net::TcpListener,
     options: SocketOptions,
+    spare_descriptor: bool,
 }
 
 impl DetachedListener for DetachedAcceptor {
@@ -291,6 +307,7 @@ impl DetachedListener for DetachedAcceptor {
             listener,
             local_addr,
             options: self.options,
+            spare: Spare::new(self.spare_descriptor),
         }))
     }
 }
@@ -330,6 +347,33 @@ impl Transport for TcpTransport {
 
     fn socket(&self) -> Option<SockRef<'_>> {
         Some(SockRef::from(self.stream.get()))
+    }
+
+    fn peer_left(&self) -> bool {
+        match SockRef::from(self.stream.get()).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ),
+        }
+    }
+
+    fn turn_away(self: Box<Self>, last_words: &[u8]) {
+        // Not through the runtime, which does not know yet that a new socket is writable.
+        let Ok(mut stream) = self.stream.into_inner().into_std() else {
+            return;
+        };
+        if !last_words.is_empty() {
+            let _ = stream.write(last_words);
+        }
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut unread = [0; 1024];
+        for _ in 0..UNREAD_TURN {
+            if !stream.read(&mut unread).is_ok_and(|count| count > 0) {
+                break;
+            }
+        }
     }
 }
 

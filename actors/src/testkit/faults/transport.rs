@@ -323,6 +323,19 @@ impl Transport for FaultyTransport {
             Wire::Reset { .. } => None,
         }
     }
+
+    fn peer_left(&self) -> bool {
+        match &self.wire {
+            Wire::Up(inner) => inner.peer_left(),
+            Wire::Reset { .. } => true,
+        }
+    }
+
+    fn turn_away(self: Box<Self>, last_words: &[u8]) {
+        if let Wire::Up(inner) = self.wire {
+            inner.turn_away(last_words);
+        }
+    }
 }
 
 impl AsyncRead for FaultyTransport {

@@ -387,6 +387,13 @@ impl Transport for MemoryStream {
             ready!(poll_alarm(&mut self.alarm, due, cx));
         }
     }
+
+    fn peer_left(&self) -> bool {
+        let now = Instant::now();
+        let mut wire = self.lock();
+        let pipe = wire.to(self.side);
+        !pipe.is_cut() && (pipe.is_reset(now) || pipe.has_ended(now) && !pipe.has_unread())
+    }
 }
 
 struct DetachedMemory(MemoryStream);
