@@ -96,7 +96,7 @@ impl PoolBuilder {
     /// wakes between threads more than without workers. A connection whose session could not be made
     /// within its `adoption_timeout` closes, and its factory is not called any more; no more than 16,384
     /// wait at one worker, and one more closes with [`Cause::NoSession`](crate::Cause::NoSession). A thread that ends (a handler has stopped its arbiter) loses its sessions, whose connections
-    /// close, and is started again after a pause; more than 10 times in 10 s the pool stops, with
+    /// close, and is started again after a pause, as [`intensity`](Self::intensity) allows; then the pool stops, with
     /// [`PoolEvent::Escalated`](crate::PoolEvent::Escalated). A stop of the pool waits for handlers that
     /// block for its grace and up to 4 s more; then it leaves their threads behind.
     pub const fn workers(mut self, workers: usize) -> Self {
@@ -119,14 +119,14 @@ impl PoolBuilder {
         self
     }
 
-    /// The most restarts of shards in any such period, of all shards together; with one more the pool
-    /// stops in order. Default: 10 in 10 s.
+    /// The most restarts in any such period, of all shards together, and of all workers together; with
+    /// one more the pool stops in order. Default: 10 in 10 s.
     pub const fn intensity(mut self, restarts: u32, period: Duration) -> Self {
         self.restart.intensity = (restarts, period);
         self
     }
 
-    /// The pauses before shards are started again. Default: [`BackoffConfig::default`].
+    /// The pauses before shards and workers are started again. Default: [`BackoffConfig::default`].
     pub const fn backoff(mut self, pauses: BackoffConfig) -> Self {
         self.restart.backoff = pauses;
         self
@@ -228,6 +228,10 @@ impl PoolBuilder {
                 span: span.clone(),
             },
         });
+        let crowd = match self.workers {
+            0 => None,
+            count => Some(Crowd::start(count, &self.restart).map_err(StartError::Runtime)?),
+        };
         let mut all = Shards::new(
             shards > 0,
             self.network,
@@ -244,10 +248,6 @@ impl PoolBuilder {
                 return Err(StartError::Runtime(error));
             }
         }
-        let crowd = match self.workers {
-            0 => None,
-            count => Some(Crowd::start(count).map_err(StartError::Runtime)?),
-        };
         let workers = crowd.as_ref().map(|crowd| Arc::clone(&crowd.workers));
         let (phase, phases) = watch::channel(Phase::Running);
         let failures = FailureHandler::default();

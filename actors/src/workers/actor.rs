@@ -11,7 +11,6 @@ use actix::{
     ResponseActFuture, WrapFuture,
 };
 use actix_rt::Arbiter;
-use switchboard_core::BackoffConfig;
 use switchboard_core::restart::{Backoff, Intensity};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -19,16 +18,11 @@ use tracing::Span;
 
 use crate::client::clock;
 use crate::message::PoolEvent;
-use crate::supervisor::Supervision;
+use crate::supervisor::{RestartRules, Supervision};
 use crate::telemetry;
 
 use super::{Worker, Workers};
 
-/// How many threads may be started again, of all workers together, and in which time; one more stops
-/// the pool.
-const INTENSITY: (u32, Duration) = (10, Duration::from_secs(10));
-/// The longest pause before a thread is started again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits for threads whose sessions did not end in the time that they had.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The supervisor's name in [`PoolEvent::Escalated`].
@@ -55,25 +49,27 @@ struct Thread {
 pub(crate) struct Crowd {
     pub(crate) workers: Arc<Workers>,
     threads: Vec<Thread>,
+    /// Of all threads together; one restart more stops the pool.
+    intensity: Intensity,
 }
 
 impl Crowd {
     /// Starts so many workers.
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
+    pub(crate) fn start(count: usize, rules: &RestartRules) -> io::Result<Self> {
         let workers = Arc::new(Workers::new(count));
+        let (most, period) = rules.intensity;
         let mut crowd = Self {
             workers: Arc::clone(&workers),
             threads: Vec::new(),
+            intensity: Intensity::new(most, period),
         };
-        let mut pauses = BackoffConfig::default();
-        pauses.max = LONGEST_PAUSE;
         for index in 0..count {
             let (arbiter, ended) = start_thread(&workers, index)?;
             let seed = u64::try_from(index).unwrap_or(0);
             crowd.threads.push(Thread {
                 arbiter: Some(arbiter),
                 ended: Some(ended),
-                backoff: Backoff::new(pauses.clone(), seed),
+                backoff: Backoff::new(rules.backoff.clone(), seed),
             });
         }
         Ok(crowd)
@@ -84,7 +80,7 @@ impl Crowd {
         WorkersActor {
             workers: Arc::clone(&self.workers),
             threads: std::mem::take(&mut self.threads),
-            intensity: Intensity::new(INTENSITY.0, INTENSITY.1),
+            intensity: self.intensity.clone(),
             above: Box::new(above),
             span,
             stopping: false,
@@ -200,7 +196,7 @@ impl WorkersActor {
         if let Some(pause) = restart_in {
             ctx.run_later(pause, move |actor, ctx| actor.restart(index, ctx));
         } else {
-            let (most, period) = INTENSITY;
+            let (most, period) = (self.intensity.most(), self.intensity.period());
             telemetry::escalated(&self.span, most, period);
             self.above.report(PoolEvent::Escalated {
                 supervisor: NAME.into(),

@@ -1,4 +1,4 @@
-//! A stampede: a hundred connections, of which something is killed all the time; then all is well.
+//! In virtual time, over a network that breaks connections too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
