@@ -10,6 +10,7 @@ fn in_random_worlds_every_byte_is_accounted_for() {
     }
     assert!(all.connections > 200, "{all}");
     assert!(all.received > 100_000 && all.sent > 100_000, "{all}");
+    assert!(all.successors > 10 && all.links > 10, "{all}");
     assert!(all.faults > 1000, "{all}");
 }
 

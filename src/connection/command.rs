@@ -33,6 +33,7 @@ impl Connection {
             return Ok(());
         }
         self.timers.clear(TimeoutKind::Adoption);
+        let again = self.was_open();
         if let Some(redial) = &mut self.redial {
             redial.up(now.get());
         }
@@ -45,30 +46,36 @@ impl Connection {
         if let Some(after) = self.config.max_lifetime {
             self.timers.start(TimeoutKind::Lifetime, now.get(), after);
         }
-        self.seated(Event::Opened, now)
+        let place = if again {
+            // All that waits is of an earlier link.
+            self.notices.len()
+        } else {
+            self.after_links()
+        };
+        self.seated(Event::Opened, place, now)
     }
 
-    /// A session has the connection: it is told so before all else, then how writing stands, and the
-    /// first receive is armed.
-    pub(super) fn seated(&mut self, told: Event, now: &mut Now) -> Result<(), ArmError> {
-        // What was told of an earlier link stays before it; and a predecessor may have failed before it
-        // heard that the connection is open.
-        let earlier = |event: &Event| event.is_of_links() || matches!(event, Event::Opened);
-        let place = self
-            .notices
-            .iter()
-            .rposition(earlier)
-            .map_or(0, |last| last + 1);
+    /// Behind what was told of links, and of the connection's begin: a predecessor may have failed before
+    /// it heard of them.
+    pub(super) fn after_links(&self) -> usize {
+        let of_links = |event: &Event| event.is_of_links() || matches!(event, Event::Opened);
+        let last = self.notices.iter().rposition(of_links);
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// A session has the connection: it is told so at this place of what waits, then how writing stands,
+    /// and the first receive is armed.
+    pub(super) fn seated(
+        &mut self,
+        told: Event,
+        place: usize,
+        now: &mut Now,
+    ) -> Result<(), ArmError> {
         let mut later = self.notices.split_off(place);
-        // Sends that were queued before, even before the session was known, may have paused writing
-        // already; only how it stands is told.
-        later.retain(|event| !matches!(event, Event::WritePaused | Event::WriteResumed));
         if self.interests.contains(told.interest()) {
             self.notices.push_back(told);
         }
-        if self.outbox.is_paused() && self.interests.contains(Interests::WRITE_PAUSED) {
-            self.notices.push_back(Event::WritePaused);
-        }
+        self.tell_pause();
         self.notices.append(&mut later);
         let config = Arc::clone(&self.config);
         if let Some(first) = &config.first_receive
@@ -410,7 +417,7 @@ impl Connection {
         }
     }
 
-    /// Begins to close: no more events but notices, then everything queued is sent (or, without
+    /// Begins to close, for good: no more events but notices, then everything queued is sent (or, without
     /// `flush`, dropped), then the sending direction is finished. `false`: it was closing already.
     pub fn close(
         &mut self,
@@ -419,6 +426,7 @@ impl Connection {
         deadline: Option<Duration>,
         now: &mut Now,
     ) -> bool {
+        self.stop_redialling();
         let was_open = match self.state {
             State::Connecting => {
                 self.state = State::Cancelling { cause };
@@ -447,6 +455,7 @@ impl Connection {
 
     /// Ends it now: what is queued is dropped, the peer sees a reset. `false`: it was over already.
     pub fn abort(&mut self, cause: Cause) -> bool {
+        self.stop_redialling();
         match self.state {
             State::Connecting => {
                 self.state = State::Cancelling { cause };

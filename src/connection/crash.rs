@@ -37,6 +37,8 @@ impl Connection {
         self.vacant = false;
         self.interests = Interests::NONE;
         self.notices.clear();
+        // Nobody is left to have another link.
+        self.stop_redialling();
         match self.state {
             State::Connecting | State::Adopting | State::Open { .. } => {
                 self.begin_close(cause, None, now);
@@ -51,12 +53,7 @@ impl Connection {
         let CrashPolicy::Restart { max, within } = self.config.crash else {
             return false;
         };
-        if !matches!(cause, Cause::SessionPanicked { .. })
-            || !matches!(
-                self.state,
-                State::Connecting | State::Adopting | State::Open { .. }
-            )
-        {
+        if !matches!(cause, Cause::SessionPanicked { .. }) || !self.is_to_go_on() {
             return false;
         }
         let crashes = self.crashes.get_or_insert_with(|| {
@@ -89,19 +86,21 @@ impl Connection {
             return;
         }
         self.interests = interests;
+        self.timers.clear(TimeoutKind::Adoption);
+        // What the predecessor had heard of levels is nothing to a successor, who is told how they stand.
+        self.notices
+            .retain(|event| interests.contains(event.interest()) && !event.is_write_level());
         if !matches!(self.state, State::Open { .. }) {
-            // It has not begun yet: the successor is told from the start.
+            // It has not begun, or is at its end: the successor is told from the start, or the end.
+            self.tell_pause();
             return;
         }
-        self.timers.clear(TimeoutKind::Adoption);
-        let handles = |event: &Event| interests.contains(event.interest());
-        self.notices.retain(handles);
         let adopted = Event::Adopted {
             unread: self.inbound.len(),
             restarts: self.restarts(),
         };
         // A receive that cannot be armed has closed the connection already.
-        let _ = self.seated(adopted, now);
+        let _ = self.seated(adopted, self.after_links(), now);
         self.settle(now);
     }
 }

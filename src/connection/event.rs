@@ -64,6 +64,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it tells how writing stands.
+    pub(super) const fn is_write_level(&self) -> bool {
+        matches!(self, Self::WritePaused | Self::WriteResumed)
+    }
+
     /// Who is told it.
     #[must_use]
     pub const fn interest(&self) -> Interests {

@@ -112,16 +112,13 @@ impl Connection {
             )
     }
 
-    /// Whether a notice waits. Before the connection is adopted they are kept: `Opened` comes first; but
-    /// what becomes of its links is told.
+    /// Whether a notice waits. Before the connection is adopted for the first time they are kept: `Opened`
+    /// comes first; but what becomes of its links is told.
     #[must_use]
     pub fn has_notice(&self) -> bool {
         !self.notices.is_empty()
             && !self.vacant
-            && (!matches!(
-                self.state,
-                State::Connecting | State::Cancelling { .. } | State::Adopting
-            ) || self.notices.iter().any(Event::is_of_links))
+            && (self.is_adopted() || self.was_open() || self.notices.iter().any(Event::is_of_links))
     }
 
     /// The next notice, and nothing else.

@@ -30,6 +30,7 @@ impl Connection {
         if std::mem::take(&mut self.reading_held) && matches!(self.state, State::Open { .. }) {
             // No byte has moved: only the peer's silence is counted anew.
             self.start_idle_read(now);
+            self.restart_frame_clocks(now);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::now::Now;
 use crate::reason::{Cause, ClosePhase, ClosedDetail, TimeoutKind};
 use crate::restart::Backoff;
 
+use super::rules::LEVEL_NOTICES;
 use super::state::{Report, State};
 use super::{Connection, Event, Interests};
 
@@ -138,6 +139,25 @@ impl Connection {
         Some(delay)
     }
 
+    /// Whether it goes on, over this link or over another one.
+    pub(super) fn is_to_go_on(&self) -> bool {
+        let cause = match &self.state {
+            State::Connecting | State::Adopting | State::Open { .. } => return true,
+            State::Closing(closing) => &closing.cause,
+            State::Lingering {
+                report: Some(Report::Closed(detail)),
+                ..
+            }
+            | State::Over {
+                report: Some(Report::Closed(detail)),
+                ..
+            } => &detail.cause,
+            _ => return false,
+        };
+        let redials = |redial: &Redial| redial.most != Some(0);
+        cause.may_be_mended() && self.redial.as_deref().is_some_and(redials)
+    }
+
     /// What is lost from now on is not established again.
     pub(super) fn stop_redialling(&mut self) {
         if let Some(redial) = &mut self.redial {
@@ -175,14 +195,22 @@ impl Connection {
     }
 
     fn tell(&mut self, interest: Interests, event: Event) {
-        if self.interests.contains(interest) {
-            self.notices.push_back(event);
+        if !self.interests.contains(interest) {
+            return;
         }
+        if self.notices.len() >= LEVEL_NOTICES
+            && matches!(event, Event::Reconnecting { .. })
+            && matches!(self.notices.back(), Some(Event::Reconnecting { .. }))
+        {
+            // A session that falls behind need not hear of every attempt.
+            self.notices.pop_back();
+        }
+        self.notices.push_back(event);
     }
 }
 
 impl Event {
-    /// Whether it is told while there is no link.
+    /// Whether it is told while there was no link yet.
     pub(super) const fn is_of_links(&self) -> bool {
         matches!(self, Self::Disconnected(_) | Self::Reconnecting { .. })
     }

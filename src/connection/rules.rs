@@ -16,17 +16,36 @@ use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
 use super::{Connection, Event, Interests, ReadWish, outbox};
 
 /// From so many waiting notices on, changes of a level that cancel out are left out.
-const LEVEL_NOTICES: usize = 16;
+pub(super) const LEVEL_NOTICES: usize = 16;
 
 impl Connection {
     pub(super) fn notify(&mut self, interest: Interests, event: Event) {
         if !self.interests.contains(interest) || self.is_reported() {
             return;
         }
+        if event.is_write_level() && !self.is_adopted() {
+            // How writing stands is told when there is a link, and a session.
+            return;
+        }
         if self.notices.len() >= LEVEL_NOTICES && self.cancels_out(&event) {
             return;
         }
         self.notices.push_back(event);
+    }
+
+    /// A session that has heard nothing of levels yet is told how writing stands.
+    pub(super) fn tell_pause(&mut self) {
+        if self.outbox.is_paused() {
+            self.notify(Interests::WRITE_PAUSED, Event::WritePaused);
+        }
+    }
+
+    /// Whether a session has taken the link that there is, or was.
+    pub(super) const fn is_adopted(&self) -> bool {
+        !matches!(
+            self.state,
+            State::Connecting | State::Cancelling { .. } | State::Adopting
+        )
     }
 
     /// Whether the last event is fixed: nothing can come before it any more.
@@ -37,14 +56,13 @@ impl Connection {
     /// A session that falls behind need not hear of levels that have changed back meanwhile: a pause
     /// and its resume cancel out, and what is repeated says nothing new.
     fn cancels_out(&mut self, event: &Event) -> bool {
-        let is_level = |event: &Event| matches!(event, Event::WritePaused | Event::WriteResumed);
         match event {
             Event::Idle(kind) => self
                 .notices
                 .iter()
                 .any(|notice| matches!(notice, Event::Idle(told) if told == kind)),
-            level if is_level(level) => {
-                let Some(last) = self.notices.iter().rposition(is_level) else {
+            level if level.is_write_level() => {
+                let Some(last) = self.notices.iter().rposition(Event::is_write_level) else {
                     return false;
                 };
                 // A session that hears of one of the two only has the same one waiting.
@@ -354,7 +372,6 @@ impl Connection {
         };
         let deadline = deadline.unwrap_or(self.config.flush_timeout);
         self.inbound.disarm();
-        self.vacant = false;
         self.timers.clear_all();
         self.state = State::Closing(Closing {
             cause,
@@ -364,6 +381,9 @@ impl Connection {
             dropped: 0,
             dropped_tokens: Vec::new(),
         });
+        if phase == ClosePhase::Adopting {
+            self.tell_pause();
+        }
         if peer_finished && self.outbox.is_empty() {
             self.finish_closing(now);
         } else if finished {

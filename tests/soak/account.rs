@@ -1,15 +1,20 @@
-//! The books: what each connection's session was told and what it sent.
+//! The books: what each connection's sessions were told and what they sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchboard::message::ClientEvent;
 use switchboard::testkit::World;
-use switchboard::{Cause, Client, ClosedDetail, ClosedReason, Token, Totals};
+
+use switchboard::{
+    Cause, Client, ClosePhase, ClosedDetail, ClosedReason, CrashPolicy, TimeoutKind, Token, Totals,
+};
+use tokio::time::Instant;
 
 use super::Seen;
-use super::peer::{End, Peer, pattern};
+use super::page::{Page, Peers};
+use super::peer::{Peer, pattern};
 use super::session::Kind;
 
 /// All accounts of a world, in the order in which they were opened.
@@ -23,17 +28,45 @@ struct Pages {
     connected: u64,
 }
 
+/// What becomes of a connection that loses its session, or its link.
+#[derive(Clone, Copy)]
+pub(super) struct Role {
+    pub(super) policy: CrashPolicy,
+    pub(super) reconnects: bool,
+}
+
 pub(super) struct Account {
     pub(super) kind: Kind,
-    pub(super) panics: bool,
+    role: Role,
+    /// At so many of the next events the session panics.
+    pub(super) panics: u32,
     pub(super) stops: bool,
-    /// Whether the session has ended before its connection: it is told nothing more.
-    pub(super) gone: bool,
-    opened: bool,
+    /// Whether the connection was closed or aborted here.
+    pub(super) ends: bool,
+    /// Whether its peer has reset it while its reading was paused.
+    pub(super) left: bool,
+    /// Whether that was not noticed.
+    unnoticed: bool,
+    /// Whether the session has ended before its connection, and no other one has come: it is told
+    /// nothing more.
+    gone: bool,
+    /// When sessions that panicked had a successor.
+    recent: VecDeque<Instant>,
+    /// Whether a successor must come.
+    due: bool,
+    successors: u32,
+    /// Whether the session has not heard where it is.
+    fresh: bool,
+    /// Whether there is a link, as far as the sessions know.
+    linked: bool,
     failed: bool,
-    closed: Option<Box<ClosedDetail>>,
-    received: Vec<u8>,
-    sent: Vec<u8>,
+    ended: bool,
+    /// Links that are over.
+    past: Vec<Page>,
+    /// The link that there is, or the next one.
+    page: Page,
+    /// Bytes of links that are over.
+    sent_before: u64,
     tokens: u64,
     /// Tracked sends without an outcome.
     waiting: VecDeque<Token>,
@@ -45,21 +78,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Account {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: Kind, role: Role) -> Self {
         Self {
             kind,
-            panics: false,
+            role,
+            panics: 0,
             stops: false,
+            ends: false,
+            left: false,
+            unnoticed: false,
             gone: false,
-            opened: false,
+            recent: VecDeque::new(),
+            due: false,
+            successors: 0,
+            fresh: false,
+            linked: false,
             failed: false,
-            closed: None,
-            received: Vec::new(),
-            sent: Vec::new(),
+            ended: false,
+            past: Vec::new(),
+            page: Page::default(),
+            sent_before: 0,
             tokens: 0,
             waiting: VecDeque::new(),
             wrong: Vec::new(),
         }
+    }
+
+    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.page.address
     }
 
     pub(super) fn next_token(&mut self) -> Token {
@@ -67,36 +113,89 @@ impl Account {
         Token(self.tokens)
     }
 
-    /// The next bytes to send: known by their place in the stream.
+    /// The next bytes to send: known by their place in the stream of all links.
     pub(super) fn to_send(&self, bytes: usize) -> Vec<u8> {
-        let from = self.sent.len() as u64;
+        let from = self.sent_before + self.page.sent.len() as u64;
         (from..from + bytes as u64).map(pattern).collect()
     }
 
     pub(super) fn accepted(&mut self, bytes: &[u8], token: Option<Token>) {
-        self.sent.extend_from_slice(bytes);
+        self.page.sent.extend_from_slice(bytes);
         self.waiting.extend(token);
     }
 
+    /// What the workload wants the session to do at this event: to panic, or to stop.
+    pub(super) fn misdeed(&mut self, client: &Client) -> (bool, bool) {
+        let panics = self.panics > 0;
+        self.panics = self.panics.saturating_sub(1);
+        if panics {
+            let lives = !client.is_closed() && !self.ends && !self.stops;
+            self.due = lives && self.may_restart();
+        }
+        self.gone |= panics || self.stops;
+        (panics, self.stops && !panics)
+    }
+
+    fn may_restart(&mut self) -> bool {
+        let CrashPolicy::Restart { max, within } = self.role.policy else {
+            return false;
+        };
+        let now = Instant::now();
+        self.recent.retain(|then| now - *then <= within);
+        self.recent.len() < max as usize
+    }
+
+    /// Another session has taken the place of one that panicked.
+    fn succeeded(&mut self) {
+        if !self.gone || self.role.policy == CrashPolicy::Close {
+            self.wrong.push("a successor without need".to_owned());
+        }
+        // Also one that need not have come, since the link was ending, counts.
+        self.recent.push_back(Instant::now());
+        self.gone = false;
+        self.due = false;
+        self.fresh = true;
+        self.successors += 1;
+    }
+
     pub(super) fn note(&mut self, event: &ClientEvent) {
-        let first = matches!(
-            event,
-            ClientEvent::Accepted(_) | ClientEvent::Connected(_) | ClientEvent::ConnectFailed(_)
-        );
-        if self.closed.is_some() || self.failed {
+        if self.ended || self.failed {
             self.wrong.push(format!("{} after the end", event.name()));
         }
-        if first == self.opened {
+        let (opens, anywhere) = match event {
+            ClientEvent::Accepted(_) | ClientEvent::Connected(_) => (true, false),
+            ClientEvent::ConnectFailed(_) => (!self.past.is_empty(), false),
+            ClientEvent::Reconnecting(_) => (true, false),
+            ClientEvent::Closed(event) => (
+                event.detail.phase == ClosePhase::Reconnecting,
+                self.past.is_empty() && !self.linked,
+            ),
+            _ => (false, false),
+        };
+        let failed = matches!(event, ClientEvent::ConnectFailed(_)) && !self.linked;
+        if opens == self.linked && !anywhere && !failed {
             self.wrong.push(format!("{} out of place", event.name()));
         }
-        self.opened |= first;
         match event {
-            ClientEvent::LineReceived(event) => {
-                self.received.extend_from_slice(&event.line);
-                self.received
-                    .extend_from_slice(event.line.ending().as_bytes());
+            ClientEvent::Accepted(event) => self.open(event.handle.peer_addr()),
+            ClientEvent::Connected(event) => self.open(event.local_addr),
+            ClientEvent::Adopted(event) => {
+                if event.restarts != self.successors {
+                    let (told, made) = (event.restarts, self.successors);
+                    self.wrong.push(format!("restart {told} told, {made} made"));
+                }
+                self.fresh = false;
             }
-            ClientEvent::DataReceived(event) => self.received.extend_from_slice(&event.data),
+            ClientEvent::LineReceived(event) => {
+                self.check_seated();
+                self.page.received.extend_from_slice(&event.line);
+                let ending = event.line.ending().as_bytes();
+                self.page.received.extend_from_slice(ending);
+            }
+            ClientEvent::DataReceived(event) => {
+                self.check_seated();
+                self.page.received.extend_from_slice(&event.data);
+            }
             ClientEvent::Sent(event) => {
                 let due = self.waiting.pop_front();
                 if due != Some(event.token) {
@@ -104,91 +203,151 @@ impl Account {
                 }
             }
             ClientEvent::ConnectFailed(_) => self.failed = true,
-            ClientEvent::Closed(event) => self.closed = Some(event.detail.clone()),
+            ClientEvent::Disconnected(event) => self.link_lost(&event.detail),
+            ClientEvent::Closed(event) => {
+                self.ended = true;
+                self.end_page(&event.detail);
+            }
             _ => {}
         }
     }
 
-    /// What the session was told must fit what its peer did.
-    fn balance(&mut self, peer: Option<&Peer>) -> Result<(), String> {
+    fn open(&mut self, address: Option<std::net::SocketAddr>) {
+        self.linked = true;
+        self.fresh = false;
+        self.page.opened = true;
+        // None if the link is over by now.
+        self.page.address = address;
+    }
+
+    fn check_seated(&mut self) {
+        if self.fresh {
+            self.wrong.push("data before Adopted".to_owned());
+        }
+    }
+
+    fn link_lost(&mut self, detail: &ClosedDetail) {
+        self.linked = false;
+        self.left = false;
+        // What was accepted since it was lost goes over the next link.
+        let over = detail.bytes_out + detail.unsent as u64;
+        let over = usize::try_from(over).unwrap_or(usize::MAX);
+        let later = self.page.sent.split_off(over.min(self.page.sent.len()));
+        self.sent_before += self.page.sent.len() as u64;
+        self.end_page(detail);
+        self.page.sent = later;
+    }
+
+    /// Each tracked send that has no notice is named.
+    fn end_page(&mut self, detail: &ClosedDetail) {
+        for token in &detail.unsent_tokens {
+            if self.waiting.pop_front() != Some(*token) {
+                self.wrong.push(format!("{token:?} has another outcome"));
+            }
+        }
+        let idle = matches!(
+            detail.cause,
+            Cause::Timeout {
+                kind: TimeoutKind::Idle,
+                ..
+            }
+        );
+        self.unnoticed |= self.left && idle;
+        self.page.end = Some(Box::new(detail.clone()));
+        self.past.push(std::mem::take(&mut self.page));
+    }
+
+    fn balance(&self, peers: &Peers<'_>) -> Result<(), String> {
         if let Some(wrong) = self.wrong.first() {
             return Err(wrong.clone());
         }
-        let came = peer.map(|peer| peer.came.borrow());
-        let came = came.as_deref().map_or(&[][..], Vec::as_slice);
-        if !self.sent.starts_with(came) {
-            return Err("the peer got other bytes than were sent".to_owned());
+        if self.due {
+            return Err("no session has followed one that panicked".to_owned());
         }
-        let written = peer.map_or(0, |peer| peer.written.get());
-        let expected: Vec<u8> = (0..written).map(pattern).collect();
-        let Some(detail) = &self.closed else {
-            if !self.gone && !self.failed && self.opened {
-                return Err("it was never told Closed".to_owned());
+        if self.linked && !self.gone && !self.ended {
+            return Err("it was never told Closed".to_owned());
+        }
+        if self.ended && !self.waiting.is_empty() {
+            return Err(format!("no outcome was told for {:?}", self.waiting));
+        }
+        let pages = self.past.iter().chain([&self.page]);
+        pages.into_iter().try_for_each(|page| page.balance(peers))
+    }
+}
+
+/// What the sessions of all accounts were told, to be held against the counters.
+#[derive(Default)]
+struct Told {
+    /// Links.
+    opened: u64,
+    /// Links beyond each connection's first.
+    again: u64,
+    closed: [u64; 4],
+    /// Connections without a link whose session had gone: their last links may be untold, or none.
+    unsure: u64,
+    /// Ends that nobody was told.
+    gone: u64,
+}
+
+impl Told {
+    fn add(&mut self, account: &Account) {
+        let links = account.past.iter().filter(|page| page.opened);
+        let links = links.count() as u64 + u64::from(account.linked && !account.ended);
+        self.opened += links;
+        self.again += links.saturating_sub(1);
+        for detail in account.past.iter().filter_map(|page| page.end.as_ref()) {
+            if detail.phase != ClosePhase::Reconnecting {
+                self.closed[detail.cause.reason() as usize] += 1;
             }
-            return prefix(&self.received, &expected);
-        };
-        let taken = [&self.received[..], &detail.unread].concat();
-        prefix(&taken, &expected)?;
-        if detail.cause == Cause::PeerFinished && taken != expected {
+        }
+        if account.gone && !account.ended && !account.failed {
+            self.unsure += u64::from(account.role.reconnects);
+            self.gone += u64::from(account.linked);
+        }
+    }
+
+    fn check(&self, connected: u64, totals: &Totals) -> Result<(), String> {
+        let told: u64 = self.closed.iter().sum::<u64>() + self.gone;
+        // A session that is gone may have missed several ends of links.
+        let fits = |told: u64, counted: u64| told == counted || (self.unsure > 0 && told < counted);
+        if !fits(told, totals.closed_in_all()) {
             return Err(format!(
-                "the peer wrote {written} bytes and finished, {} came",
-                taken.len()
+                "{told} ends were told, {} of them to nobody, but {totals}",
+                self.gone
             ));
         }
-        let outcome = detail.bytes_out + detail.unsent as u64;
-        if outcome != self.sent.len() as u64 {
+        if !fits(self.opened, totals.accepted + totals.connected)
+            || !fits(connected + self.again, totals.connected)
+        {
             return Err(format!(
-                "{} bytes were accepted, {} were sent and {} not",
-                self.sent.len(),
-                detail.bytes_out,
-                detail.unsent
+                "{} links were told, {connected} connects succeeded, {} links came again, but {totals}",
+                self.opened, self.again
             ));
         }
-        if detail.bytes_out < came.len() as u64 {
-            return Err("the peer got more than was sent".to_owned());
-        }
-        let in_order = detail.cut_short.is_none() && detail.cause.reason() != ClosedReason::Error;
-        let finished = peer.is_some_and(|peer| peer.end.get() == Some(End::Finished));
-        if finished && in_order && came.len() as u64 != detail.bytes_out {
-            return Err(format!(
-                "{} bytes were sent, the peer got {} and the end",
-                detail.bytes_out,
-                came.len()
-            ));
-        }
-        let untold: Vec<_> = self.waiting.iter().copied().collect();
-        if untold != detail.unsent_tokens {
-            return Err(format!(
-                "no outcome was told for {untold:?}, but Closed names {:?}",
-                detail.unsent_tokens
-            ));
+        let error = ClosedReason::Error as usize;
+        if self.gone + self.unsure == 0 && self.closed[error] != totals.closed[error] {
+            return Err(format!("{:?} were told, but {totals}", self.closed));
         }
         Ok(())
     }
 }
 
-fn prefix(bytes: &[u8], of: &[u8]) -> Result<(), String> {
-    if of.starts_with(bytes) {
-        return Ok(());
-    }
-    let same = bytes.iter().zip(of).take_while(|(a, b)| a == b).count();
-    Err(format!(
-        "of {} received bytes {same} are those that the peer wrote ({} in all)",
-        bytes.len(),
-        of.len()
-    ))
-}
-
 impl Book {
-    /// What the next session is like.
+    /// What the sessions of the next connection are like.
     pub(super) fn set_next(&self, kind: Kind) {
         lock(&self.0).next = Some(kind);
     }
 
-    pub(super) fn open(&self, client: &Client) -> Arc<Mutex<Account>> {
+    /// The account of a connection: a new one, or that of the session before this one.
+    pub(super) fn open(&self, client: &Client, role: Role) -> Arc<Mutex<Account>> {
         let mut pages = lock(&self.0);
+        let known = pages.accounts.iter().find(|(known, _)| known == client);
+        if let Some((_, account)) = known {
+            lock(account).succeeded();
+            return Arc::clone(account);
+        }
         let kind = pages.next.unwrap_or(Kind::Echo);
-        let account = Arc::new(Mutex::new(Account::new(kind)));
+        let account = Arc::new(Mutex::new(Account::new(kind, role)));
         pages.accounts.push((client.clone(), Arc::clone(&account)));
         account
     }
@@ -225,56 +384,37 @@ impl Book {
         peers: &[Rc<Peer>],
         totals: &Totals,
     ) -> Result<Seen, String> {
-        let by_address: BTreeMap<_, _> = peers
+        let by_address: Peers<'_> = peers
             .iter()
             .filter_map(|peer| Some((peer.address.get()?, peer)))
             .collect();
-        let mut seen = Seen::default();
-        let (mut closed, mut gone, mut opened) = ([0; 4], 0, 0);
+        let (mut seen, mut told) = (Seen::default(), Told::default());
         let pages = lock(&self.0);
         for (client, account) in &pages.accounts {
-            let mut account = lock(account);
-            // Outbound, the peer is at the far address, and our own tells which of them it is.
-            let address = if client.is_outbound() {
-                client.local_addr()
-            } else {
-                client.peer_addr()
-            };
-            let peer = address.and_then(|address| by_address.get(&address));
-            let known = peer.is_some();
-            if !known && !account.failed && !account.gone {
-                // Peers that only ask whether a pool still serves are not kept.
-                if account.closed.is_none() {
-                    return Err(format!("connection {} never ended", client.id()));
+            let account = lock(account);
+            account
+                .balance(&by_address)
+                .map_err(|wrong| format!("connection {}: {wrong}", client.id()))?;
+            // What is held up on its way comes when it is read.
+            if account.unnoticed && world.faults().counts().delays == 0 {
+                return Err(format!(
+                    "connection {}: a reset was not noticed",
+                    client.id()
+                ));
+            }
+            for page in &account.past {
+                if let Some(detail) = &page.end {
+                    world.note(format_args!("{}: {detail}", client.id()));
                 }
-            } else {
-                account
-                    .balance(peer.map(|peer| &***peer))
-                    .map_err(|wrong| format!("connection {}: {wrong}", client.id()))?;
+                seen.received += page.received.len() as u64;
+                seen.sent += page.sent.len() as u64;
             }
-            if let Some(detail) = &account.closed {
-                closed[detail.cause.reason() as usize] += 1;
-                world.note(format_args!("{}: {detail}", client.id()));
-            } else if account.gone && !account.failed {
-                gone += 1;
-            }
-            opened += u64::from(!account.failed);
+            told.add(&account);
             seen.connections += 1;
-            seen.received += account.received.len() as u64;
-            seen.sent += account.sent.len() as u64;
+            seen.successors += u64::from(account.successors);
         }
-        let told: u64 = closed.iter().sum();
-        if told + gone != totals.closed_in_all() {
-            return Err(format!(
-                "{told} were told Closed and {gone} sessions were gone, but {totals}"
-            ));
-        }
-        if opened != totals.accepted + totals.connected || pages.connected != totals.connected {
-            return Err(format!(
-                "{opened} sessions opened, {} connects succeeded, but {totals}",
-                pages.connected
-            ));
-        }
+        seen.links = told.again;
+        told.check(pages.connected, totals)?;
         Ok(seen)
     }
 }

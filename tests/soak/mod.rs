@@ -5,6 +5,7 @@
 //! counters must add up, nothing may be left over, and a new peer must be served.
 
 mod account;
+mod page;
 mod peer;
 mod session;
 mod workload;
@@ -14,11 +15,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use switchboard::testkit::{LeakCheck, Link, Rates, Rng, Simulation, World};
-use switchboard::{Client, Connect, ConnectionOptions, Listen, Pool, RateRule, Server};
+use switchboard::{
+    Client, Connect, ConnectionOptions, CrashPolicy, Listen, Pool, RateRule, ReconnectConfig,
+    Server,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use account::{Account, Book};
+use account::{Account, Book, Role};
 use peer::Peer;
 pub use workload::Step;
 
@@ -26,6 +31,8 @@ pub use workload::Step;
 const SERVER: &str = "10.0.0.1:7000";
 /// Where the peers listen that are connected to.
 const FAR: &str = "10.0.0.2:7000";
+/// Where the peer listens that we stay connected with.
+const FAR_AND_BACK: &str = "10.0.0.2:7001";
 /// In virtual time: longer than every timeout of a connection together.
 const SETTLE: Duration = Duration::from_secs(300);
 /// No world takes longer, in virtual time.
@@ -40,6 +47,10 @@ pub struct Seen {
     pub received: u64,
     /// Bytes that sessions' sends were accepted for.
     pub sent: u64,
+    /// Sessions that took the place of others.
+    pub successors: u64,
+    /// Links that took the place of others.
+    pub links: u64,
     /// Faults of the network.
     pub faults: u64,
 }
@@ -107,7 +118,9 @@ struct Stage {
     server: Server,
     leaks: LeakCheck,
     book: Book,
-    peers: Vec<Rc<Peer>>,
+    peers: Rc<RefCell<Vec<Rc<Peer>>>>,
+    /// Takes links, while it is there.
+    far: Option<AbortHandle>,
 }
 
 impl Stage {
@@ -116,7 +129,10 @@ impl Stage {
         let leaks = LeakCheck::begin().only_shown().pool(&pool).net(world.net());
         let book = Book::default();
         let listen = options(Listen::tcp(SERVER).backlog(1000), world.seed());
-        let server = pool.listen(listen, session::factory(&book)).await;
+        let listen = listen.on_crash(role(world.seed()).policy);
+        let server = pool
+            .listen(listen, session::factory(&book, role(world.seed())))
+            .await;
         let server = server.expect("a world of its own has room");
         Self {
             world,
@@ -124,7 +140,8 @@ impl Stage {
             server,
             leaks,
             book,
-            peers: Vec::new(),
+            peers: Rc::default(),
+            far: None,
         }
     }
 
@@ -144,11 +161,13 @@ impl Stage {
                 self.book.set_next(kind);
                 let peer = Peer::new(&self.world);
                 peer.connect_to(SERVER).await;
-                self.peers.push(peer);
+                self.peers.borrow_mut().push(peer);
                 // The listener has its turn.
                 sleep(Duration::from_millis(1)).await;
             }
             Step::WeConnect { kind } => self.connect_out(kind).await,
+            Step::WeStayConnected { kind } => self.stay_connected(kind).await,
+            Step::FarServes { on } => self.far_serves(on),
             Step::PeerSends { peer, bytes } => self.with_peer(peer, |peer| peer.send(bytes)),
             Step::PeerReads { peer, on } => self.with_peer(peer, |peer| peer.set_reading(on)),
             Step::PeerFinishes { peer } => self.with_peer(peer, |peer| peer.finish()),
@@ -172,18 +191,26 @@ impl Stage {
                 }
             }),
             Step::Pause { of } => self.with(of, |_, client| client.pause_reading()),
-            Step::Resume { of } => self.with(of, |_, client| client.resume_reading()),
+            Step::Resume { of } => self.with(of, |account, client| {
+                account.left = false;
+                client.resume_reading();
+            }),
             Step::WriteEof { of } => self.with(of, |_, client| {
                 // Refused when it is closing.
                 let _ = client.write_eof();
             }),
-            Step::Close { of, flush } => self.with(of, |_, client| {
+            Step::Close { of, flush } => self.with(of, |account, client| {
+                account.ends = true;
                 client.close_with(flush, None);
             }),
-            Step::Abort { of } => self.with(of, |_, client| {
+            Step::Abort { of } => self.with(of, |account, client| {
+                account.ends = true;
                 client.abort();
             }),
-            Step::Panic { of } => self.with(of, |account, _| account.panics = true),
+            Step::Desert { of, resets } => self.desert(of, resets),
+            Step::Panic { of, successors } => {
+                self.with(of, |account, _| account.panics = 1 + successors);
+            }
             Step::StopSession { of } => self.with(of, |account, _| account.stops = true),
         }
     }
@@ -197,7 +224,7 @@ impl Stage {
                 Connect::tcp(FAR).timeout(Duration::from_secs(3)),
                 self.world.seed(),
             ),
-            session::factory(&self.book),
+            session::factory(&self.book, PLAIN),
         );
         let accepted = timeout(Duration::from_secs(10), far.accept());
         let (attempt, accepted) = tokio::join!(attempt, accepted);
@@ -206,11 +233,87 @@ impl Stage {
         if let Ok(stream) = accepted {
             peer.take(stream);
         }
-        self.peers.push(peer);
+        self.peers.borrow_mut().push(peer);
+    }
+
+    /// Connects, with sessions and links that can be replaced.
+    async fn stay_connected(&mut self, kind: session::Kind) {
+        if self.far.is_none() {
+            self.far_serves(true);
+        }
+        let seed = self.world.seed();
+        self.book.set_next(kind);
+        let mut again = ReconnectConfig::default();
+        again.backoff.max = Duration::from_secs(2);
+        again.max_attempts = Some(5);
+        again.seed = Some(seed);
+        let connect = Connect::tcp(FAR_AND_BACK)
+            .timeout(Duration::from_secs(3))
+            .reconnect(again);
+        let connect = options(connect, seed).on_crash(role(seed).policy);
+        let role = Role {
+            reconnects: true,
+            ..role(seed)
+        };
+        let attempt = self
+            .pool
+            .connect_supervised(connect, session::factory(&self.book, role));
+        let book = self.book.clone();
+        tokio::task::spawn_local(async move { book.outbound(attempt.await.is_ok()) });
+        // The first session is made.
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    fn far_serves(&mut self, on: bool) {
+        if let Some(far) = self.far.take() {
+            far.abort();
+        }
+        if !on {
+            return;
+        }
+        let (world, peers) = (self.world.clone(), Rc::clone(&self.peers));
+        let far = tokio::task::spawn_local(async move {
+            // The one before may be about to go.
+            let mut far = loop {
+                match world.net().listen(FAR_AND_BACK) {
+                    Ok(far) => break far,
+                    Err(_) => sleep(Duration::from_millis(1)).await,
+                }
+            };
+            loop {
+                let stream = far.accept().await;
+                let peer = Peer::new(&world);
+                peer.take(stream);
+                peers.borrow_mut().push(peer);
+            }
+        });
+        self.far = Some(far.abort_handle());
+    }
+
+    /// Leaves a reader that pauses.
+    fn desert(&self, of: usize, resets: bool) {
+        let peers = self.peers.borrow();
+        self.with(of, |account, client| {
+            let peer = account.address().and_then(|address| {
+                let is_it = |peer: &&Rc<Peer>| peer.address.get() == Some(address);
+                peers.iter().find(is_it)
+            });
+            let Some(peer) = peer.filter(|peer| peer.end.get().is_none()) else {
+                return;
+            };
+            client.pause_reading();
+            if resets {
+                account.left = true;
+                peer.reset();
+            } else {
+                peer.finish();
+            }
+        });
     }
 
     fn with_peer(&self, number: usize, act: impl FnOnce(&Rc<Peer>)) {
-        if let Some(peer) = self.peers.get(number % self.peers.len().max(1)) {
+        let peers = self.peers.borrow();
+        if let Some(peer) = peers.get(number % peers.len().max(1)) {
             act(peer);
         }
     }
@@ -225,14 +328,17 @@ impl Stage {
 
     /// Everything comes to its end, and then the books must balance.
     async fn settle(self) -> Result<Seen, String> {
-        for peer in &self.peers {
+        for peer in &*self.peers.borrow() {
             peer.set_reading(true);
         }
         sleep(SETTLE).await;
         self.serves().await?;
         self.server.close().await;
         let totals = self.pool.stop().await;
-        for peer in &self.peers {
+        if let Some(far) = &self.far {
+            far.abort();
+        }
+        for peer in &*self.peers.borrow() {
             peer.drop_it();
         }
         self.leaks.settle().await;
@@ -240,7 +346,9 @@ impl Stage {
         if totals.live != 0 || totals.accepted + totals.connected != totals.closed_in_all() {
             return Err(format!("the counters do not add up: {totals}"));
         }
-        let mut seen = self.book.balance(&self.world, &self.peers, &totals)?;
+        let mut seen = self
+            .book
+            .balance(&self.world, &self.peers.borrow(), &totals)?;
         seen.faults = self.world.faults().counts().total();
         Ok(seen)
     }
@@ -276,6 +384,23 @@ impl Stage {
     }
 }
 
+const PLAIN: Role = Role {
+    policy: CrashPolicy::Close,
+    reconnects: false,
+};
+
+/// In one world of three a connection outlives its session, but not too many of them.
+const fn role(seed: u64) -> Role {
+    if !seed.is_multiple_of(3) {
+        return PLAIN;
+    }
+    let policy = CrashPolicy::Restart {
+        max: 2,
+        within: Duration::from_secs(5),
+    };
+    Role { policy, ..PLAIN }
+}
+
 /// One world in four has no patience with slow peers, nor with old connections.
 fn options<O: ConnectionOptions>(mut options: O, seed: u64) -> O {
     if seed.is_multiple_of(4) {
@@ -297,6 +422,8 @@ impl Seen {
         self.connections += other.connections;
         self.received += other.received;
         self.sent += other.sent;
+        self.successors += other.successors;
+        self.links += other.links;
         self.faults += other.faults;
     }
 }
@@ -305,8 +432,8 @@ impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} connections, {} bytes received, {} sent, {} faults",
-            self.connections, self.received, self.sent, self.faults
+            "{} connections, {} successors, {} more links, {} bytes received, {} sent, {} faults",
+            self.connections, self.successors, self.links, self.received, self.sent, self.faults
         )
     }
 }

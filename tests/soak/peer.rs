@@ -71,7 +71,7 @@ impl Peer {
     pub(super) fn take(self: &Rc<Self>, stream: MemoryStream) {
         // The end that the pool's side sees as its peer.
         let address = match stream.local_addr().to_string().as_str() {
-            super::FAR => stream.peer_addr(),
+            super::FAR | super::FAR_AND_BACK => stream.peer_addr(),
             _ => stream.local_addr(),
         };
         self.address.set(Some(address));

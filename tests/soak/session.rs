@@ -9,7 +9,7 @@ use switchboard::Client;
 use switchboard::message::*;
 use switchboard::testkit::Rng;
 
-use super::account::{Account, Book};
+use super::account::{Account, Book, Role};
 
 /// How a session receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,13 @@ impl Kind {
 }
 
 /// Sessions that write into this book.
-pub(super) fn factory(book: &Book) -> impl Fn(Client) -> Subject + Clone + Send + Sync + 'static {
+pub(super) fn factory(
+    book: &Book,
+    role: Role,
+) -> impl Fn(Client) -> Subject + Clone + Send + Sync + 'static {
     let book = book.clone();
     move |client| {
-        let account = book.open(&client);
+        let account = book.open(&client, role);
         let kind = account.lock().unwrap_or_else(PoisonError::into_inner).kind;
         Subject {
             client,
@@ -77,8 +80,7 @@ impl Subject {
     fn misbehave(&self, ctx: &mut Context<Self>) {
         let (panics, stops) = {
             let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-            account.gone |= account.panics || account.stops;
-            (account.panics, account.stops)
+            account.misdeed(&self.client)
         };
         if stops {
             ctx.stop();
@@ -141,7 +143,7 @@ macro_rules! notes {
     };
 }
 
-notes!(ConnectFailed, Sent, Closed);
+notes!(ConnectFailed, Sent, Disconnected, Reconnecting, Closed);
 
 impl Subject {
     fn opened(&mut self, event: &ClientEvent, ctx: &mut Context<Self>) {
@@ -172,6 +174,14 @@ impl Handler<Connected> for Subject {
 
     fn handle(&mut self, event: Connected, ctx: &mut Self::Context) {
         self.opened(&ClientEvent::Connected(event), ctx);
+    }
+}
+
+impl Handler<Adopted> for Subject {
+    type Result = ();
+
+    fn handle(&mut self, event: Adopted, ctx: &mut Self::Context) {
+        self.opened(&ClientEvent::Adopted(event), ctx);
     }
 }
 

@@ -20,6 +20,14 @@ pub enum Step {
     WeConnect {
         kind: Kind,
     },
+    /// To a peer that can go and come back, over as many links as it takes.
+    WeStayConnected {
+        kind: Kind,
+    },
+    /// The peer that we stay connected with takes links, or refuses them.
+    FarServes {
+        on: bool,
+    },
     PeerSends {
         peer: usize,
         bytes: usize,
@@ -62,9 +70,15 @@ pub enum Step {
     Abort {
         of: usize,
     },
-    /// The session panics at its next event.
+    /// Its reading is paused, and its peer goes.
+    Desert {
+        of: usize,
+        resets: bool,
+    },
+    /// The session panics at its next event, and so many of its successors do.
     Panic {
         of: usize,
+        successors: u32,
     },
     /// The session ends by itself at its next event.
     StopSession {
@@ -84,10 +98,14 @@ pub(super) fn draw(rng: &mut Rng) -> Vec<Step> {
             0..10 => Step::PeerConnects {
                 kind: Kind::draw(rng),
             },
-            10..14 => Step::WeConnect {
+            10..12 => Step::WeConnect {
                 kind: Kind::draw(rng),
             },
-            14..34 => Step::PeerSends {
+            12..15 => Step::WeStayConnected {
+                kind: Kind::draw(rng),
+            },
+            15..16 => Step::FarServes { on: rng.bool() },
+            16..34 => Step::PeerSends {
                 peer: of,
                 bytes: size(rng),
             },
@@ -104,8 +122,12 @@ pub(super) fn draw(rng: &mut Rng) -> Vec<Step> {
                 peer: of,
                 on: rng.bool(),
             },
-            66..70 => Step::Pause { of },
-            70..74 => Step::Resume { of },
+            66..69 => Step::Pause { of },
+            69..72 => Step::Resume { of },
+            72..74 => Step::Desert {
+                of,
+                resets: rng.bool(),
+            },
             74..76 => Step::PeerFinishes { peer: of },
             76..77 => Step::PeerResets { peer: of },
             77..78 => Step::PeerDrops { peer: of },
@@ -115,11 +137,17 @@ pub(super) fn draw(rng: &mut Rng) -> Vec<Step> {
                 flush: rng.u8(0..4) > 0,
             },
             81..82 => Step::Abort { of },
-            82..83 => Step::Panic { of },
-            83..84 => Step::StopSession { of },
+            82..85 => Step::Panic {
+                of,
+                successors: rng.u32(0..4),
+            },
+            85..86 => Step::StopSession { of },
             _ => Step::Wait(Duration::from_micros(1 << rng.u32(0..23))),
         };
-        if matches!(step, Step::PeerConnects { .. } | Step::WeConnect { .. }) {
+        if matches!(
+            step,
+            Step::PeerConnects { .. } | Step::WeConnect { .. } | Step::WeStayConnected { .. }
+        ) {
             connections += 1;
         }
         steps.push(step);

@@ -208,8 +208,16 @@ impl ShardLocal {
     /// Tells every session, and ends what no session has yet.
     fn begin_drain(&self, order: &DrainShard) {
         let drain = order.drain;
-        let mut clients = self.clients();
-        clients.retain(|client| !client.shared.has_ended());
+        let (ended, clients): (Vec<_>, Vec<_>) = self
+            .clients()
+            .into_iter()
+            .partition(|client| client.shared.has_ended());
+        for client in ended {
+            // Its link must not be made again.
+            client
+                .shared
+                .command(|machine, _| machine.handle_draining(Duration::ZERO));
+        }
         let report = DrainReport {
             live: clients.len() as u64,
             ..DrainReport::default()

@@ -477,3 +477,21 @@ proptest! {
         }
     }
 }
+
+/// As after a pause: what others held back is not the peer's slowness.
+#[test]
+fn a_frame_has_all_its_time_again_when_reading_is_no_longer_held() {
+    let mut wire = Wire::open(config(|config| config.frame_timeout = Some(seconds(10))));
+    wire.receive(&Receive::always(LINE));
+    wire.peer_sends("half");
+    wire.machine.hold_reading();
+    wire.wait(seconds(9));
+    wire.machine.release_reading(&mut wire.now());
+    wire.wait(seconds(9));
+    assert_eq!(wire.told(), NOTHING);
+    wire.wait(seconds(1));
+    assert_eq!(
+        wire.told(),
+        ["closed: frame timeout after 10s, 4 bytes unread"]
+    );
+}

@@ -162,9 +162,14 @@ impl Lane {
         self.step = Step::Stalled;
     }
 
-    /// Whether nothing is decided against what comes this way.
+    /// Whether nothing is decided against what comes this way. An operation that goes on, and waits only
+    /// for the other side, is nothing against it.
     pub(super) const fn is_free(&self) -> bool {
-        matches!(self.step, Step::Asking { .. })
+        match &self.step {
+            Step::Asking { .. } => true,
+            Step::Decided(decision) => matches!(decision.outcome, Outcome::Go),
+            Step::Stalled => false,
+        }
     }
 
     /// Remembers who waits.

@@ -305,9 +305,10 @@ impl Transport for FaultyTransport {
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        let passes = self.course.read.is_free() && self.course.held.is_none();
         let result = match &mut self.wire {
             // What is held up or cut off there does not come by another way either.
-            _ if !self.course.read.is_free() => Poll::Pending,
+            _ if !passes => Poll::Pending,
             Wire::Up(inner) => inner.poll_hangup(cx),
             Wire::Reset { .. } => Poll::Ready(Err(Fault::RESET.error())),
         };
