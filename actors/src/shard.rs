@@ -653,6 +653,13 @@ impl Handler<StopShard> for ShardActor {
     }
 }
 
+impl Drop for ShardLocal {
+    /// The thread ends, and with it the book of a drain.
+    fn drop(&mut self) {
+        self.home.remember_drain(self.drainage.report());
+    }
+}
+
 impl fmt::Debug for ShardLocal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShardLocal").finish_non_exhaustive()

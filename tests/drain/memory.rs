@@ -319,6 +319,70 @@ fn whatever_ends_a_connection_its_bytes_are_given_back() {
     }
 }
 
+/// Stops its own thread when it is told to.
+struct Assassin;
+
+impl Actor for Assassin {
+    type Context = Context<Self>;
+}
+
+impl Handler<LineReceived> for Assassin {
+    type Result = ();
+
+    fn handle(&mut self, _: LineReceived, _: &mut Self::Context) {
+        actix_rt::Arbiter::current().stop();
+    }
+}
+
+session!(Assassin);
+
+/// Sends more than the systems of both sides take.
+struct Generous;
+
+impl Actor for Generous {
+    type Context = Context<Self>;
+}
+
+impl Handler<LineReceived> for Generous {
+    type Result = ();
+
+    fn handle(&mut self, _: LineReceived, _: &mut Self::Context) {}
+}
+
+impl Handler<Accepted> for Generous {
+    type Result = ();
+
+    fn handle(&mut self, event: Accepted, _: &mut Self::Context) {
+        for _ in 0..15 {
+            event.handle.send(vec![7; 1 << 20]).unwrap();
+        }
+    }
+}
+
+session!(Generous);
+
+/// What a shard holds is given back when it dies, and whoever was told of pressure is told its end.
+#[test]
+fn pressure_that_ends_with_its_shard_is_told_to_be_over() {
+    let builder = Pool::builder().shards(1).memory_budget(1 << 20);
+    with(builder, |pool| async move {
+        let mut events = watch(&pool);
+        let listen = || Listen::tcp("127.0.0.1:0").lines();
+        let giving = pool.listen(listen(), |_| Generous).await.unwrap();
+        let killing = pool.listen(listen(), |_| Assassin).await.unwrap();
+        for _ in 0..2 {
+            let mut assassin = dial_tcp(killing.local_addr());
+            let _deaf = dial_tcp(giving.local_addr());
+            let presses = |event: &PoolEvent| matches!(event, PoolEvent::MemoryPressure { .. });
+            next_pool_event(&mut events, |event| presses(event).then_some(())).await;
+            assassin.write_all(b"die\n").unwrap();
+            let relieved = |event: &PoolEvent| matches!(event, PoolEvent::MemoryRelieved { .. });
+            next_pool_event(&mut events, |event| relieved(event).then_some(())).await;
+            assert_eq!(memory(&pool).await, 0);
+        }
+    });
+}
+
 /// No budget, unless one is asked for; and one that makes sense.
 #[test]
 fn a_budget_has_to_be_asked_for_and_to_be_possible() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use switchboard::prelude::*;
 use switchboard::testkit::{MemoryListener, MemoryStream, World};
-use switchboard::{Connecting, RejectReason};
+use switchboard::{Connecting, RejectReason, Suspend};
 use switchboard_tests::watch;
 
 use super::network::Rigged;
@@ -106,5 +106,36 @@ fn a_peer_in_hand_is_turned_away_when_the_listener_closes() {
         let told = next_rejected(&mut events).await;
         assert_eq!(told, (Some(peer.local_addr()), RejectReason::Limit));
         assert_eq!(contest.server.info().rejections.limit, 1);
+    });
+}
+
+/// Whoever is in hand when the port closes is not kept for as long as that lasts.
+#[test]
+fn a_peer_in_hand_is_turned_away_when_the_port_closes() {
+    simulate(async |world| {
+        let (contest, mut peer, outbound) = Contest::loser(&world).await;
+        contest.server.suspend(Suspend::ClosePort).await.unwrap();
+        assert_eq!(sees(&mut peer).await, END);
+        assert_eq!(contest.server.info().rejections.limit, 1);
+        contest.server.resume().await.unwrap();
+        outbound.abort();
+        let mut next = dial_from(world.net(), "10.1.0.1").await;
+        assert_eq!(sees(&mut next).await, Seen::LetIn);
+    });
+}
+
+#[test]
+fn a_peer_in_hand_waits_while_nobody_is_accepted() {
+    simulate(async |world| {
+        let (contest, mut peer, outbound) = Contest::loser(&world).await;
+        contest
+            .server
+            .suspend(Suspend::StopAccepting)
+            .await
+            .unwrap();
+        outbound.abort();
+        assert_eq!(sees(&mut peer).await, Seen::Nothing);
+        contest.server.resume().await.unwrap();
+        assert_eq!(sees(&mut peer).await, Seen::LetIn);
     });
 }

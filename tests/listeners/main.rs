@@ -1,5 +1,6 @@
 //! Promises about listeners that survive: their actor, their socket, their shard, and what they are told.
 
+mod down;
 mod restart;
 mod shard;
 mod suspend;
@@ -9,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 

@@ -180,3 +180,27 @@ fn a_suspended_listener_ends_with_its_pool() {
         });
     }
 }
+
+/// An end that the actor was asked for is none that anybody has to hear of.
+#[test]
+fn a_listener_that_is_closed_by_a_message_ends_without_a_panic() {
+    if !alone("suspend::a_listener_that_is_closed_by_a_message_ends_without_a_panic") {
+        return;
+    }
+    let panics = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&panics);
+    std::panic::set_hook(Box::new(move |_| {
+        seen.fetch_add(1, SeqCst);
+    }));
+    with_pool(async |pool| {
+        let server = pool.listen(local(), greets("hello")).await.unwrap();
+        server.addr().unwrap().send(CloseServer).await.unwrap();
+        until(|| server.addr().is_none()).await;
+        // Its thread has its turns meanwhile.
+        for _ in 0..10 {
+            pool.status().await.unwrap();
+        }
+        server.close().await;
+    });
+    assert_eq!(panics.load(SeqCst), 0);
+}

@@ -98,6 +98,40 @@ fn a_swap_that_new_connections_could_not_live_with_changes_nothing() {
     });
 }
 
+/// Uses its listener once more when it goes.
+struct Holder(switchboard::Server);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.set_options(|_| {}).unwrap();
+    }
+}
+
+/// What a refused factory has captured may do anything when it is dropped.
+#[test]
+fn a_factory_that_is_refused_is_let_go_of_without_a_lock() {
+    with_pool(async |pool| {
+        let server = pool.listen(local(), greets("old")).await.unwrap();
+        struct Deaf;
+        impl Actor for Deaf {
+            type Context = Context<Self>;
+        }
+        switchboard::session!(Deaf);
+        let (refused, told) = std::sync::mpsc::channel();
+        let swapping = std::thread::spawn(move || {
+            let holder = Holder(server.clone());
+            let swapped = server.swap_session(move |_| {
+                let _ = &holder;
+                Deaf
+            });
+            refused.send(swapped).unwrap();
+        });
+        let swapped = peer(move || told.recv_timeout(PATIENCE)).await;
+        swapped.expect("it hangs").unwrap_err();
+        swapping.join().unwrap();
+    });
+}
+
 #[test]
 fn options_that_change_are_those_of_new_connections() {
     Simulation::seeded(22).run(|world| async move {

@@ -224,3 +224,31 @@ fn threads_that_end_too_often_stop_the_pool() {
         peer(move || crashing.join().unwrap()).await;
     });
 }
+
+/// Nobody makes the sessions that were waited for then, and nobody waits for them.
+#[test]
+fn who_waits_for_a_worker_that_does_not_come_back_holds_up_no_stop() {
+    let (shop, mut doorman) = shop();
+    with(Pool::builder().shards(1).workers(1), |pool| async move {
+        let mut events = watch(&pool);
+        let server = pool.listen(local().lines(), shop.servant()).await.unwrap();
+        let mut peers = Vec::new();
+        for round in 0..11 {
+            let mut fatal = dial(server.local_addr());
+            fatal.write_all(b"halt\n").unwrap();
+            doorman = doorman.someone().await;
+            peers.push(dial(server.local_addr()));
+            until(|| server.info().accepted == 2 * (round + 1)).await;
+            doorman.open.send(()).unwrap();
+            next_pool_event(&mut events, |event| {
+                matches!(event, PoolEvent::WorkerEnded { .. }).then_some(())
+            })
+            .await;
+        }
+        let ended = std::time::Instant::now();
+        let totals = pool.stopped().await;
+        let took = ended.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert_eq!((totals.accepted, totals.closed_in_all()), (22, 22));
+    });
+}

@@ -15,7 +15,7 @@ use tracing::Span;
 use crate::drain::DrainReport;
 use crate::failure::{FailureHandler, HandlerFailed};
 use crate::message::PoolEvent;
-use crate::shard::StopShard;
+use crate::shard::{ShardHandle, StopShard};
 use crate::supervisor::{Supervise, Supervision, Supervisor, launch};
 use crate::telemetry;
 use crate::workers::{StopWorkers, WorkersActor};
@@ -217,24 +217,34 @@ impl Handler<Stop> for PoolActor {
         }
         self.phase.send_replace(Phase::Stopping);
         telemetry::pool_stopping(&self.span, stop.grace);
+        if !first {
+            // The first one sees to the end, which comes sooner now.
+            for shard in self.shards.homes() {
+                shard.address().do_send(StopShard { grace: stop.grace });
+            }
+            return;
+        }
         self.shards.raise();
         let shards = self.shards.homes();
         // Sessions may need what is supervised, so that goes last.
         let supervisors = std::mem::take(&mut self.supervisors);
         let stopping = async move {
-            let replies: Vec<_> = shards
-                .iter()
-                .map(|shard| shard.address().send(StopShard { grace: stop.grace }))
-                .map(actix_rt::spawn)
-                .collect();
+            let stop_one = |shard: &ShardHandle| {
+                let shard = Arc::clone(shard);
+                let reply = shard.address().send(StopShard { grace: stop.grace });
+                actix_rt::spawn(async move {
+                    let report = reply.await.ok();
+                    if report.is_none() {
+                        // It was down, and nobody else closes what it would have come back with.
+                        shard.close_servers().await;
+                    }
+                    report
+                })
+            };
+            let replies: Vec<_> = shards.iter().map(stop_one).collect();
             let mut stopped = Vec::new();
             for (shard, reply) in shards.into_iter().zip(replies) {
-                let report = reply.await.ok().and_then(Result::ok);
-                if report.is_none() {
-                    // It was down, and nobody else closes what it would have come back with.
-                    shard.close_servers();
-                }
-                stopped.push((shard, report));
+                stopped.push((shard, reply.await.ok().flatten()));
             }
             for supervisor in supervisors.into_iter().rev() {
                 supervisor.stop().await;
@@ -243,6 +253,7 @@ impl Handler<Stop> for PoolActor {
         };
         let finished = stopping.into_actor(self).then(|stopped, pool, _| {
             let arbiters = pool.shards.take_threads();
+            let leaving = pool.shards.take_leaving();
             let workers = pool.workers.clone();
             async move {
                 if let Some(workers) = workers {
@@ -261,12 +272,13 @@ impl Handler<Stop> for PoolActor {
                     };
                     let _ = tokio::task::spawn_blocking(join).await;
                 }
+                for thread in leaving {
+                    // It tells nothing but its end.
+                    let _ = thread.await;
+                }
                 let mut report = DrainReport::default();
                 for (shard, stopped) in stopped {
-                    report.add(&stopped.unwrap_or_else(|| DrainReport {
-                        totals: shard.totals(),
-                        ..DrainReport::default()
-                    }));
+                    report.add(&stopped.unwrap_or_else(|| shard.last_report()));
                 }
                 report
             }

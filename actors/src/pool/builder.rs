@@ -58,9 +58,19 @@ impl Default for PoolBuilder {
             memory_budget: None,
             shared: None,
             network: Arc::new(TcpNetwork),
-            restart: RestartRules::default(),
+            restart: RestartRules {
+                backoff: quick_pauses(),
+                ..RestartRules::default()
+            },
         }
     }
+}
+
+/// Pauses that are short enough for the intensity to be reached by what cannot be mended.
+fn quick_pauses() -> BackoffConfig {
+    let mut pauses = BackoffConfig::default();
+    pauses.max = Duration::from_secs(1);
+    pauses
 }
 
 impl PoolBuilder {
@@ -126,7 +136,8 @@ impl PoolBuilder {
         self
     }
 
-    /// The pauses before shards and workers are started again. Default: [`BackoffConfig::default`].
+    /// The pauses before shards and workers are started again. Default: [`BackoffConfig::default`] with
+    /// a second at most, so that what fails for ever does reach the intensity.
     pub const fn backoff(mut self, pauses: BackoffConfig) -> Self {
         self.restart.backoff = pauses;
         self

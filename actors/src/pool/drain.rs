@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::drain::{Drain, DrainReport};
-use crate::shard::{DrainShard, Pacer};
+use crate::shard::{DrainShard, Pacer, ShardHandle};
 use crate::telemetry;
 
 use super::actor::{PoolActor, Stop};
@@ -89,19 +89,20 @@ impl PoolActor {
         };
         self.shards.raise();
         self.shards.forget_waiting();
-        let replies: Vec<_> = self
-            .shards
-            .homes()
-            .into_iter()
-            .map(|shard| (shard.address().send(order(pacer.clone())), shard))
-            .map(|(reply, shard)| (actix_rt::spawn(reply), shard))
-            .collect();
-        let drained = async move {
-            for (reply, shard) in replies {
-                if !matches!(reply.await, Ok(Ok(()))) {
+        let drain_one = |shard: ShardHandle| {
+            let reply = shard.address().send(order(pacer.clone()));
+            actix_rt::spawn(async move {
+                if reply.await.is_err() {
                     // A shard that is gone has no connections, and its listeners are not to come back.
-                    shard.close_servers();
+                    shard.close_servers().await;
                 }
+            })
+        };
+        let ends: Vec<_> = self.shards.homes().into_iter().map(drain_one).collect();
+        let drained = async move {
+            for end in ends {
+                // Nothing in it panics.
+                let _ = end.await;
             }
         };
         ctx.spawn(drained.into_actor(self).map(|(), _, ctx| {

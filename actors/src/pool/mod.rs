@@ -301,7 +301,7 @@ impl Pool {
             match shard.address().send(ListClients).await {
                 Ok(clients) => all.extend(clients),
                 // It is down, and so are its connections.
-                Err(_) if self.is_running() => {}
+                Err(_) if self.is_up() => {}
                 Err(_) => return Err(PoolStopped),
             }
         }
@@ -339,7 +339,7 @@ impl Pool {
                     status.actors += census.actors;
                     status.totals.add(&census.totals);
                 }
-                Err(_) if self.is_running() => {
+                Err(_) if self.is_up() => {
                     status.servers += shard.servers().len();
                     status.totals.add(&shard.totals());
                 }
@@ -356,6 +356,14 @@ impl Pool {
         !self.is_asked_to_drain()
             && *self.inner.phases.borrow() == Phase::Running
             && self.inner.address.connected()
+    }
+
+    /// Whether no stop has begun: it may drain.
+    fn is_up(&self) -> bool {
+        matches!(
+            *self.inner.phases.borrow(),
+            Phase::Running | Phase::Draining
+        ) && self.inner.address.connected()
     }
 
     /// The last counters, once the pool is stopped.

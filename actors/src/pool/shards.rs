@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, Message, WeakAddr, WrapFuture};
 use actix_rt::Arbiter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::message::PoolEvent;
@@ -35,6 +35,8 @@ struct Site {
     ground: Ground,
     /// Whether its actor has ended, which is told before its address shows it.
     is_down: bool,
+    /// Until its last thread, which has ended its work, is gone.
+    leaving: Option<oneshot::Receiver<()>>,
     /// Connections that were begun while it was down.
     waiting: Vec<OpenOutbound>,
 }
@@ -76,6 +78,7 @@ impl Shards {
             home,
             ground,
             is_down: false,
+            leaving: None,
             waiting: Vec::new(),
         });
         Ok(())
@@ -124,6 +127,12 @@ impl Shards {
         for site in &mut self.sites {
             site.waiting.clear();
         }
+    }
+
+    /// What resolves when threads are gone that nobody else waits for.
+    pub(super) fn take_leaving(&mut self) -> Vec<oneshot::Receiver<()>> {
+        let leaving = self.sites.iter_mut().map(|site| site.leaving.take());
+        leaving.flatten().collect()
     }
 
     /// Lets go of what was begun on shards that are down, and takes the threads.
@@ -188,7 +197,12 @@ impl Handler<ShardEnded> for PoolActor {
                     return;
                 };
                 // Its connections are all counted when the thread is gone.
-                let joined = tokio::task::spawn_blocking(move || drop(thread.join()));
+                let (gone, leaving) = oneshot::channel::<()>();
+                self.shards.sites[shard].leaving = Some(leaving);
+                let joined = tokio::task::spawn_blocking(move || {
+                    drop(thread.join());
+                    drop(gone);
+                });
                 let failed = joined.into_actor(self).map(move |_, pool, ctx| {
                     pool.shard_failed(shard, "its thread ended".into(), ctx);
                 });

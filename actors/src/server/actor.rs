@@ -88,6 +88,9 @@ impl ServerActor {
             match self.door.poll_open(cx) {
                 Poll::Pending => {
                     self.admission.sweep();
+                    if !self.door.has_socket() {
+                        self.let_go();
+                    }
                     return Poll::Pending;
                 }
                 Poll::Ready(false) => return Poll::Ready(()),
@@ -149,7 +152,7 @@ impl ServerActor {
         let here = self.state.id.shard();
         let load = |shard: usize| match shards[shard].load() {
             // It is told late that it is up again; whoever runs here knows.
-            None if shard == here => Some(0),
+            None if shard == here => Some(shards[shard].connections()),
             load => load,
         };
         let peer = incoming.peer_addr.map(|address| address.ip());
@@ -194,6 +197,13 @@ impl ServerActor {
         }
     }
 
+    /// Who is in hand finds no place any more.
+    fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.turn_away(held, RejectReason::Limit);
+        }
+    }
+
     /// Answers some of those that wait, with the spare descriptor; says how many.
     fn shed(&self) -> u64 {
         // An error ends it for this pause: the next one tries again.
@@ -208,6 +218,7 @@ impl ServerActor {
 
     /// The port refuses when this returns.
     pub(super) fn close(&self) {
+        self.state.begin_to_close();
         drop(self.door.set(Way::Over));
         self.state.finish(ClosedReason::ClosedByHost);
     }
@@ -245,11 +256,8 @@ impl Actor for ServerActor {
 }
 
 impl Drop for ServerActor {
-    /// Who was in hand finds no place any more.
     fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.turn_away(held, RejectReason::Limit);
-        }
+        self.let_go();
     }
 }
 

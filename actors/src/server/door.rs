@@ -70,8 +70,12 @@ impl Door {
         }
     }
 
-    /// Changes the way in; what it was before is for the caller to keep or to let go of.
+    /// Changes the way in; what it was before is for the caller to keep or to let go of. What is over
+    /// stays so.
     pub(super) fn set(&self, way: Way) -> Way {
+        if self.is_over() {
+            return way;
+        }
         let before = self.way.replace(way);
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.wake();

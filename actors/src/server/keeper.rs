@@ -95,6 +95,10 @@ impl Keeper {
             };
             match attached {
                 Ok(listener) => self.take(listener),
+                Err(_) if self.state.is_closing() => {
+                    self.end(ClosedReason::ClosedByHost);
+                    return ControlFlow::Break(());
+                }
                 Err(error) => return self.failed(&error.to_string()),
             }
         }
@@ -117,12 +121,8 @@ impl Keeper {
                 Next::PauseOver => self.come_back().await,
             };
             if go_on.is_break() {
-                break;
+                return;
             }
-        }
-        if let Stage::Up(exit) = &mut self.stage {
-            // Reported on every path, if only by its end. One that was heard of already errs at once.
-            let _ = exit.await;
         }
     }
 
@@ -187,15 +187,23 @@ impl Keeper {
         drop((spare, self.door.set(Way::None)));
     }
 
-    /// Takes the real address again.
+    /// Takes the real address again, unless the listener is to close.
     async fn bind(&self) -> Result<Box<dyn Listener>, ListenError> {
         let opening = open(&*self.network, self.state.target.clone());
-        timeout(BIND_TIMEOUT, opening).await.unwrap_or_else(|_| {
-            let text = format!("not open within {BIND_TIMEOUT:?}");
-            let error = io::Error::new(io::ErrorKind::TimedOut, text);
+        let fail = |kind, text: String| {
+            let error = io::Error::new(kind, text);
             let address = &self.state.target.address;
             Err(ListenError::new(address, ListenPhase::Listen, error))
-        })
+        };
+        tokio::select! {
+            biased;
+            () = self.state.closes() => {
+                fail(io::ErrorKind::Interrupted, "the listener closes".into())
+            }
+            opened = timeout(BIND_TIMEOUT, opening) => opened.unwrap_or_else(|_| {
+                fail(io::ErrorKind::TimedOut, format!("not open within {BIND_TIMEOUT:?}"))
+            }),
+        }
     }
 
     async fn obey(&mut self, order: Order) -> ControlFlow<()> {
@@ -204,6 +212,10 @@ impl Keeper {
             Order::Close(done) => {
                 self.end(ClosedReason::ClosedByHost);
                 let _ = done.send(());
+                if let Stage::Up(exit) = &mut self.stage {
+                    // Reported on every path, if only by its end.
+                    let _ = exit.await;
+                }
                 return ControlFlow::Break(());
             }
             Order::Suspend(how, done) => {
@@ -219,6 +231,9 @@ impl Keeper {
     async fn suspend(&mut self, how: Suspend) -> Result<(), SuspendError> {
         if how == Suspend::StopAccepting && self.is_port_closed() {
             let listener = self.bind().await?;
+            if self.state.is_closed() {
+                return Err(SuspendError::Closed);
+            }
             self.state.kept().suspended = Some(how);
             self.take(listener);
         } else {
@@ -239,6 +254,9 @@ impl Keeper {
         }
         if self.is_port_closed() {
             let listener = self.bind().await?;
+            if self.state.is_closed() {
+                return Err(SuspendError::Closed);
+            }
             self.state.kept().suspended = None;
             self.take(listener);
         } else {
@@ -303,7 +321,8 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let comes_back = self.state.pool.is_running()
+        let comes_back = !self.state.is_closed()
+            && self.state.pool.is_running()
             && self.state.pool.has_threads()
             && !std::thread::panicking();
         if comes_back {

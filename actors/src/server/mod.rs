@@ -234,7 +234,6 @@ impl Server {
     /// listener is closed.
     async fn order<T>(&self, order: impl Fn(oneshot::Sender<T>) -> Order) -> Option<T> {
         let mut keepers = self.state.keeper.subscribe();
-        let stopped = self.state.pool.stopped();
         let asking = async {
             loop {
                 let keeper = keepers.borrow_and_update().clone();
@@ -255,7 +254,8 @@ impl Server {
         tokio::select! {
             biased;
             answer = asking => answer,
-            _ = stopped => None,
+            // While its shard is down there may never be another keeper.
+            () = self.wait_closed() => None,
         }
     }
 }
@@ -265,6 +265,7 @@ impl Server {
     /// Closes the listener: its port refuses from when this returns, its connections stay (XAS-28).
     /// Closing it again does nothing.
     pub async fn close(&self) {
+        self.state.begin_to_close();
         loop {
             let keeper = self.state.keeper.borrow().clone();
             match keeper {

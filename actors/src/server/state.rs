@@ -54,6 +54,8 @@ pub(crate) struct ServerState {
     state: watch::Sender<ListenState>,
     /// Who keeps it now: nobody while its shard is down.
     pub(super) keeper: watch::Sender<Option<mpsc::UnboundedSender<Order>>>,
+    /// Whether it is to close: whoever keeps it waits for nothing else any more.
+    closing: watch::Sender<bool>,
     /// Told when the last connection of a moment is gone.
     drained: Notify,
 }
@@ -144,6 +146,7 @@ impl ServerState {
             }),
             state: watch::Sender::new(ListenState::Accepting),
             keeper: watch::Sender::new(None),
+            closing: watch::Sender::new(false),
             drained: Notify::new(),
         })
     }
@@ -182,15 +185,16 @@ impl ServerState {
         let mut recipe = lock(&self.recipe);
         let mut changed = recipe.clone();
         change(&mut changed);
-        if let Some(event) = unhandled(changed.factory.known, changed.config.first_receive.as_ref())
-        {
-            return Err(ChangeError::Unhandled { event });
-        }
-        let last = std::mem::replace(&mut *recipe, changed);
+        let first = changed.config.first_receive.as_ref();
+        let unhandled = unhandled(changed.factory.known, first);
+        let unwanted = match unhandled {
+            None => std::mem::replace(&mut *recipe, changed),
+            Some(_) => changed,
+        };
         drop(recipe);
-        // It may be the last hold on what the user's factory has captured.
-        drop(last);
-        Ok(())
+        // It may be the last hold on what a user's factory has captured.
+        drop(unwanted);
+        unhandled.map_or(Ok(()), |event| Err(ChangeError::Unhandled { event }))
     }
 
     /// What its handle may change, and which version of it that is.
@@ -245,6 +249,27 @@ impl ServerState {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.state() == ListenState::Closed
+    }
+
+    /// Whether somebody keeps it: not while its shard is down.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.keeper.borrow().is_some()
+    }
+
+    /// It is to close.
+    pub(super) fn begin_to_close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits until it is to close.
+    pub(super) async fn closes(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender is here, so it cannot be gone.
+        let _ = closing.wait_for(|closing| *closing).await;
     }
 
     /// A closed one stays closed.

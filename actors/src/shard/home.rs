@@ -10,9 +10,10 @@ use actix::{Addr, WeakAddr};
 use switchboard_core::{ClosedReason, IdSource, ServerId};
 use tokio::sync::{mpsc, watch};
 
+use crate::drain::DrainReport;
 use crate::placement::{Load, Share};
 use crate::pool::{PoolActor, ShardEnd, ShardEnded, Totals};
-use crate::server::ServerState;
+use crate::server::{Server, ServerState};
 use crate::transport::Network;
 
 use super::pressure::KeepBudget;
@@ -32,6 +33,8 @@ pub(crate) struct ShardHome {
     load: Load,
     address: watch::Sender<Arc<Addr<ShardActor>>>,
     totals: Mutex<Totals>,
+    /// What a drain had brought about when its thread ended.
+    drained: Mutex<DrainReport>,
     servers: Mutex<Vec<Arc<ServerState>>>,
 }
 
@@ -48,6 +51,7 @@ impl ShardHome {
             load: Load::default(),
             address: watch::Sender::new(Arc::new(Addr::new(sender))),
             totals: Mutex::default(),
+            drained: Mutex::default(),
             servers: Mutex::default(),
         });
         (home, mailbox)
@@ -72,7 +76,12 @@ impl ShardHome {
 
     /// How many connections it has; `None`: it is down.
     pub(crate) fn load(&self) -> Option<usize> {
-        self.is_up().then(|| self.load.count())
+        self.is_up().then(|| self.connections())
+    }
+
+    /// How many connections it has, up or not.
+    pub(crate) fn connections(&self) -> usize {
+        self.load.count()
     }
 
     /// One more connection is sent here.
@@ -103,6 +112,18 @@ impl ShardHome {
         totals
     }
 
+    /// Its thread ends: what a drain has brought about so far.
+    pub(super) fn remember_drain(&self, report: DrainReport) {
+        *lock(&self.drained) = report;
+    }
+
+    /// Its part of a drain's report when its thread has ended.
+    pub(crate) fn last_report(&self) -> DrainReport {
+        let mut report = lock(&self.drained).clone();
+        report.totals = self.totals();
+        report
+    }
+
     pub(crate) fn remember_server(&self, server: Arc<ServerState>) {
         lock(&self.servers).push(server);
     }
@@ -123,9 +144,14 @@ impl ShardHome {
     }
 
     /// Closes its listeners while it is down, so that nobody brings them back.
-    pub(crate) fn close_servers(&self) {
+    pub(crate) async fn close_servers(&self) {
         for server in self.servers() {
-            server.finish(ClosedReason::Error);
+            if server.is_kept() {
+                // Its thread is there, and only the shard's actor is gone.
+                Server::of(&server).close().await;
+            } else {
+                server.finish(ClosedReason::Error);
+            }
         }
     }
 

@@ -74,6 +74,8 @@ impl Handler<Revive> for ShardActor {
         let servers = self.local.home.servers();
         let back: Vec<_> = servers
             .into_iter()
+            // One that was opened since the shard is up needs nothing.
+            .filter(|state| !state.is_kept())
             .map(|state| {
                 let (tried, back) = oneshot::channel();
                 let local = Rc::clone(&self.local);

@@ -61,14 +61,16 @@ impl Keeper {
     async fn keep(&mut self) {
         loop {
             self.crossed().await;
-            if self.budget.is_over() {
+            let is_over = self.budget.is_over();
+            if is_over {
                 if self.budget.tells(true) {
                     self.report.pressure(&self.budget);
                 }
                 self.relieve().await;
-                if self.budget.tells(false) {
-                    self.report.relieved(&self.budget);
-                }
+            }
+            // Who told of the pressure may have died with its thread, and that was the relief.
+            if (is_over || self.budget.is_relieved()) && self.budget.tells(false) {
+                self.report.relieved(&self.budget);
             }
             // Also when it is over before it was looked at: somebody may have been held meanwhile.
             self.release();

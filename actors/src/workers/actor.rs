@@ -202,6 +202,8 @@ impl WorkersActor {
                 supervisor: NAME.into(),
             });
             self.above.escalate();
+            // Nobody comes to make what is waited for, and a stop would wait, too.
+            self.workers.close();
         }
     }
 
