@@ -131,6 +131,25 @@ impl Handler<LineReceived> for Echo {
 
 switchboard::session!(Echo);
 
+/// A session that sends every byte back and looks after nothing: whatever cannot be sent is a panic.
+pub struct NaiveEcho {
+    pub client: Client,
+}
+
+impl Actor for NaiveEcho {
+    type Context = Context<Self>;
+}
+
+impl Handler<DataReceived> for NaiveEcho {
+    type Result = ();
+
+    fn handle(&mut self, msg: DataReceived, _: &mut Self::Context) {
+        self.client.send(msg.data).expect("it was overrun");
+    }
+}
+
+switchboard::session!(NaiveEcho);
+
 /// Passes on what a pool tells its subscribers.
 pub struct Watcher {
     events: mpsc::UnboundedSender<PoolEvent>,

@@ -1,56 +1,55 @@
 //! `ShardActor`: one per arbiter. It owns that thread's registry, so that opening and closing a
 //! connection never crosses threads.
 
+mod control;
+mod crew;
 mod drain;
 mod home;
 mod opening;
 mod pressure;
+mod slot;
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use actix::{Actor, Context};
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
 use switchboard_core::{
-    BufferSlot, Cause, ClientId, ClosePhase, ClosedDetail, Connection, ConnectionConfig,
-    ConnectionState, CrashPolicy, Interests, Now,
+    Cause, ClientId, ClosePhase, ClosedDetail, Connection, ConnectionConfig, ConnectionState,
+    CrashPolicy, Interests, Now,
 };
-use tokio::sync::Notify;
 use tracing::Span;
 
-use crate::client::{
-    Client, ClientActor, ClientInfo, Dialler, Launch, Link, Origin, Shared, clock, establish,
-};
-use crate::drain::DrainReport;
+use crate::client::{Client, ClientActor, Dialler, Launch, Link, Origin, Shared, clock, establish};
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::pool::{Pool, Totals};
-use crate::server::{Server, ServerState};
+use crate::server::ServerState;
 use crate::session::Outlet;
 use crate::supervisor::{Exit, start_guarded_at};
 use crate::telemetry;
 use crate::transport::{Incoming, Network};
 use crate::workers::{Errand, Seating};
 
+pub(crate) use control::{Count, FindClient, ListClients, StopShard};
+pub(crate) use crew::{Crew, Member};
 pub(crate) use home::{Mailbox, Settling, ShardHandle, ShardHome};
 pub(crate) use opening::{HandOver, OpenListener, OpenOutbound, Outbound, Revive};
 
 use drain::Drainage;
 pub(crate) use drain::{DrainShard, Pacer};
 pub(crate) use pressure::KeepBudget;
+pub(crate) use slot::{ReadSlot, SlotLease};
 
 /// The size of the shard's read slot, in bytes.
 const READ_SLOT: usize = 64 * 1024;
 /// How long a stopped shard waits for sessions that do not end before it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long connections that were closed by a stop wait for their peers to finish too.
-const STOP_LINGER: Duration = Duration::from_millis(250);
 
 /// Makes the session of a connection and attaches it.
 pub(crate) type Attach =
@@ -436,221 +435,12 @@ fn in_order(registry: &HashMap<ClientId, Client>) -> Vec<Client> {
     clients
 }
 
-/// A slot that is read into.
-pub(crate) struct ReadSlot<'a> {
-    buffer: RefMut<'a, BytesMut>,
-    size: usize,
-}
-
-impl ReadSlot<'_> {
-    /// The slot, empty and at its full size again.
-    pub(crate) fn prepare(&mut self) -> &mut BytesMut {
-        self.buffer.clear();
-        self.buffer.reserve(self.size);
-        &mut self.buffer
-    }
-}
-
-/// The two slots that a connection leases for its life (XAS-25).
-pub(crate) struct SlotLease {
-    recv: RefCell<BufferSlot>,
-    send: RefCell<BufferSlot>,
-}
-
-impl SlotLease {
-    pub(crate) const fn new(recv: BufferSlot, send: BufferSlot) -> Self {
-        Self {
-            recv: RefCell::new(recv),
-            send: RefCell::new(send),
-        }
-    }
-
-    pub(crate) fn read_slot(&self) -> ReadSlot<'_> {
-        let size = self.recv.borrow().size();
-        ReadSlot {
-            buffer: RefMut::map(self.recv.borrow_mut(), BufferSlot::buffer),
-            size,
-        }
-    }
-
-    /// The memory of the sending slot, for the connection to send from.
-    fn send_memory(&self) -> BytesMut {
-        std::mem::take(self.send.borrow_mut().buffer())
-    }
-
-    /// Puts the memory of the sending slot back.
-    pub(crate) fn restore(&self, memory: BytesMut) {
-        *self.send.borrow_mut().buffer() = memory;
-    }
-}
-
 /// An accepted connection's papers.
 pub(crate) struct Admitted {
     pub(crate) server: Arc<ServerState>,
     pub(crate) passes: Passes,
     pub(crate) share: Share,
     pub(crate) lease: Option<SlotLease>,
-}
-
-/// Counts the actors that a stop waits for; sessions on workers are elsewhere.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Crew(Arc<CrewList>);
-
-#[derive(Debug, Default)]
-struct CrewList {
-    members: AtomicUsize,
-    changed: Notify,
-}
-
-/// One actor that is still there, or that is still to be made.
-#[derive(Debug)]
-pub(crate) struct Member {
-    list: Arc<CrewList>,
-    /// Its share of a worker.
-    pub(crate) share: Option<Share>,
-}
-
-impl Crew {
-    pub(crate) fn join(&self) -> Member {
-        self.0.members.fetch_add(1, Ordering::Relaxed);
-        Member {
-            list: Arc::clone(&self.0),
-            share: None,
-        }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.members.load(Ordering::Acquire)
-    }
-
-    /// Waits until nobody is left.
-    async fn gone(&self) {
-        loop {
-            // Made before the look, it does not miss who leaves after it.
-            let changed = self.0.changed.notified();
-            if self.count() == 0 {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.share = None;
-        if self.list.members.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.list.changed.notify_waiters();
-        }
-    }
-}
-
-/// Asks for a snapshot of every connection here.
-#[derive(Message)]
-#[rtype(result = "Vec<ClientInfo>")]
-pub(crate) struct ListClients;
-
-impl Handler<ListClients> for ShardActor {
-    type Result = Vec<ClientInfo>;
-
-    fn handle(&mut self, _: ListClients, _: &mut Self::Context) -> Self::Result {
-        let mut clients: Vec<_> = self.local.clients().iter().map(Client::info).collect();
-        clients.sort_by_key(|info| info.id);
-        clients
-    }
-}
-
-/// Asks for one connection.
-#[derive(Message)]
-#[rtype(result = "Option<Client>")]
-pub(crate) struct FindClient(pub(crate) ClientId);
-
-impl Handler<FindClient> for ShardActor {
-    type Result = Option<Client>;
-
-    fn handle(&mut self, find: FindClient, _: &mut Self::Context) -> Self::Result {
-        self.local.client(find.0)
-    }
-}
-
-/// Asks for the numbers of listeners and of actors, and for the counters.
-#[derive(Message)]
-#[rtype(result = "Census")]
-pub(crate) struct Count;
-
-/// What there is on one shard.
-pub(crate) struct Census {
-    pub(crate) servers: usize,
-    pub(crate) actors: usize,
-    pub(crate) totals: Totals,
-}
-
-impl Handler<Count> for ShardActor {
-    type Result = actix::MessageResult<Count>;
-
-    fn handle(&mut self, _: Count, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(Census {
-            servers: self.local.home.servers().len(),
-            actors: self.local.crew.count(),
-            totals: self.local.totals(),
-        })
-    }
-}
-
-/// Closes every listener and connection here; replies when every `Closed` was handled and every actor
-/// is gone, with what a drain before it has brought about.
-#[derive(Message)]
-#[rtype(result = "DrainReport")]
-pub(crate) struct StopShard {
-    /// How long closing connections may take to send what is queued. Zero aborts.
-    pub(crate) grace: Duration,
-}
-
-impl Handler<StopShard> for ShardActor {
-    type Result = ResponseActFuture<Self, DrainReport>;
-
-    fn handle(&mut self, stop: StopShard, _: &mut Self::Context) -> Self::Result {
-        self.local.stopping.set(true);
-        self.local.drainage.cut(stop.grace.is_zero());
-        let local = Rc::clone(&self.local);
-        let stopping = async move {
-            for server in local.home.servers() {
-                Server::of(&server).close().await;
-            }
-            let ended = in_order(&local.lingering.borrow());
-            for client in ended {
-                if stop.grace.is_zero() {
-                    client.abort_because(Cause::PoolStopped);
-                } else {
-                    client.shared.hurry(STOP_LINGER);
-                }
-            }
-            let clients = local.clients();
-            for client in &clients {
-                if stop.grace.is_zero() {
-                    client.abort_because(Cause::PoolStopped);
-                } else {
-                    client.shared.hurry(STOP_LINGER);
-                    client.close_because(Cause::PoolStopped, true, Some(stop.grace));
-                }
-            }
-            drop(clients);
-            let deadline = stop.grace + STOP_LINGER + PATIENCE;
-            if tokio::time::timeout(deadline, local.crew.gone())
-                .await
-                .is_err()
-            {
-                for client in local.clients() {
-                    client.abort_because(Cause::PoolStopped);
-                }
-                let _ = tokio::time::timeout(PATIENCE, local.crew.gone()).await;
-            }
-            let mut report = local.drainage.report();
-            report.totals = local.totals();
-            report
-        };
-        Box::pin(stopping.into_actor(self))
-    }
 }
 
 impl Drop for ShardLocal {

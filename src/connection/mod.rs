@@ -21,6 +21,8 @@
 
 mod batch;
 mod claim;
+mod clocks;
+mod closing;
 mod command;
 mod crash;
 mod credit;
@@ -35,6 +37,7 @@ mod poll;
 mod pressure;
 mod reconnect;
 mod rules;
+mod send;
 mod spare;
 mod state;
 mod timer;

@@ -200,9 +200,9 @@ fn an_abort_ends_a_close_that_is_under_way() {
     });
 }
 
-/// T-15: a peer that never reads cannot hold a close up for ever.
+/// T-15, trap 5: a peer that never reads cannot hold a close up for ever.
 #[test]
-fn t_15_a_close_to_a_peer_that_never_reads_ends_at_its_deadline() {
+fn trap_05_a_close_to_a_peer_that_never_reads_ends_at_its_deadline() {
     let _turn = in_turn();
     with_pool(|pool| async move {
         let size = 12 * MIB;
@@ -264,10 +264,10 @@ fn t_15_a_close_without_a_deadline_has_the_flush_timeout_and_may_be_hurried() {
     });
 }
 
-/// A peer that goes on sending after we have finished still gets our last bytes: what we no longer
+/// Trap 6: a peer that goes on sending after we have finished still gets our last bytes: what we no longer
 /// want must not make the system send a reset, which would destroy them.
 #[test]
-fn a_peer_that_sends_on_after_our_close_still_gets_our_last_bytes() {
+fn trap_06_a_peer_that_sends_on_after_our_close_still_gets_our_last_bytes() {
     with_pool(|pool| async move {
         let size = 64 * 1024;
         let (mut stream, client, mut trace) = serve(&pool, local().lines()).await;

@@ -41,9 +41,9 @@ fn an_idle_timeout_closes_a_connection_on_which_no_byte_moves() {
     });
 }
 
-/// DESIGN rule 5: commands are not traffic, however many there are.
+/// Trap 7: commands are not traffic, however many there are.
 #[test]
-fn commands_do_not_keep_an_idle_connection_open() {
+fn trap_07_commands_do_not_keep_an_idle_connection_open() {
     let _turn = in_turn();
     with_pool(|pool| async move {
         let after = Duration::from_millis(150);

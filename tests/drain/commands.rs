@@ -7,16 +7,22 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 
+/// A connection that wants nothing, a second ago.
+async fn one_connection(world: &World, pool: &Pool) -> Ends {
+    let (make, _) = last();
+    pool.listen(lines(), make).await.unwrap();
+    let ends = Ends::default();
+    watch_end(world, 0, dial(world).await, &ends);
+    tokio::time::sleep(seconds(1)).await;
+    ends
+}
+
 /// A second drain awaits the first, whatever it asks for; nobody has to await either.
 #[test]
 fn a_second_drain_awaits_the_first_and_dropping_one_changes_nothing() {
     Simulation::seeded(1).run(|world| async move {
         let pool = world.pool();
-        let (make, _told) = last();
-        pool.listen(lines(), make).await.unwrap();
-        let ends = Ends::default();
-        watch_end(&world, 0, dial(&world).await, &ends);
-        tokio::time::sleep(seconds(1)).await;
+        let ends = one_connection(&world, &pool).await;
         drop(pool.drain(Drain::within(seconds(5))));
         tokio::time::sleep(seconds(1)).await;
         let report = pool.drain(Drain::within(Duration::ZERO)).await;
@@ -34,11 +40,7 @@ fn a_second_drain_awaits_the_first_and_dropping_one_changes_nothing() {
 fn a_drain_is_a_message_to_the_root() {
     Simulation::seeded(1).run(|world| async move {
         let pool = world.pool();
-        let (make, _told) = last();
-        pool.listen(lines(), make).await.unwrap();
-        let ends = Ends::default();
-        watch_end(&world, 0, dial(&world).await, &ends);
-        tokio::time::sleep(seconds(1)).await;
+        let ends = one_connection(&world, &pool).await;
         let report = pool.addr().send(Drain::within(seconds(5))).await.unwrap();
         assert_sums(&report);
         assert_eq!(report.overdue, 1);

@@ -67,7 +67,7 @@ impl Handler<Draining> for Caller {
 
 session!(Caller);
 
-/// ANCHORS trap 13 (cpython #104344, cowboy #915, firezone #11493, subrouter #125).
+/// Trap 13 (cpython #104344, cowboy #915, firezone #11493, subrouter #125).
 #[test]
 fn trap_13_a_drain_neither_hangs_nor_stampedes_nor_is_an_outage_itself() {
     Simulation::seeded(13).run(|world| async move {

@@ -48,7 +48,7 @@ fn who_left_while_it_waited_takes_no_place_and_gets_no_session() {
     assert_eq!(log.matches("peer gone").count(), 6);
 }
 
-/// ANCHORS, fact 10: by the system's own sockets.
+/// By the system's own sockets.
 #[test]
 fn a_socket_whose_peer_has_left_is_known_without_reading() {
     with_pool(async |pool| {

@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::net::Shutdown;
 
-use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Client, ConnectionOptions, Listen};
+use switchboard::{ConnectionOptions, Listen};
 use switchboard_tests::*;
 
 use super::{ANY, KIB, MIB, clog, drain, ms, narrow, next_but_pauses};
@@ -34,25 +33,6 @@ fn input_waits_while_writing_is_paused_unless_the_session_handles_pauses() {
         assert!(client.info().activity.write_paused);
     });
 }
-
-/// Sends back whatever comes and looks after nothing.
-struct NaiveEcho {
-    client: Client,
-}
-
-impl Actor for NaiveEcho {
-    type Context = Context<Self>;
-}
-
-impl Handler<DataReceived> for NaiveEcho {
-    type Result = ();
-
-    fn handle(&mut self, msg: DataReceived, _: &mut Self::Context) {
-        self.client.send(msg.data).unwrap();
-    }
-}
-
-switchboard::session!(NaiveEcho);
 
 /// AC-25: an echo that never looks at what it could not send.
 #[test]

@@ -268,7 +268,7 @@ fn events_wait_for_a_handler_that_awaits() {
     });
 }
 
-/// DESIGN 3.8: however many messages one connection's actor gets, others have their turn.
+/// However many messages one connection's actor gets, others have their turn.
 #[test]
 fn a_flood_of_messages_to_one_connection_starves_nobody() {
     with_pool(|pool| async move {

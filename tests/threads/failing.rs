@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use switchboard::Cause;
 
-use super::stopping::Last;
+use super::stopping::in_the_making;
 use super::*;
 
-/// DESIGN 5.7: a panic on a worker ends its own connection and nothing else there.
+/// A panic on a worker ends its own connection and nothing else there.
 #[test]
 fn a_panic_on_a_worker_closes_its_own_connection_only() {
     let (shop, _doorman) = shop();
@@ -166,19 +166,8 @@ fn those_who_wait_at_a_worker_that_ends_go_to_another() {
 /// The connection's own thread ends while a worker makes its session.
 #[test]
 fn a_session_that_outlives_its_shard_is_told_the_end() {
-    let (door, doorman) = door();
-    let (told, seen) = channel();
-    let (handles, handle) = channel();
     with(Pool::builder().shards(1).workers(1), |pool| async move {
-        let make = move |client| {
-            handles.send(client).unwrap();
-            door.wait();
-            Last(told.clone())
-        };
-        let server = pool.listen(local().lines(), make).await.unwrap();
-        let mut stream = dial(server.local_addr());
-        let doorman = doorman.someone().await;
-        let client: Client = handle.try_recv().unwrap();
+        let (mut stream, client, doorman, seen) = in_the_making(&pool).await;
         client
             .with_socket(|_| Arbiter::current().stop())
             .await

@@ -1,6 +1,7 @@
 //! Stopping a pool that has workers.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::Instant;
 
 use switchboard::Cause;
@@ -58,6 +59,23 @@ impl Handler<Closed> for Last {
 }
 
 session!(Last);
+
+/// A connection whose session a worker is making: the factory stands before the door. The peer's end, our
+/// handle, the door, and what the session will pass on.
+pub(super) async fn in_the_making(pool: &Pool) -> (TcpStream, Client, Doorman, Receiver<Cause>) {
+    let (door, doorman) = door();
+    let (told, seen) = channel();
+    let (handles, handle) = channel();
+    let make = move |client| {
+        handles.send(client).unwrap();
+        door.wait();
+        Last(told.clone())
+    };
+    let server = pool.listen(local().lines(), make).await.unwrap();
+    let stream = dial(server.local_addr());
+    let doorman = doorman.someone().await;
+    (stream, handle.try_recv().unwrap(), doorman, seen)
+}
 
 /// The threads of arbiters in this process, by the name that actix gives them.
 fn arbiters() -> usize {

@@ -9,7 +9,7 @@ use actix::Actor as _;
 use switchboard::message::*;
 use switchboard::{Cause, ConnectPhase, StartError};
 
-use super::stopping::Last;
+use super::stopping::in_the_making;
 use super::*;
 
 /// XAS-03: eight handlers that sleep at one time take as long as one, on eight workers; what each
@@ -343,19 +343,8 @@ fn a_session_that_comes_too_late_is_not_made() {
 /// A factory that is at work is waited for: its session is told the end that came meanwhile.
 #[test]
 fn a_connection_that_closes_while_its_session_is_made_still_tells_the_end() {
-    let (door, doorman) = door();
-    let (told, seen) = channel();
-    let (handles, handle) = channel();
     with(Pool::builder().shards(1).workers(1), |pool| async move {
-        let make = move |client| {
-            handles.send(client).unwrap();
-            door.wait();
-            Last(told.clone())
-        };
-        let server = pool.listen(local().lines(), make).await.unwrap();
-        let mut stream = dial(server.local_addr());
-        let doorman = doorman.someone().await;
-        let client: Client = handle.try_recv().unwrap();
+        let (mut stream, client, doorman, seen) = in_the_making(&pool).await;
         assert!(client.close());
         // The peer's side ends at once, the session is told when it is there.
         assert_eq!(peer(move || read_all(&mut stream)).await, b"");

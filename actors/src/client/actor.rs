@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io::{self};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,11 +16,10 @@ use actix::{
     WrapFuture,
 };
 use socket2::SockRef;
-use switchboard_core::connection::{Ending, ReadWish};
-use switchboard_core::{Cause, ConnectError, ConnectPhase, Connection, ConnectionState, Now};
+use switchboard_core::connection::Ending;
+use switchboard_core::{Cause, ConnectError, ConnectPhase, ConnectionState, Now};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, sleep_until};
-use tokio_util::io::poll_read_buf;
 use tracing::Span;
 
 use crate::message::ClientEvent;
@@ -29,22 +28,18 @@ use crate::options::ConnectTarget;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
-use crate::shard::{Factory, ReadSlot, ShardLocal, SlotLease};
+use crate::shard::{Factory, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, panic_text, start_guarded};
 use crate::telemetry;
-use crate::transport::{self, Hangup, LocalFuture, Network, Transport};
+use crate::transport::{self, LocalFuture, Network, Transport};
 use crate::turn::Burst;
 
 use super::home::{Berth, Home};
-use super::shared::{Addresses, Core, Reader, Ticket};
+use super::moving::{read, watch, write};
+use super::shared::{Addresses, Core, Reader};
+use super::ticket::Ticket;
 use super::{Client, Shared, clock};
 
-/// How many bytes one wake may read before others get their turn.
-const READ_BUDGET: usize = 256 * 1024;
-/// How many bytes one wake may write before others get their turn.
-const WRITE_BUDGET: usize = 1024 * 1024;
-/// How many chunks one write gathers.
-const GATHER: usize = 16;
 /// After so many messages in a row the actor lets others have their turn: actix itself never does.
 const MESSAGE_TURN: u32 = 128;
 
@@ -468,121 +463,6 @@ impl ClientActor {
 fn given_up(target: &str, why: &str) -> ConnectError {
     let error = io::Error::new(io::ErrorKind::Interrupted, why);
     ConnectError::new(target, ConnectPhase::Connect, &error)
-}
-
-/// Writes what the machine has, until it has nothing or the socket takes no more.
-pub(super) fn write(
-    machine: &mut Connection,
-    transport: &mut dyn Transport,
-    cx: &mut TaskContext<'_>,
-    now: &mut Now,
-) {
-    let mut budget = WRITE_BUDGET;
-    while machine.write_buffer_size() > 0 {
-        if budget == 0 {
-            cx.waker().wake_by_ref();
-            return;
-        }
-        let mut slices = [IoSlice::new(&[]); GATHER];
-        let count = machine.poll_transmit(&mut slices);
-        let written = match count {
-            0 => break,
-            1 => Pin::new(&mut *transport).poll_write(cx, &slices[0]),
-            _ => Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count]),
-        };
-        match written {
-            Poll::Ready(Ok(0)) => {
-                let error = io::ErrorKind::WriteZero.into();
-                machine.handle_write_error(&error, now);
-            }
-            Poll::Ready(Ok(count)) => {
-                budget = budget.saturating_sub(count);
-                machine.handle_written(count, now);
-            }
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
-            Poll::Pending => {
-                machine.handle_write_blocked(now);
-                return;
-            }
-        }
-    }
-    if machine.wants_finish() {
-        match Pin::new(transport).poll_shutdown(cx) {
-            Poll::Ready(Ok(())) => machine.handle_finished(now),
-            // A socket that the peer has reset cannot be finished any more, and need not be.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
-                machine.handle_finished(now);
-            }
-            Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
-            Poll::Pending => {}
-        }
-    }
-}
-
-/// Reads while the machine wants it. `true`: the task is woken when there is more.
-pub(super) fn read(
-    machine: &mut Connection,
-    transport: &mut dyn Transport,
-    mut slot: ReadSlot<'_>,
-    cx: &mut TaskContext<'_>,
-    now: &mut Now,
-) -> bool {
-    let mut budget = READ_BUDGET;
-    while machine.read_wish() != ReadWish::Nothing {
-        if budget == 0 {
-            cx.waker().wake_by_ref();
-            return true;
-        }
-        let buffer = slot.prepare();
-        match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
-            Poll::Ready(Ok(0)) => machine.handle_eof(now),
-            Poll::Ready(Ok(count)) => {
-                budget = budget.saturating_sub(count);
-                machine.handle_data(buffer, now);
-            }
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Poll::Ready(Err(error)) => machine.handle_read_error(&error, now),
-            Poll::Pending => {
-                machine.handle_read_blocked(now);
-                return true;
-            }
-        }
-    }
-    false
-}
-
-/// Looks out for the peer's end while nobody reads.
-fn watch(
-    core: &mut Core,
-    transport: &mut dyn Transport,
-    berth: &Berth,
-    cx: &mut TaskContext<'_>,
-    now: &mut Now,
-) {
-    loop {
-        core.watching = core.wants_watch();
-        if !core.watching {
-            return;
-        }
-        match transport.poll_hangup(cx) {
-            Poll::Pending => return,
-            Poll::Ready(Ok(Hangup::Finished)) => core.machine.handle_eof(now),
-            // What is unread comes first.
-            Poll::Ready(Ok(Hangup::Behind)) => {}
-            Poll::Ready(Err(error)) => {
-                let mut slot = berth.read_slot();
-                while core.machine.wants_rest() {
-                    let buffer = slot.prepare();
-                    match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
-                        Poll::Ready(Ok(1..)) => core.machine.handle_rest(buffer),
-                        _ => break,
-                    }
-                }
-                core.machine.handle_reset(&error);
-            }
-        }
-    }
 }
 
 impl Actor for ClientActor {

@@ -5,17 +5,19 @@ mod held;
 mod home;
 mod idle;
 mod making;
+mod moving;
 mod shared;
+mod slot;
+mod states;
+mod ticket;
 
-use std::any::{Any, TypeId};
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use socket2::SockRef;
 use switchboard_core::connection::Snapshot;
 use switchboard_core::{
@@ -30,8 +32,9 @@ pub use actor::ClientActor;
 use actor::WithSocket;
 pub(crate) use actor::{Dialler, Launch, Link, establish};
 pub(crate) use idle::Idleness;
-pub use shared::{Answer, Ticket};
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
+pub use slot::SendSlot;
+pub use ticket::{Answer, Ticket};
 
 /// The handle of one connection. Cheap to clone, usable from any thread; dropping every handle does
 /// not close the connection (AC-19).
@@ -298,10 +301,7 @@ impl Client {
     /// [`SlotError::Busy`] while it is borrowed or being sent.
     pub fn take_send_slot(&self) -> Result<SendSlot, SlotError> {
         let buffer = self.shared.lock().machine.take_slot()?;
-        Ok(SendSlot {
-            client: self.clone(),
-            buffer: Some(buffer),
-        })
+        Ok(SendSlot::new(self.clone(), buffer))
     }
 
     /// See [`SetWriteLimits`](crate::message::SetWriteLimits).
@@ -377,57 +377,6 @@ impl Client {
     }
 }
 
-/// Values of the user's own, one per type, kept with the connection (XAS-21).
-impl Client {
-    /// Keeps a value; the earlier one of the same type comes back.
-    #[allow(
-        clippy::must_use_candidate,
-        reason = "the earlier value is rarely wanted"
-    )]
-    pub fn set_state<T: Any + Send>(&self, value: T) -> Option<T> {
-        let mut states = self
-            .shared
-            .states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let earlier = states
-            .get_or_insert_default()
-            .insert(TypeId::of::<T>(), Box::new(value));
-        drop(states);
-        Some(*earlier?.downcast().ok()?)
-    }
-
-    /// A copy of the value of this type.
-    #[must_use]
-    pub fn state<T: Any + Clone + Send>(&self) -> Option<T> {
-        self.with_state(|value: &mut T| value.clone())
-    }
-
-    /// Lends the value of this type to `use_it`, which must not ask for a state itself.
-    pub fn with_state<T: Any + Send, R>(&self, use_it: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let mut states = self
-            .shared
-            .states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let value = states.as_mut()?.get_mut(&TypeId::of::<T>())?;
-        Some(use_it(value.downcast_mut()?))
-    }
-
-    /// Takes the value of this type out.
-    #[must_use]
-    pub fn take_state<T: Any + Send>(&self) -> Option<T> {
-        let mut states = self
-            .shared
-            .states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let value = states.as_mut()?.remove(&TypeId::of::<T>());
-        drop(states);
-        Some(*value?.downcast().ok()?)
-    }
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
@@ -445,70 +394,3 @@ impl PartialEq for Client {
 }
 
 impl Eq for Client {}
-
-/// The borrowed send slot of a connection: fill it, then [`send`](Self::send) it. Dropped, it goes
-/// back unsent.
-pub struct SendSlot {
-    client: Client,
-    buffer: Option<BytesMut>,
-}
-
-impl SendSlot {
-    /// Sends the first `length` bytes, or all of them. The slot can be borrowed again when the
-    /// system has taken them.
-    ///
-    /// # Errors
-    /// When the length is 0 or too large, or the send is refused; the slot is free again then.
-    pub fn send(
-        mut self,
-        length: impl Into<Option<usize>>,
-        token: Option<Token>,
-    ) -> Result<(), SlotError> {
-        let Some(buffer) = self.buffer.take() else {
-            return Err(SlotError::Busy);
-        };
-        let length = length.into().unwrap_or(buffer.len());
-        self.client
-            .shared
-            .send(|machine| {
-                machine
-                    .send_slot(buffer, length, token)
-                    .map(|wake| ((), wake))
-            })
-            .map_err(|(error, buffer)| {
-                self.buffer = Some(buffer);
-                error
-            })
-    }
-}
-
-impl Deref for SendSlot {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.buffer.as_deref().unwrap_or_default()
-    }
-}
-
-impl DerefMut for SendSlot {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        self.buffer.as_deref_mut().unwrap_or_default()
-    }
-}
-
-impl Drop for SendSlot {
-    fn drop(&mut self) {
-        if let Some(buffer) = self.buffer.take() {
-            self.client.shared.lock().machine.return_slot(buffer);
-        }
-    }
-}
-
-impl fmt::Debug for SendSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendSlot")
-            .field("client", &self.client.id())
-            .field("size", &self.len())
-            .finish_non_exhaustive()
-    }
-}

@@ -15,15 +15,15 @@ use switchboard_core::{
 };
 
 use crate::failure::HandlerFailed;
-use crate::handlers::Handlers;
-use crate::message::{ClientEvent, PoolEvent};
+use crate::message::PoolEvent;
 use crate::pool::Pool;
 use crate::server::ServerState;
 
-use super::actor::{Link, read, write};
+use super::ClientActor;
+use super::actor::Link;
 use super::home::{Home, this_thread, thread_ends};
 use super::making::Making;
-use super::{Client, ClientActor};
+use super::moving::{read, write};
 
 /// One connection, as seen from all sides.
 pub(crate) struct Shared {
@@ -534,97 +534,6 @@ impl fmt::Debug for Shared {
         f.debug_struct("Connection")
             .field("id", &self.id)
             .finish_non_exhaustive()
-    }
-}
-
-/// Gives credit back when an event that went to a shared handler is dropped, finds the connection
-/// whose event made the handler panic, and notices an event that was never handled since its handler
-/// had gone.
-#[derive(Default)]
-pub struct Ticket(Option<Box<Issued>>);
-
-struct Issued {
-    shared: Arc<Shared>,
-    seat: u32,
-    permit: Permit,
-    event: &'static str,
-    handlers: Arc<Handlers>,
-}
-
-impl Ticket {
-    pub(crate) const fn none() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn issue(
-        (shared, seat): (&Arc<Shared>, u32),
-        permit: Permit,
-        event: &ClientEvent,
-        handlers: &Arc<Handlers>,
-    ) -> Self {
-        Self(Some(Box::new(Issued {
-            shared: Arc::clone(shared),
-            seat,
-            permit,
-            event: event.name(),
-            handlers: Arc::clone(handlers),
-        })))
-    }
-}
-
-impl Drop for Ticket {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(issued) = self.0.take() {
-            issued.come_back();
-        }
-    }
-}
-
-impl Issued {
-    #[cold]
-    fn come_back(self) {
-        // A mailbox that is dropped is closed first: what is still in it is nobody's fault.
-        if !self.handlers.lives(self.event) {
-            self.shared.session_gone(self.seat, Cause::SessionStopped);
-        } else if std::thread::panicking() {
-            let cause = Cause::SessionPanicked {
-                event: Some(self.event),
-                text: "in a shared handler".into(),
-            };
-            self.shared.session_gone(self.seat, cause);
-        }
-        self.shared.ticket_back(self.seat, self.permit);
-    }
-}
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Ticket")
-    }
-}
-
-/// The pending answer to `PeerFinished`: dropped, it closes the connection.
-#[derive(Debug)]
-pub struct Answer(Option<Client>);
-
-impl Answer {
-    pub(crate) fn of(client: &Client) -> Self {
-        Self(Some(client.clone()))
-    }
-
-    pub(crate) fn keep_open(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
-            client
-                .shared
-                .command(|machine, now| machine.close_after_peer(now));
-        }
     }
 }
 

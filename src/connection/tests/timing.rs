@@ -265,7 +265,7 @@ fn parts_of_a_frame_and_of_a_send_are_movement() {
     assert_eq!(wire.machine.state(), ConnectionState::Closing);
 }
 
-/// DESIGN rule 5, for each clock of a connection in use: whatever is commanded, asked or handled, it
+/// Trap 7, for each clock of a connection in use: whatever is commanded, asked or handled, it
 /// runs out when it would have.
 #[test]
 fn mailbox_traffic_moves_no_clock() {

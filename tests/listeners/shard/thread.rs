@@ -1,52 +1,20 @@
-//! A shard whose thread ends, or whose actor panics.
+//! Shards whose threads end.
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use switchboard::testkit::LeakCheck;
-use switchboard::transport::{Detached, TcpNetwork, Transport};
 use switchboard::{
     Cause, ClientId, ClosedReason, Connect, ConnectionOptions, ListenState, Suspend,
 };
 use switchboard_tests::*;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
 
-/// Greets, echoes lines, and stops its own thread when it is told `die`.
-pub(super) struct Assassin {
-    pub(super) client: Client,
-}
-
-impl Actor for Assassin {
-    type Context = Context<Self>;
-}
-
-impl Handler<Accepted> for Assassin {
-    type Result = ();
-
-    fn handle(&mut self, msg: Accepted, _: &mut Self::Context) {
-        let _ = msg.handle.send_line("hello");
-    }
-}
-
-impl Handler<LineReceived> for Assassin {
-    type Result = ();
-
-    fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) {
-        if &msg.line[..] == b"die" {
-            actix_rt::Arbiter::current().stop();
-        } else {
-            let _ = self.client.send_line(&msg.line);
-        }
-    }
-}
-
-switchboard::session!(Assassin);
+use super::{Assassin, adds_up, greeted, ids, lives, quick};
 
 /// Remembers how connections ended, from outside of their shard.
 struct Coroner {
@@ -72,44 +40,6 @@ impl Handler<Closed> for Coroner {
 }
 
 switchboard::session!(Coroner);
-
-pub(super) fn quick(builder: PoolBuilder) -> PoolBuilder {
-    builder
-        .intensity(100, Duration::from_secs(60))
-        .backoff(every(Duration::from_millis(20)))
-}
-
-pub(super) fn greeted(address: SocketAddr) -> TcpStream {
-    let mut peer = dial(address);
-    assert_eq!(read_exact(&mut peer, 6), b"hello\n");
-    peer
-}
-
-/// Whether the connection is there; it must be, or have ended.
-fn lives(peer: &mut TcpStream) -> bool {
-    let sent = peer.write_all(b"echo\n");
-    let mut answer = [0; 5];
-    match sent.and_then(|()| peer.read_exact(&mut answer)) {
-        Ok(()) => {
-            assert_eq!(&answer, b"echo\n");
-            true
-        }
-        Err(error) => {
-            let ended = [
-                ErrorKind::UnexpectedEof,
-                ErrorKind::ConnectionReset,
-                ErrorKind::BrokenPipe,
-            ];
-            assert!(ended.contains(&error.kind()), "{error}");
-            false
-        }
-    }
-}
-
-async fn adds_up(pool: &Pool) -> bool {
-    let totals = pool.status().await.unwrap().totals;
-    totals.accepted + totals.connected == totals.live + totals.closed_in_all()
-}
 
 /// A thread's end takes its own connections with it and nothing else: its listeners keep their ports and
 /// who waits there, and it takes commands again.
@@ -186,17 +116,6 @@ fn a_shard_whose_thread_ends_comes_back_with_its_listeners() {
     });
 }
 
-/// The ids of these peers' connections.
-pub(super) async fn ids(pool: &Pool, peers: &[TcpStream]) -> Vec<ClientId> {
-    let clients = pool.connections().await.unwrap();
-    let id_of = |peer: &TcpStream| {
-        let address = peer.local_addr().ok();
-        let found = clients.iter().find(|info| info.peer_addr == address);
-        found.expect("no connection of this peer").id
-    };
-    peers.iter().map(id_of).collect()
-}
-
 /// Every connection of a thread that ends is told to whoever is elsewhere, once.
 #[test]
 fn connections_of_a_dead_shard_get_closed_with_runtime_failed() {
@@ -235,7 +154,7 @@ fn connections_of_a_dead_shard_get_closed_with_runtime_failed() {
 /// However often a thread ends, nothing of it is left over.
 #[test]
 fn shards_that_died_leave_no_descriptors_threads_or_tasks_behind() {
-    if !alone("shard::shards_that_died_leave_no_descriptors_threads_or_tasks_behind") {
+    if !alone("shard::thread::shards_that_died_leave_no_descriptors_threads_or_tasks_behind") {
         return;
     }
     system().block_on(async {
@@ -389,178 +308,4 @@ fn a_listener_whose_shard_does_not_come_back_is_closed() {
         server.close().await;
         TcpStream::connect(address).unwrap_err();
     });
-}
-
-/// A transport that panics when it comes to another thread, which is in the shard's own actor.
-struct PanicOnAttach(Box<dyn Transport>);
-
-struct Panicking;
-
-impl Detached for Panicking {
-    fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
-        panic!("panic on attach")
-    }
-}
-
-impl Transport for PanicOnAttach {
-    fn set_reset(&mut self) {
-        self.0.set_reset();
-    }
-
-    fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
-        Ok(Box::new(Panicking))
-    }
-
-    fn local_addr(&self) -> Option<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl AsyncRead for PanicOnAttach {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PanicOnAttach {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-/// TCP with such transports, for the peers that come while it is on.
-#[derive(Debug, Clone)]
-struct Moving(Arc<AtomicBool>);
-
-struct MovingListener(Box<dyn Listener>, Arc<AtomicBool>);
-
-impl Network for Moving {
-    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
-        let listening = TcpNetwork.listen(target);
-        let on = Arc::clone(&self.0);
-        Box::pin(
-            async move { Ok(Box::new(MovingListener(listening.await?, on)) as Box<dyn Listener>) },
-        )
-    }
-
-    fn connect(&self, _: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
-        panic!("panic on connect")
-    }
-}
-
-impl Listener for MovingListener {
-    fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming>> {
-        let accepted = self.0.poll_accept(cx);
-        accepted.map_ok(|incoming| {
-            if !self.1.load(SeqCst) {
-                return incoming;
-            }
-            Incoming {
-                transport: Box::new(PanicOnAttach(incoming.transport)),
-                ..incoming
-            }
-        })
-    }
-
-    fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
-    }
-}
-
-/// The actor of a shard is started again without its connections: they notice nothing.
-#[test]
-fn a_shard_whose_actor_panics_keeps_its_thread_and_its_connections() {
-    let on = Arc::new(AtomicBool::new(false));
-    let builder = Pool::builder().network(Moving(Arc::clone(&on)));
-    with(quick(builder.shards(2)), async |pool| {
-        let mut events = watch(&pool);
-        let server = pool.listen(local(), greets("hello")).await.unwrap();
-        let address = server.local_addr();
-        let mut peers = peer(move || (0..4).map(|_| greeted(address)).collect::<Vec<_>>()).await;
-        on.store(true, SeqCst);
-        let lost = peer(move || {
-            // One of two goes to the other shard.
-            let mut pair = [dial(address), dial(address)];
-            pair.iter_mut()
-                .filter_map(|peer| peer.read(&mut [0; 6]).ok())
-                .filter(|count| *count == 0)
-                .count()
-        })
-        .await;
-        assert_eq!(lost, 1);
-        on.store(false, SeqCst);
-        let seen = events_until(&mut events, is_shard_restarted).await;
-        let [
-            ..,
-            PoolEvent::ShardFailed { shard, text, .. },
-            PoolEvent::ShardRestarted { shard: same },
-        ] = &seen[..]
-        else {
-            panic!("{seen:?}");
-        };
-        assert_eq!((shard, &text[..]), (same, "panic on attach"));
-        assert_ne!(*shard, server.id().shard());
-        peer(move || {
-            assert!(peers.iter_mut().all(lives));
-            for _ in 0..4 {
-                greeted(address);
-            }
-        })
-        .await;
-        assert!(adds_up(&pool).await);
-        server.close().await;
-        within(server.wait_drained()).await;
-        assert_eq!(server.info().restarts, 0);
-
-        // What a network does when it connects is the business of that connection only.
-        let failing = pool.connect(Connect::tcp(address), |client| Echo { client });
-        let error = failing.await.unwrap_err();
-        assert!(error.to_string().contains("panic on connect"), "{error}");
-    });
-}
-
-/// What stops a pool because shards fail too often still closes their connections in order.
-#[test]
-fn a_shard_whose_actor_panics_too_often_is_stopped_in_order() {
-    for shards in [2, 3] {
-        let on = Arc::new(AtomicBool::new(false));
-        let builder = Pool::builder().network(Moving(Arc::clone(&on)));
-        let builder = builder.shards(shards).intensity(0, Duration::from_secs(60));
-        let totals = with(builder, async |pool| {
-            let server = pool.listen(local(), greets("hello")).await.unwrap();
-            let address = server.local_addr();
-            let peers = peer(move || (0..6).map(|_| greeted(address)).collect::<Vec<_>>()).await;
-            on.store(true, SeqCst);
-            let mut last = peer(move || [dial(address), dial(address)]).await;
-            within(pool.stopped()).await;
-            peer(move || {
-                for mut peer in peers {
-                    assert_eq!(read_all(&mut peer), b"", "finished, not reset");
-                }
-                // One of them may have been greeted.
-                for last in &mut last {
-                    let _ = last.read(&mut [0; 6]);
-                }
-            })
-            .await;
-        });
-        let by_host = totals.closed[ClosedReason::ClosedByHost as usize];
-        assert_eq!(by_host, totals.accepted, "{totals}");
-    }
 }

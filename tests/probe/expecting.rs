@@ -1,80 +1,17 @@
-//! The probe: what it accepts, how it fails, and what it asserts by itself.
+//! What a probe expects, and what it says when something else comes.
 
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use actix::prelude::System;
 use bytes::Bytes;
 use switchboard::message::*;
 use switchboard::{
-    ClientId, ClosedReason, Connect, ConnectionOptions, Encoding, Line, LineEnding, Listen,
-    TimeoutKind, Token,
+    ClosedReason, Connect, ConnectionOptions, Encoding, Line, LineEnding, TimeoutKind, Token,
 };
 use switchboard_tests::*;
 
-/// Shorter than any test, long enough for nothing to come.
-const SHORT: Duration = Duration::from_millis(30);
-
-fn local() -> Listen {
-    Listen::tcp("127.0.0.1:0")
-}
-
-fn id(serial: u64) -> ClientId {
-    ClientId::from_u64(serial)
-}
-
-fn line(client: u64, text: &'static str) -> LineReceived {
-    let body = Bytes::from_static(text.as_bytes());
-    let line = Line::new(body, LineEnding::Lf, Encoding::Utf8);
-    LineReceived::new(id(client), line)
-}
-
-/// A probe of events made by hand, of which the order is nobody's business.
-fn told<E: Into<ClientEvent>>(events: impl IntoIterator<Item = E>) -> Probe {
-    let probe = Probe::new().partial().patience(SHORT);
-    for event in events {
-        probe.record(event);
-    }
-    probe
-}
-
-/// The text of the panic of `work`.
-fn panic_of(work: impl FnOnce()) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(work)).expect_err("it does not panic");
-    *payload.downcast::<String>().expect("a text")
-}
-
-/// The panic's text of an expectation that is awaited.
-fn failure<R>(work: impl AsyncFnOnce() -> R) -> String {
-    panic_of(|| {
-        run(async {
-            work().await;
-        });
-    })
-}
-
-/// Runs without a network, on a clock that stands still unless everybody waits.
-fn run<R>(work: impl Future<Output = R>) -> R {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(work)
-}
-
-/// Asserts that a message has these parts, in this order.
-#[track_caller]
-fn assert_says(text: &str, parts: &[&str]) {
-    let mut rest = text;
-    for part in parts {
-        let Some((_, behind)) = rest.split_once(part) else {
-            panic!("no {part:?} (in its place) in: {text}");
-        };
-        rest = behind;
-    }
-}
+use super::{SHORT, assert_says, failure, id, line, local, panic_of, run, told};
 
 #[test]
 fn every_expectation_passes_when_it_comes() {
@@ -101,7 +38,6 @@ fn every_expectation_passes_when_it_comes() {
         assert!(probe.so_far().is_empty());
         probe.no_more(SHORT).await;
         drop(peer);
-        client.arm(RecvLine::once()).unwrap();
         let closed = probe.expect_closed(ClosedReason::ClosedByPeer).await;
         assert_eq!(closed.handle, client);
         probe.ended().await;
@@ -201,7 +137,7 @@ fn another_event_fails_with_the_place_and_the_timeline() {
     assert_says(
         &text,
         &[
-            &format!("tests/probe.rs:{at}:"),
+            &format!("tests/probe/expecting.rs:{at}:"),
             "expected Closed timeout, got LineReceived \"hello\" of client c0.",
             "timeline",
             "\n  +0.",
@@ -351,150 +287,4 @@ fn long_payloads_and_long_timelines_are_cut() {
     ];
     assert_says(&text, &parts);
     assert_eq!(text.matches("client c0.1").count(), 4096);
-}
-
-/// What opens and closes a connection, as a pool has told it, to be told again in any order.
-fn lifetime() -> (Accepted, Closed) {
-    let mut pair = None;
-    with_pool(|pool| {
-        let pair = &mut pair;
-        async move {
-            let (_peer, client, mut probe) = serve(&pool, local().lines()).await;
-            client.close();
-            let closed = expect!(probe, Closed);
-            let accepted = Accepted::new(client.id(), client, None, None);
-            *pair = Some((accepted, closed));
-        }
-    });
-    pair.unwrap()
-}
-
-#[test]
-fn breaches_of_the_order_are_noticed_at_the_next_look() {
-    const BROKEN: &str = "the order contract is broken for client c0.";
-    // Nothing opened it.
-    let text = failure(async || {
-        let mut probe = Probe::new();
-        probe.record(line(5, "x"));
-        probe.expect_line("x").await
-    });
-    assert_says(
-        &text,
-        &[
-            "tests/probe.rs:",
-            BROKEN,
-            "5: LineReceived came first, nothing opened it",
-            "\n  +0.000 s  client c0.5  LineReceived \"x\"",
-        ],
-    );
-    // It opens twice.
-    let (accepted, closed) = lifetime();
-    let again = Accepted::new(accepted.client, accepted.handle.clone(), None, None);
-    let text = panic_of(|| {
-        let mut probe = Probe::new();
-        probe.record(accepted);
-        assert_eq!(probe.so_far().len(), 1);
-        probe.record(again);
-        probe.so_far();
-    });
-    assert_says(&text, &[BROKEN, "Accepted came though it was open"]);
-    // Something comes after the end.
-    let client = closed.client.as_u64();
-    let text = panic_of(|| {
-        let probe = Probe::new().partial();
-        probe.record(closed);
-        probe.record(line(client, "late"));
-        probe.finish();
-    });
-    assert_says(&text, &[BROKEN, "LineReceived came after Closed"]);
-    // It ends twice.
-    let (accepted, closed) = lifetime();
-    let (detail, handle) = (closed.detail.clone(), closed.handle.clone());
-    let again = Closed::new(closed.client, closed.reason, detail, handle);
-    let text = failure(async || {
-        let mut probe = Probe::new();
-        probe.record(accepted);
-        probe.record(closed);
-        probe.record(again);
-        probe.no_more(SHORT).await;
-    });
-    let parts = [
-        BROKEN,
-        "Closed came after Closed",
-        "Closed closed by host: ",
-    ];
-    assert_says(&text, &parts);
-}
-
-#[test]
-fn a_session_that_ends_without_closed_is_noticed() {
-    let (accepted, _) = lifetime();
-    let text = panic_of(|| {
-        let mut probe = Probe::new();
-        let session = probe.session()(accepted.handle.clone());
-        probe.record(accepted);
-        assert_eq!(probe.so_far().len(), 1);
-        drop(session);
-        probe.so_far();
-    });
-    let parts = [
-        "its session ended without Closed",
-        "(the session is gone)\n",
-    ];
-    assert_says(&text, &parts);
-}
-
-#[test]
-fn a_session_that_stays_is_not_the_end() {
-    let (accepted, _) = lifetime();
-    let text = failure(async || {
-        let mut probe = Probe::new();
-        let _session = probe.session()(accepted.handle);
-        probe.ended().await;
-    });
-    let why = "expected the end, but after 20s sessions live: 1";
-    assert_says(&text, &[why]);
-}
-
-#[test]
-fn finish_wants_every_connection_closed() {
-    let (accepted, closed) = lifetime();
-    let again = Accepted::new(accepted.client, accepted.handle.clone(), None, None);
-    let text = panic_of(|| {
-        let probe = Probe::new();
-        probe.record(accepted);
-        probe.finish();
-    });
-    let parts = [
-        "expected every connection to be closed, but open are [c",
-        "  Accepted\n",
-    ];
-    assert_says(&text, &parts);
-    let probe = Probe::new();
-    probe.record(again);
-    probe.record(closed);
-    probe.finish();
-}
-
-#[test]
-fn a_dropped_probe_tells_a_breach_that_nobody_has_seen() {
-    let text = panic_of(|| {
-        let probe = Probe::new();
-        probe.record(line(1, "x"));
-    });
-    assert_says(
-        &text,
-        &["LineReceived came first", "client c0.1  LineReceived \"x\""],
-    );
-    // Another panic is the one to be told, and a breach is told once.
-    let text = panic_of(|| {
-        let probe = Probe::new();
-        probe.record(line(1, "x"));
-        std::panic::panic_any("another one".to_owned());
-    });
-    assert_eq!(text, "another one");
-    let mut probe = Probe::new();
-    probe.record(line(1, "x"));
-    panic_of(|| drop(probe.so_far()));
-    drop(probe);
 }

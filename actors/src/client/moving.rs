@@ -1,0 +1,137 @@
+//! How bytes move between a machine and its transport.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use switchboard_core::connection::ReadWish;
+use switchboard_core::{Connection, Now};
+use tokio_util::io::poll_read_buf;
+
+use crate::shard::ReadSlot;
+use crate::transport::{Hangup, Transport};
+
+use super::home::Berth;
+use super::shared::Core;
+
+/// How many bytes one wake may write before others get their turn.
+const WRITE_BUDGET: usize = 1024 * 1024;
+/// How many bytes one wake may read before others get their turn.
+const READ_BUDGET: usize = 256 * 1024;
+/// How many chunks one write gathers.
+const GATHER: usize = 16;
+
+/// Writes what the machine has, until it has nothing or the socket takes no more.
+pub(super) fn write(
+    machine: &mut Connection,
+    transport: &mut dyn Transport,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) {
+    let mut budget = WRITE_BUDGET;
+    while machine.write_buffer_size() > 0 {
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return;
+        }
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let count = machine.poll_transmit(&mut slices);
+        let written = match count {
+            0 => break,
+            1 => Pin::new(&mut *transport).poll_write(cx, &slices[0]),
+            _ => Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count]),
+        };
+        match written {
+            Poll::Ready(Ok(0)) => {
+                let error = io::ErrorKind::WriteZero.into();
+                machine.handle_write_error(&error, now);
+            }
+            Poll::Ready(Ok(count)) => {
+                budget = budget.saturating_sub(count);
+                machine.handle_written(count, now);
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
+            Poll::Pending => {
+                machine.handle_write_blocked(now);
+                return;
+            }
+        }
+    }
+    if machine.wants_finish() {
+        match Pin::new(transport).poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => machine.handle_finished(now),
+            // A socket that the peer has reset cannot be finished any more, and need not be.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                machine.handle_finished(now);
+            }
+            Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
+            Poll::Pending => {}
+        }
+    }
+}
+
+/// Reads while the machine wants it. `true`: the task is woken when there is more.
+pub(super) fn read(
+    machine: &mut Connection,
+    transport: &mut dyn Transport,
+    mut slot: ReadSlot<'_>,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) -> bool {
+    let mut budget = READ_BUDGET;
+    while machine.read_wish() != ReadWish::Nothing {
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        let buffer = slot.prepare();
+        match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
+            Poll::Ready(Ok(0)) => machine.handle_eof(now),
+            Poll::Ready(Ok(count)) => {
+                budget = budget.saturating_sub(count);
+                machine.handle_data(buffer, now);
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => machine.handle_read_error(&error, now),
+            Poll::Pending => {
+                machine.handle_read_blocked(now);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Looks out for the peer's end while nobody reads.
+pub(super) fn watch(
+    core: &mut Core,
+    transport: &mut dyn Transport,
+    berth: &Berth,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) {
+    loop {
+        core.watching = core.wants_watch();
+        if !core.watching {
+            return;
+        }
+        match transport.poll_hangup(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(Hangup::Finished)) => core.machine.handle_eof(now),
+            // What is unread comes first.
+            Poll::Ready(Ok(Hangup::Behind)) => {}
+            Poll::Ready(Err(error)) => {
+                let mut slot = berth.read_slot();
+                while core.machine.wants_rest() {
+                    let buffer = slot.prepare();
+                    match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
+                        Poll::Ready(Ok(1..)) => core.machine.handle_rest(buffer),
+                        _ => break,
+                    }
+                }
+                core.machine.handle_reset(&error);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The options of a listener.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard_core::{BackoffConfig, BufferSlots, ConnectionConfig};
+
+use super::{AdmissionOptions, ConnectionOptions, ListenTarget, SocketOptions, validate};
+use crate::placement::Placement;
+use crate::supervisor::{OnEscalation, RestartRules};
+
+/// A listener to be opened by [`Pool::listen`](crate::Pool::listen).
+#[derive(Debug, Clone)]
+#[must_use = "nothing listens until it is given to a pool"]
+pub struct Listen {
+    pub(crate) target: ListenTarget,
+    pub(crate) config: ConnectionConfig,
+    pub(crate) admission: AdmissionOptions,
+    pub(crate) placement: Option<Placement>,
+    pub(crate) on_workers: Option<bool>,
+    pub(crate) restart: RestartRules,
+    pub(crate) on_escalation: OnEscalation,
+}
+
+impl Listen {
+    /// Listens for TCP at `address:port` or `name:port`; port 0 takes a free one.
+    pub fn tcp(address: impl fmt::Display) -> Self {
+        Self {
+            target: ListenTarget::new(address.to_string()),
+            config: ConnectionConfig::default(),
+            admission: AdmissionOptions::default(),
+            placement: None,
+            on_workers: None,
+            restart: RestartRules::default(),
+            on_escalation: OnEscalation::StopChildren,
+        }
+    }
+
+    /// Takes over a socket that listens already; its backlog and address stay as they are (ACO-01).
+    pub fn adopt(listener: std::net::TcpListener) -> Self {
+        let address = listener.local_addr();
+        let mut listen =
+            Self::tcp(address.map_or_else(|_| "an adopted socket".into(), |a| a.to_string()));
+        listen.target.adopted = Some(Arc::new(listener));
+        listen
+    }
+
+    /// How many connections may wait to be accepted. Default: 256; 0 is refused (AC-16).
+    pub const fn backlog(mut self, connections: u32) -> Self {
+        self.target.backlog = connections;
+        self
+    }
+
+    /// Whether an address in TIME_WAIT may be taken. Default: yes (AC-17).
+    pub const fn reuse_addr(mut self, reuse: bool) -> Self {
+        self.target.reuse_addr = reuse;
+        self
+    }
+
+    /// Whether an IPv6 listener refuses IPv4 peers. Default: the system's setting.
+    pub const fn only_v6(mut self, only: bool) -> Self {
+        self.target.only_v6 = Some(only);
+        self
+    }
+
+    /// Lets every connection lease two slots for its life, one to receive and one to send, so that
+    /// memory is taken from a fixed stock (XAS-25); their size becomes the receive buffer, the
+    /// longest line and the send slot. Default: slots are lent for the length of a read only.
+    pub fn slots(mut self, slots: BufferSlots) -> Self {
+        self.config.recv_buffer = slots.size();
+        self.config.send_slot = slots.size();
+        self.config.max_line = slots.size();
+        self.admission.slots = Some(slots);
+        self
+    }
+
+    /// Which shard an accepted connection goes to. It holds for the listener's life. Default: as the
+    /// pool's [`placement`](crate::PoolBuilder::placement).
+    pub const fn placement(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
+        self
+    }
+
+    /// The most restarts of this listener in any such period; one more closes it. Its actor is started
+    /// again on the same socket, in which peers wait meanwhile; a socket that died is bound again at the
+    /// same address (T-05). Default: 10 in 10 s; with 0 it is never started again.
+    pub const fn intensity(mut self, restarts: u32, period: Duration) -> Self {
+        self.restart.intensity = (restarts, period);
+        self
+    }
+
+    /// The pauses before restarts. Default: [`BackoffConfig::default`].
+    pub const fn backoff(mut self, pauses: BackoffConfig) -> Self {
+        self.restart.backoff = pauses;
+        self
+    }
+
+    /// What happens when it fails too often. It closes in any case, and its connections stay. Default:
+    /// nothing else ([`OnEscalation::StopChildren`]).
+    pub const fn on_escalation(mut self, action: OnEscalation) -> Self {
+        self.on_escalation = action;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.target.backlog == 0 {
+            return Err("backlog is 0, the least is 1".into());
+        }
+        let pauses = self.restart.backoff.validate();
+        pauses.map_err(|error| error.to_string())?;
+        if self.config.reconnect.is_some() {
+            return Err("accepted connections cannot reconnect".into());
+        }
+        let admission = self.admission.validate();
+        admission.map_err(|error| error.to_string())?;
+        validate(&self.config, &self.target.socket)
+    }
+}
+
+impl ConnectionOptions for Listen {
+    fn on_workers(mut self, yes: bool) -> Self {
+        self.on_workers = Some(yes);
+        self
+    }
+
+    fn config_mut(&mut self) -> &mut ConnectionConfig {
+        &mut self.config
+    }
+
+    fn socket_mut(&mut self) -> &mut SocketOptions {
+        &mut self.target.socket
+    }
+}

@@ -1,0 +1,189 @@
+//! The rules of ending: how a connection closes, lingers and is let go of.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::id::Token;
+use crate::now::Now;
+use crate::reason::{Cause, ClosePhase, ClosedDetail, TimeoutKind};
+
+use super::Connection;
+use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
+
+impl Connection {
+    /// From use to closing. Frames that were not taken become unread bytes. What is not established
+    /// yet is given up.
+    pub(super) fn begin_close(&mut self, cause: Cause, deadline: Option<Duration>, now: &mut Now) {
+        let peer_finished = match &self.state {
+            State::Connecting => {
+                self.state = State::Cancelling { cause };
+                return;
+            }
+            State::Adopting => false,
+            State::Open {
+                write: WriteHalf::Broken(_),
+                ..
+            } => {
+                self.end(cause, None, false);
+                return;
+            }
+            State::Open { read, .. } => matches!(read, ReadHalf::Finished { .. }),
+            _ => return,
+        };
+        let finished = matches!(
+            self.state,
+            State::Open {
+                write: WriteHalf::Finished,
+                ..
+            }
+        );
+        let phase = match self.state {
+            State::Adopting => ClosePhase::Adopting,
+            _ => ClosePhase::Open,
+        };
+        let deadline = deadline.unwrap_or(self.config.flush_timeout);
+        self.inbound.disarm();
+        self.timers.clear_all();
+        self.state = State::Closing(Closing {
+            cause,
+            phase,
+            deadline,
+            peer_finished,
+            dropped: 0,
+            dropped_tokens: Vec::new(),
+        });
+        if phase == ClosePhase::Adopting {
+            self.tell_pause();
+        }
+        if peer_finished && self.outbox.is_empty() {
+            self.finish_closing(now);
+        } else if finished {
+            self.start_lingering(now);
+        } else {
+            self.timers.start(TimeoutKind::Flush, now.get(), deadline);
+        }
+    }
+
+    /// Everything is sent and the peer has finished: over, in good order.
+    pub(super) fn finish_closing(&mut self, _now: &mut Now) {
+        if let Some(report) = self.close_report(None) {
+            self.timers.clear_all();
+            self.state = State::Over {
+                reset: false,
+                report: Some(report),
+            };
+        }
+    }
+
+    /// Everything is sent: told now, let go of when the peer has finished too.
+    pub(super) fn start_lingering(&mut self, now: &mut Now) {
+        if let Some(report) = self.close_report(None) {
+            self.timers.clear_all();
+            self.timers
+                .start(TimeoutKind::Linger, now.get(), self.linger);
+            self.state = State::Lingering {
+                discarded: 0,
+                report: Some(report),
+            };
+        }
+    }
+
+    /// The closing itself failed or took too long.
+    pub(super) fn cut_short(&mut self, by: Cause, reset: bool) {
+        if let Some(report) = self.close_report(Some(by)) {
+            self.timers.clear_all();
+            self.state = State::Over {
+                reset,
+                report: Some(report),
+            };
+        }
+    }
+
+    /// Bytes that the session gave back unhandled. When the end is reported already, they are unread.
+    pub(super) fn put_back(&mut self, bytes: &Bytes) {
+        match &mut self.state {
+            State::Lingering {
+                report: Some(Report::Closed(detail)),
+                ..
+            }
+            | State::Over {
+                report: Some(Report::Closed(detail)),
+                ..
+            } => detail.unread = [&bytes[..], &detail.unread[..]].concat().into(),
+            _ => self.inbound.put_back(bytes),
+        }
+    }
+
+    /// The report of a connection that is closing.
+    pub(super) fn close_report(&mut self, cut_short: Option<Cause>) -> Option<Report> {
+        let State::Closing(closing) = &mut self.state else {
+            return None;
+        };
+        let cause = closing.cause.clone();
+        let dropped = closing.dropped;
+        let from = closing.phase;
+        let mut unsent_tokens = std::mem::take(&mut closing.dropped_tokens);
+        let unsent = dropped + self.outbox.size();
+        unsent_tokens.extend(self.drop_unsent());
+        let phase = if unsent > 0 {
+            ClosePhase::Flushing
+        } else {
+            from
+        };
+        Some(Report::Closed(Box::new(ClosedDetail {
+            cause,
+            cut_short,
+            phase,
+            unsent,
+            unsent_tokens,
+            unread: self.inbound.take_unread(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        })))
+    }
+
+    /// Throws away what is queued, but for the send slot's memory; the tokens that get no notice.
+    pub(super) fn drop_unsent(&mut self) -> Vec<Token> {
+        if let Some(slot) = self.outbox.take_slot() {
+            self.return_slot(slot);
+        }
+        self.outbox.clear()
+    }
+
+    /// Over at once, from use.
+    pub(super) fn end(&mut self, cause: Cause, cut_short: Option<Cause>, reset: bool) {
+        let phase = match self.state {
+            State::Adopting => ClosePhase::Adopting,
+            _ => ClosePhase::Open,
+        };
+        let unsent = self.outbox.size();
+        let detail = ClosedDetail {
+            cause,
+            cut_short,
+            phase,
+            unsent,
+            unsent_tokens: self.drop_unsent(),
+            unread: self.inbound.take_unread(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        };
+        self.timers.clear_all();
+        self.state = State::Over {
+            reset,
+            report: Some(Report::Closed(Box::new(detail))),
+        };
+    }
+
+    /// Lingering is over.
+    pub(super) fn let_go(&mut self) {
+        if let State::Lingering { report, .. } = &mut self.state {
+            let report = report.take();
+            self.timers.clear_all();
+            self.state = State::Over {
+                reset: false,
+                report,
+            };
+        }
+    }
+}
