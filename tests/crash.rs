@@ -404,6 +404,18 @@ fn without_a_policy_the_connection_closes_and_the_report_says_so() {
 }
 
 #[test]
+fn what_a_session_left_half_said_can_be_kept_from_the_peer() {
+    Simulation::seeded(10).run(|world| async move {
+        let (pool, _, mut peer) = serve(&world, CrashPolicy::Abort).await;
+        peer.write_all(b"notice\nmore\n").await.unwrap();
+        // What was queued in the handler that panicked is not sent.
+        let told = peer.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(told.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(pool.stop().await.closed[0], 1);
+    });
+}
+
+#[test]
 fn on_a_worker_too_another_session_takes_over() {
     let builder = Pool::builder().shards(1).workers(2);
     let diary = Diary::default();

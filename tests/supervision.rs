@@ -349,6 +349,35 @@ fn a_child_that_does_not_stop_in_its_grace_is_dropped() {
     });
 }
 
+/// A stop without grace has none for supervised children either, also when it comes behind another one.
+#[test]
+fn a_stop_without_grace_waits_for_no_child() {
+    for hurries_later in [false, true] {
+        Simulation::seeded(1).run(|world| async move {
+            let diary = Diary::default();
+            let theirs = diary.clone();
+            let stuck = ChildSpec::actor("stuck", move || Child {
+                name: "stuck",
+                diary: theirs.clone(),
+                lingers: Duration::from_secs(3600),
+            });
+            let house = Supervise::new("house").child(stuck.grace(Duration::from_secs(3600)));
+            let (pool, _) = supervise(&world, house).await;
+            diary.take();
+            let begun = world.elapsed();
+            if hurries_later {
+                drop(pool.stop());
+                sleep(Duration::from_secs(5)).await;
+                assert!(pool.stop_report().is_none(), "the child has its grace");
+            }
+            pool.stop_within(Duration::ZERO).await;
+            let took = world.elapsed() - begun;
+            assert!(took < Duration::from_secs(6), "{took:?}");
+            assert_eq!(diary.take(), ["-stuck"]);
+        });
+    }
+}
+
 #[test]
 fn specifications_that_cannot_work_are_refused() {
     Simulation::seeded(1).run(|world| async move {

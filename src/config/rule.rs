@@ -29,6 +29,8 @@ pub enum CrashPolicy {
     /// It closes with reason Error, after it has sent what is queued.
     #[default]
     Close,
+    /// It is reset, and what is queued is not sent: the peer must not take it for an answer. Reason Error.
+    Abort,
     /// It stays open, and its factory makes another session, which is told `Adopted`. The event that the
     /// old one was handling is not told again; everything behind it is still there.
     Restart {

@@ -39,7 +39,10 @@ impl Connection {
         self.notices.clear();
         // Nobody is left to have another link.
         self.stop_redialling();
+        let aborts = self.config.crash == CrashPolicy::Abort
+            && matches!(cause, Cause::SessionPanicked { .. });
         match self.state {
+            State::Adopting | State::Open { .. } if aborts => self.end(cause, None, true),
             State::Connecting | State::Adopting | State::Open { .. } => {
                 self.begin_close(cause, None, now);
             }

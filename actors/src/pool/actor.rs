@@ -217,6 +217,11 @@ impl Handler<Stop> for PoolActor {
         }
         self.phase.send_replace(Phase::Stopping);
         telemetry::pool_stopping(&self.span, stop.grace);
+        if stop.grace.is_zero() {
+            for supervisor in &self.supervisors {
+                supervisor.hurry();
+            }
+        }
         if !first {
             // The first one sees to the end, which comes sooner now.
             for shard in self.shards.homes() {
@@ -227,7 +232,7 @@ impl Handler<Stop> for PoolActor {
         self.shards.raise();
         let shards = self.shards.homes();
         // Sessions may need what is supervised, so that goes last.
-        let supervisors = std::mem::take(&mut self.supervisors);
+        let supervisors = self.supervisors.clone();
         let stopping = async move {
             let stop_one = |shard: &ShardHandle| {
                 let shard = Arc::clone(shard);

@@ -286,7 +286,8 @@ impl Pool {
         self.stop_within(GRACE)
     }
 
-    /// Stops, with another time for sending what is queued; zero resets every connection.
+    /// Stops, with another time for sending what is queued; zero resets every connection and drops every
+    /// supervised child, also while another stop is under way.
     pub fn stop_within(&self, grace: Duration) -> Stopping {
         self.inner.address.do_send(Stop { grace });
         self.stopped()

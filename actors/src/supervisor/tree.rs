@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use std::task::{Context as TaskContext, Poll};
 
 use actix::{Actor, Addr};
 use switchboard_core::restart::{Backoff, Intensity};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, Sleep, sleep};
 use tracing::Span;
 
 use crate::message::PoolEvent;
@@ -28,6 +28,8 @@ use super::spec::{ChildSpec, OnEscalation, OnExit, Running, Strategy, Supervise}
 pub struct Supervisor {
     name: Arc<str>,
     orders: mpsc::UnboundedSender<Order>,
+    /// Whether nobody has any grace any more.
+    hurry: Arc<watch::Sender<bool>>,
     addresses: Addresses,
 }
 
@@ -85,6 +87,11 @@ impl Supervisor {
         let _ = gone.await;
     }
 
+    /// Children that are stopped have no grace from now on.
+    pub(crate) fn hurry(&self) {
+        self.hurry.send_replace(true);
+    }
+
     /// Whether it has not ended yet.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -116,9 +123,11 @@ pub(crate) trait Supervision: 'static {
 pub(crate) fn launch(supervise: Supervise, above: impl Supervision, span: &Span) -> Supervisor {
     let (orders, asked) = mpsc::unbounded_channel();
     let addresses = Addresses::default();
+    let (hurry, hurried) = watch::channel(false);
     let supervisor = Supervisor {
         name: supervise.name.as_str().into(),
         orders,
+        hurry: Arc::new(hurry),
         addresses: Arc::clone(&addresses),
     };
     let seed = supervise
@@ -148,6 +157,7 @@ pub(crate) fn launch(supervise: Supervise, above: impl Supervision, span: &Span)
         above: Box::new(above),
         addresses,
         asked,
+        hurried,
     };
     for position in 0..tree.children.len() {
         tree.start(position);
@@ -165,6 +175,7 @@ struct Tree {
     above: Box<dyn Supervision>,
     addresses: Addresses,
     asked: mpsc::UnboundedReceiver<Order>,
+    hurried: watch::Receiver<bool>,
     span: Span,
 }
 
@@ -392,7 +403,20 @@ impl Tree {
             return;
         };
         drop(stop);
-        if timeout(child.spec.grace, &mut exit).await.is_err() {
+        let mut hurried = self.hurried.clone();
+        let no_grace = async {
+            if hurried.wait_for(|hurried| *hurried).await.is_err() {
+                // Nobody is left who could hurry it.
+                pending().await
+            }
+        };
+        let in_time = tokio::select! {
+            biased;
+            _ = &mut exit => true,
+            () = no_grace => false,
+            () = sleep(child.spec.grace) => false,
+        };
+        if !in_time {
             kill.abort();
             telemetry::child_killed(&self.span, &child.spec.name, child.spec.grace);
             // Dropping it reports its end.
