@@ -3,40 +3,36 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
-use std::io::{self};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, Message, MessageResult,
     WrapFuture,
 };
 use socket2::SockRef;
-use switchboard_core::connection::Ending;
-use switchboard_core::{Cause, ConnectError, ConnectPhase, ConnectionState, Now};
+use switchboard_core::{Cause, ConnectError, Now};
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
 use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
-use crate::options::ConnectTarget;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
 use crate::shard::{Factory, ShardLocal, SlotLease};
-use crate::supervisor::{Exit, panic_text, start_guarded};
+use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
-use crate::transport::{self, LocalFuture, Network, Transport};
+use crate::transport::Transport;
 use crate::turn::Burst;
 
+use super::dialling::{Dialler, Establish, given_up};
 use super::home::{Berth, Home};
 use super::moving::{read, watch, write};
-use super::shared::{Addresses, Core, Reader};
+use super::shared::{Core, Reader};
 use super::ticket::Ticket;
 use super::{Client, Shared, clock};
 
@@ -48,17 +44,17 @@ const MESSAGE_TURN: u32 = 128;
 /// It is started and supervised by the pool. Every [command](crate::message::command) can be sent to
 /// it as a message; [`Client`] has the same as methods.
 pub struct ClientActor {
-    client: Client,
-    berth: Rc<Berth>,
+    pub(super) client: Client,
+    pub(super) berth: Rc<Berth>,
     home: Home,
-    outlet: Outlet,
+    pub(super) outlet: Outlet,
     /// Makes another session when one panics; `None` where the connection closes then.
-    factory: Option<Factory>,
+    pub(super) factory: Option<Factory>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Makes further attempts, where the settings say so.
-    dialler: Option<Dialler>,
+    pub(super) dialler: Option<Dialler>,
     /// Told once whether an outbound connection came to be.
-    outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
     /// Given back when the actor ends, whatever happens.
     _passes: Passes,
     _share: Share,
@@ -66,7 +62,6 @@ pub struct ClientActor {
 }
 
 pub(crate) type Outcome = oneshot::Sender<Result<Client, ConnectError>>;
-pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectError>>;
 
 /// What the actor holds of the outside world.
 pub(crate) enum Link {
@@ -76,36 +71,6 @@ pub(crate) enum Link {
     },
     Up(Box<dyn Transport>),
     Down,
-}
-
-/// Makes attempts to connect.
-pub(crate) struct Dialler {
-    pub(crate) network: Arc<dyn Network>,
-    pub(crate) target: ConnectTarget,
-}
-
-impl Dialler {
-    /// An attempt that begins after a pause.
-    fn link(&self, delay: Duration) -> Link {
-        let (network, target) = (Arc::clone(&self.network), self.target.clone());
-        Link::Connecting {
-            target: target.address.clone(),
-            establish: Box::pin(async move {
-                sleep(delay).await;
-                establish(&*network, target).await
-            }),
-        }
-    }
-}
-
-/// Begins to connect through a network, which may be the user's: a panic in it is an error.
-pub(crate) fn establish(network: &dyn Network, target: ConnectTarget) -> Establish {
-    let address = target.address.clone();
-    catch_unwind(AssertUnwindSafe(|| network.connect(target))).unwrap_or_else(|payload| {
-        let error = io::Error::other(panic_text(payload));
-        let error = ConnectError::new(&address, ConnectPhase::Connect, &error);
-        Box::pin(std::future::ready(Err(error)))
-    })
 }
 
 /// Everything a connection's actor starts with.
@@ -245,124 +210,6 @@ impl ClientActor {
         }
     }
 
-    /// A link that is over is established again, where the settings say so.
-    fn reconnect(
-        &self,
-        shared: &Shared,
-        core: &mut Core,
-        link: &mut Link,
-        cx: &TaskContext<'_>,
-        now: &mut Now,
-    ) {
-        let Some(dialler) = &self.dialler else {
-            return;
-        };
-        if core.released || !matches!(core.machine.ending(), Some(Ending::Closed(_))) {
-            return;
-        }
-        // What the session has not begun with belongs to the link that is over.
-        shared.recall(core, now);
-        let reset = core.machine.is_over() == Some(true);
-        let Some(Ending::Closed(detail)) = core.machine.ending() else {
-            return;
-        };
-        let detail = detail.clone();
-        let Some(delay) = core.machine.poll_reconnect(now) else {
-            return;
-        };
-        self.berth.local.link_lost(&self.client, &detail, delay);
-        if let Link::Up(transport) = link
-            && reset
-        {
-            transport.set_reset();
-        }
-        *link = dialler.link(delay);
-        core.reader = Reader::Nobody;
-        shared.set_addresses(Addresses::default());
-        cx.waker().wake_by_ref();
-    }
-
-    /// Waits for an outbound connection to be established.
-    fn drive_connecting(&mut self, shared: &Arc<Shared>, cx: &mut TaskContext<'_>, now: &mut Now) {
-        let berth = Rc::clone(&self.berth);
-        let mut link = berth.link.borrow_mut();
-        let Link::Connecting { target, establish } = &mut *link else {
-            return;
-        };
-        let cancelled = shared.lock().machine.is_cancelled();
-        let outcome = if cancelled {
-            Err(given_up(target, "given up here"))
-        } else {
-            match establish.as_mut().poll(cx) {
-                Poll::Pending => return,
-                Poll::Ready(outcome) => outcome,
-            }
-        };
-        let mut core = shared.lock();
-        let told = match outcome {
-            Ok(connected) => {
-                shared.set_addresses(Addresses {
-                    local: connected.transport.local_addr(),
-                    peer: connected.peer_addr,
-                });
-                core.machine.handle_connected();
-                *link = Link::Up(connected.transport);
-                self.berth.local.connected(&self.client);
-                if !matches!(self.outlet, Outlet::None) && core.is_session_made() {
-                    let _ = core.machine.adopt(now);
-                } else {
-                    core.machine.handle_unadopted(now);
-                }
-                Ok(self.client.clone())
-            }
-            Err(error) => {
-                if let Some(dialler) = &self.dialler
-                    && let Some(delay) = core.machine.poll_retry(&error, now)
-                {
-                    telemetry::reconnecting(&self.client, delay, &error);
-                    *link = dialler.link(delay);
-                    // The new attempt has to be looked at.
-                    cx.waker().wake_by_ref();
-                    return;
-                }
-                *link = Link::Down;
-                core.machine.handle_connect_failed(error.clone());
-                // The machine has added what was not sent.
-                Err(match core.machine.ending() {
-                    Some(Ending::ConnectFailed(failure)) => failure.clone(),
-                    _ => error,
-                })
-            }
-        };
-        drop(core);
-        if let Some(outcome) = self.outcome.take() {
-            let _ = outcome.send(told);
-        }
-    }
-
-    /// Gives the connection another session after one panicked.
-    fn replace_session(&mut self, shared: &Shared, cx: &TaskContext<'_>, now: &mut Now) {
-        // Letting go of a mailbox may drop messages, which needs the lock.
-        self.outlet = Outlet::None;
-        let Some(factory) = &self.factory else {
-            return;
-        };
-        let local = Rc::clone(&self.berth.local);
-        self.outlet = factory.replace(&self.client, &local);
-        let mut core = shared.lock();
-        if !core.is_session_made() {
-            // A worker is at it.
-        } else if core.machine.is_vacant() {
-            // This one panicked while it was made; others have their turn before the next one.
-            cx.waker().wake_by_ref();
-        } else if !matches!(self.outlet, Outlet::None)
-            && core.machine.state() == ConnectionState::Adopting
-            && let Err(error) = core.machine.adopt(now)
-        {
-            telemetry::not_adopted(&self.client, &error);
-        }
-    }
-
     /// Keeps one sleep armed for the nearest deadline. It may fire early, never late.
     fn sleep_until_deadline(&mut self, core: &mut Core, cx: &mut TaskContext<'_>) {
         let Some(deadline) = core.machine.poll_timeout() else {
@@ -457,12 +304,6 @@ impl ClientActor {
             }
         }
     }
-}
-
-/// The failure of an attempt that was ended on our side.
-fn given_up(target: &str, why: &str) -> ConnectError {
-    let error = io::Error::new(io::ErrorKind::Interrupted, why);
-    ConnectError::new(target, ConnectPhase::Connect, &error)
 }
 
 impl Actor for ClientActor {

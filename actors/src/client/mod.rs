@@ -1,6 +1,7 @@
 //! `Client`, the handle of one connection, and `ClientActor`, which moves its bytes.
 
 mod actor;
+mod dialling;
 mod held;
 mod home;
 mod idle;
@@ -9,6 +10,7 @@ mod moving;
 mod shared;
 mod slot;
 mod states;
+mod succession;
 mod ticket;
 
 use std::fmt;
@@ -30,7 +32,8 @@ use crate::pool::Pool;
 
 pub use actor::ClientActor;
 use actor::WithSocket;
-pub(crate) use actor::{Dialler, Launch, Link, establish};
+pub(crate) use actor::{Launch, Link};
+pub(crate) use dialling::{Dialler, establish};
 pub(crate) use idle::Idleness;
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 pub use slot::SendSlot;

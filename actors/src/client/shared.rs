@@ -10,18 +10,14 @@ use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
 use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
-use switchboard_core::{
-    Budget, Cause, ClientId, Connection, ConnectionState, Interests, Now, Share,
-};
+use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now, Share};
 
-use crate::failure::HandlerFailed;
-use crate::message::PoolEvent;
 use crate::pool::Pool;
 use crate::server::ServerState;
 
 use super::ClientActor;
 use super::actor::Link;
-use super::home::{Home, this_thread, thread_ends};
+use super::home::{Home, this_thread};
 use super::making::Making;
 use super::moving::{read, write};
 
@@ -62,7 +58,7 @@ pub(crate) struct Core {
     /// How far a worker is with making the session.
     pub(super) making: Making,
     /// Whether it was told that the session panicked.
-    session_failed: bool,
+    pub(super) session_failed: bool,
     /// Which session it is on: what an earlier one still says while it is dropped means nothing.
     pub(super) seat: u32,
     /// Where the connection's link is; set by its actor.
@@ -70,7 +66,7 @@ pub(crate) struct Core {
     /// The thread of the session that is at a batch.
     batch_thread: u64,
     /// Whether the session is in its turn on the connection's own thread: it writes at the end.
-    turn_at_home: bool,
+    pub(super) turn_at_home: bool,
     /// Wakes the session, if it is the connection's own.
     pub(super) session: Option<Waker>,
     /// Wakes the connection's actor.
@@ -282,81 +278,6 @@ impl Shared {
         wake_if_needed(core);
     }
 
-    /// It has a session now, the first one or a successor; or nobody at all.
-    pub(crate) fn seated(&self, interests: Interests, nobody: bool) {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        if core.machine.is_vacant() {
-            core.machine.handle_successor(interests, &mut now);
-        } else {
-            core.machine.set_interests(interests);
-        }
-        if nobody {
-            core.machine.close(Cause::NoSession, true, None, &mut now);
-        }
-    }
-
-    /// Which session the connection is on.
-    pub(crate) fn seat(&self) -> u32 {
-        self.lock().seat
-    }
-
-    /// The session of this seat failed or ended; the connection closes, or gets another one.
-    pub(crate) fn session_gone(&self, seat: u32, mut cause: Cause) {
-        if cause == Cause::SessionStopped && thread_ends() {
-            // It did not end by itself.
-            cause = Cause::RuntimeFailed;
-        }
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        if seat != core.seat {
-            return;
-        }
-        // Also when the connection was closing already: no panic goes unseen.
-        let unseen = matches!(cause, Cause::SessionPanicked { .. })
-            && !std::mem::replace(&mut core.session_failed, true);
-        let failure = unseen.then(|| cause.clone());
-        self.recall(&mut core, &mut now);
-        core.in_flight = false;
-        core.turn_at_home = false;
-        let restarted = core.machine.handle_session_gone(cause, &mut now);
-        core.count_held();
-        let session = if restarted {
-            core.seat += 1;
-            core.session_failed = false;
-            // The socket may wake who is gone: the actor has to look for itself.
-            core.reader = Reader::Nobody;
-            core.session.take()
-        } else {
-            core.session_gone = true;
-            None
-        };
-        wake(core);
-        drop(session);
-        if let Some(cause) = failure {
-            self.report_failure(cause, restarted);
-        }
-    }
-
-    /// Tells that the session panicked.
-    fn report_failure(&self, cause: Cause, restarted: bool) {
-        let Cause::SessionPanicked { event, text } = cause else {
-            return;
-        };
-        self.pool.report(PoolEvent::SessionFailed {
-            client: self.id,
-            event,
-            text: text.clone(),
-            restarted,
-        });
-        self.pool.failed(HandlerFailed {
-            client: self.id,
-            event,
-            text,
-            restarted,
-        });
-    }
-
     /// A shared handler is done with an event that it was given for the session of this seat.
     pub(super) fn ticket_back(&self, seat: u32, permit: Permit) {
         let mut now = Now::ask(clock);
@@ -469,11 +390,6 @@ impl Core {
             return true;
         }
         false
-    }
-
-    /// Whether it waits for another session, and nobody makes one.
-    pub(super) fn is_vacant(&self) -> bool {
-        self.machine.is_vacant() && self.is_session_made()
     }
 
     /// Whether the actor has to look at the connection.

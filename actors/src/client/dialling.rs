@@ -1,0 +1,162 @@
+//! How the link of an outbound connection is established, and established again.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use switchboard_core::connection::Ending;
+use switchboard_core::{ConnectError, ConnectPhase, Now};
+use tokio::time::sleep;
+
+use crate::options::ConnectTarget;
+use crate::session::Outlet;
+use crate::supervisor::panic_text;
+use crate::telemetry;
+use crate::transport::{self, LocalFuture, Network};
+
+use super::actor::Link;
+use super::shared::{Addresses, Core, Reader};
+use super::{ClientActor, Shared};
+
+pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectError>>;
+
+/// Makes attempts to connect.
+pub(crate) struct Dialler {
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) target: ConnectTarget,
+}
+
+impl Dialler {
+    /// An attempt that begins after a pause.
+    fn link(&self, delay: Duration) -> Link {
+        let (network, target) = (Arc::clone(&self.network), self.target.clone());
+        Link::Connecting {
+            target: target.address.clone(),
+            establish: Box::pin(async move {
+                sleep(delay).await;
+                establish(&*network, target).await
+            }),
+        }
+    }
+}
+
+/// Begins to connect through a network, which may be the user's: a panic in it is an error.
+pub(crate) fn establish(network: &dyn Network, target: ConnectTarget) -> Establish {
+    let address = target.address.clone();
+    catch_unwind(AssertUnwindSafe(|| network.connect(target))).unwrap_or_else(|payload| {
+        let error = io::Error::other(panic_text(payload));
+        let error = ConnectError::new(&address, ConnectPhase::Connect, &error);
+        Box::pin(std::future::ready(Err(error)))
+    })
+}
+
+impl ClientActor {
+    /// A link that is over is established again, where the settings say so.
+    pub(super) fn reconnect(
+        &self,
+        shared: &Shared,
+        core: &mut Core,
+        link: &mut Link,
+        cx: &TaskContext<'_>,
+        now: &mut Now,
+    ) {
+        let Some(dialler) = &self.dialler else {
+            return;
+        };
+        if core.released || !matches!(core.machine.ending(), Some(Ending::Closed(_))) {
+            return;
+        }
+        // What the session has not begun with belongs to the link that is over.
+        shared.recall(core, now);
+        let reset = core.machine.is_over() == Some(true);
+        let Some(Ending::Closed(detail)) = core.machine.ending() else {
+            return;
+        };
+        let detail = detail.clone();
+        let Some(delay) = core.machine.poll_reconnect(now) else {
+            return;
+        };
+        self.berth.local.link_lost(&self.client, &detail, delay);
+        if let Link::Up(transport) = link
+            && reset
+        {
+            transport.set_reset();
+        }
+        *link = dialler.link(delay);
+        core.reader = Reader::Nobody;
+        shared.set_addresses(Addresses::default());
+        cx.waker().wake_by_ref();
+    }
+
+    /// Waits for an outbound connection to be established.
+    pub(super) fn drive_connecting(
+        &mut self,
+        shared: &Arc<Shared>,
+        cx: &mut TaskContext<'_>,
+        now: &mut Now,
+    ) {
+        let berth = Rc::clone(&self.berth);
+        let mut link = berth.link.borrow_mut();
+        let Link::Connecting { target, establish } = &mut *link else {
+            return;
+        };
+        let cancelled = shared.lock().machine.is_cancelled();
+        let outcome = if cancelled {
+            Err(given_up(target, "given up here"))
+        } else {
+            match establish.as_mut().poll(cx) {
+                Poll::Pending => return,
+                Poll::Ready(outcome) => outcome,
+            }
+        };
+        let mut core = shared.lock();
+        let told = match outcome {
+            Ok(connected) => {
+                shared.set_addresses(Addresses {
+                    local: connected.transport.local_addr(),
+                    peer: connected.peer_addr,
+                });
+                core.machine.handle_connected();
+                *link = Link::Up(connected.transport);
+                self.berth.local.connected(&self.client);
+                if !matches!(self.outlet, Outlet::None) && core.is_session_made() {
+                    let _ = core.machine.adopt(now);
+                } else {
+                    core.machine.handle_unadopted(now);
+                }
+                Ok(self.client.clone())
+            }
+            Err(error) => {
+                if let Some(dialler) = &self.dialler
+                    && let Some(delay) = core.machine.poll_retry(&error, now)
+                {
+                    telemetry::reconnecting(&self.client, delay, &error);
+                    *link = dialler.link(delay);
+                    // The new attempt has to be looked at.
+                    cx.waker().wake_by_ref();
+                    return;
+                }
+                *link = Link::Down;
+                core.machine.handle_connect_failed(error.clone());
+                // The machine has added what was not sent.
+                Err(match core.machine.ending() {
+                    Some(Ending::ConnectFailed(failure)) => failure.clone(),
+                    _ => error,
+                })
+            }
+        };
+        drop(core);
+        if let Some(outcome) = self.outcome.take() {
+            let _ = outcome.send(told);
+        }
+    }
+}
+
+/// The failure of an attempt that was ended on our side.
+pub(super) fn given_up(target: &str, why: &str) -> ConnectError {
+    let error = io::Error::new(io::ErrorKind::Interrupted, why);
+    ConnectError::new(target, ConnectPhase::Connect, &error)
+}
