@@ -10,6 +10,9 @@ use switchboard_core::{ConnectionConfig, ReconnectConfig};
 use super::{ConnectTarget, ConnectionOptions, SocketOptions, validate};
 
 /// A connection to be opened by [`Pool::connect`](crate::Pool::connect).
+///
+/// Every option takes effect when it opens, and holds for its life and for each of its links; what can be
+/// changed later is changed by a command to the [`Client`](crate::Client).
 #[derive(Debug, Clone)]
 #[must_use = "nothing connects until it is given to a pool"]
 pub struct Connect {

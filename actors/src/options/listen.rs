@@ -11,6 +11,11 @@ use crate::placement::Placement;
 use crate::supervisor::{OnEscalation, RestartRules};
 
 /// A listener to be opened by [`Pool::listen`](crate::Pool::listen).
+///
+/// Options of the listener take effect when it opens, those of its connections for each when it opens.
+/// Later, [`Server::set_limits`](crate::Server::set_limits) changes whom it lets in,
+/// [`Server::set_options`](crate::Server::set_options) the settings of connections that open from then
+/// on, and [`Server::swap_session`](crate::Server::swap_session) their sessions; the port stays open.
 #[derive(Debug, Clone)]
 #[must_use = "nothing listens until it is given to a pool"]
 pub struct Listen {

@@ -30,7 +30,7 @@ const MOST_WORKERS: usize = 4096;
 /// The least memory budget: what one read may bring.
 const LEAST_BUDGET: usize = 64 * 1024;
 
-/// Settings of a pool that is not started yet.
+/// Settings of a pool that is not started yet. Each takes effect when it starts, for its whole life.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct PoolBuilder {
