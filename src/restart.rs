@@ -168,13 +168,19 @@ impl Backoff {
         self.up_since = Some(now);
     }
 
+    /// Whether it has stayed up for long enough to begin anew; `false` while it is down.
+    #[must_use]
+    pub fn is_stable(&self, now: Instant) -> bool {
+        self.up_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= self.config.stable)
+    }
+
     /// It failed: how long to pause before the next attempt.
     pub fn next_pause(&mut self, now: Instant) -> Duration {
-        if let Some(since) = self.up_since.take()
-            && now.saturating_duration_since(since) >= self.config.stable
-        {
+        if self.is_stable(now) {
             self.bound = self.config.min;
         }
+        self.up_since = None;
         let bound = self.bound;
         self.bound = Duration::try_from_secs_f64(bound.as_secs_f64() * self.config.factor)
             .map_or(self.config.max, |next| next.min(self.config.max));

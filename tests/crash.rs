@@ -207,6 +207,7 @@ fn panics_that_are_far_apart_are_forgiven() {
         for _ in 0..20 {
             peer.write_all(b"panic\nalive\n").await.unwrap();
             expect_bytes(&mut peer, "alive\n").await;
+            // Virtual time: a third of the period, and a little more.
             tokio::time::sleep(Duration::from_secs(21)).await;
         }
     });

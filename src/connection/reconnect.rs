@@ -17,12 +17,9 @@ use super::{Connection, Event, Interests};
 #[derive(Debug)]
 pub(super) struct Redial {
     backoff: Backoff,
-    stable: Duration,
     most: Option<u32>,
     /// Attempts since a link was stable for the last time, the one under way included.
     attempts: u32,
-    /// Since when there is a link.
-    up_since: Option<Instant>,
     /// Whether there ever was one.
     opened: bool,
 }
@@ -32,10 +29,8 @@ impl Redial {
     fn new(config: &ReconnectConfig, seed: u64) -> Self {
         Self {
             backoff: Backoff::new(config.backoff.clone(), seed),
-            stable: config.backoff.stable,
             most: config.max_attempts,
             attempts: 1,
-            up_since: None,
             opened: false,
         }
     }
@@ -43,15 +38,12 @@ impl Redial {
     /// There is a link.
     pub(super) const fn up(&mut self, now: Instant) {
         self.backoff.up(now);
-        self.up_since = Some(now);
         self.opened = true;
     }
 
     /// The pause before the next attempt, if there is to be one.
     fn next_pause(&mut self, now: Instant) -> Option<Duration> {
-        if let Some(since) = self.up_since.take()
-            && now.saturating_duration_since(since) >= self.stable
-        {
+        if self.backoff.is_stable(now) {
             self.attempts = 0;
         }
         if self.most.is_some_and(|most| self.attempts >= most) {

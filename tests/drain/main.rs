@@ -1,5 +1,8 @@
 //! A pool that drains: sessions are told and finish, the rest is closed in time, and every connection is
 //! in the report, once. And a pool that keeps to a memory budget.
+//!
+//! Time is virtual where a simulation runs: there a sleep only lets it pass. Sleeps of sessions and peers
+//! are their slowness, which is what is tested.
 
 mod close;
 mod commands;
