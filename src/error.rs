@@ -4,6 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
+use crate::tls::TlsError;
+
 /// Why a send was refused. Nothing of it was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +42,9 @@ pub enum SendRefusal {
     /// `WriteEof` was called before (AIO-05).
     #[error("writing was finished before")]
     WriteClosed,
+    /// TLS has no half-close here (AIO-05, AMB-12).
+    #[error("one direction alone cannot be finished on TLS")]
+    Unsupported,
     /// The connection is closed or closing (XAS-23).
     #[error("connection is closed")]
     Closed,
@@ -119,6 +126,54 @@ pub enum ArmError {
     Closed,
 }
 
+/// Why a connection was not upgraded to TLS. It stays as it was (XAS-55).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartTlsError {
+    /// A receive is armed, or readiness is asked for: cancel it first, so that it is clear which bytes
+    /// are the last in plain.
+    #[error("a receive is armed")]
+    Receiving,
+    /// Frames that came in plain are on their way to the session, which would take them for protected
+    /// ones.
+    #[error("{frames} frames that came in plain are still to be handled")]
+    FramesPending {
+        /// How many.
+        frames: usize,
+    },
+    /// Plaintext had come already, behind the last frame: an injected command, perhaps (T-12). It is
+    /// handed back here and never delivered.
+    #[error("{} bytes of plaintext came before the handshake", .data.len())]
+    Plaintext {
+        /// What came.
+        data: Bytes,
+    },
+    /// It speaks TLS already, or is about to.
+    #[error("the connection speaks TLS already")]
+    AlreadyTls,
+    /// What the peer should prove to be is neither a host name nor an address.
+    #[error("{name:?} is no server name")]
+    BadServerName {
+        /// The name.
+        name: String,
+    },
+    /// A deadline lies in the future.
+    #[error("a timeout of zero never lets a handshake complete")]
+    ZeroTimeout,
+    /// The connection is not established, or not adopted, yet.
+    #[error("the connection is not open yet")]
+    NotOpen,
+    /// Writing was finished before.
+    #[error("writing was finished before")]
+    WriteClosed,
+    /// The peer has finished.
+    #[error("the peer has finished sending")]
+    PeerFinished,
+    /// The connection is closed or closing (XAS-23).
+    #[error("connection is closed")]
+    Closed,
+}
+
 /// Why a send slot was not lent or not sent (XAS-53).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -161,6 +216,8 @@ pub enum ConnectPhase {
     Local,
     /// Waiting for the peer to answer.
     Connect,
+    /// The TLS handshake.
+    Tls,
 }
 
 impl fmt::Display for ConnectPhase {
@@ -170,6 +227,7 @@ impl fmt::Display for ConnectPhase {
             Self::Resolve => "resolving the name",
             Self::Local => "preparing the socket",
             Self::Connect => "connecting",
+            Self::Tls => "the TLS handshake",
         })
     }
 }
@@ -192,6 +250,8 @@ pub struct ConnectError {
     pub attempts: Vec<(SocketAddr, io::ErrorKind)>,
     /// Bytes that were queued for the connection and are lost with it.
     pub unsent: usize,
+    /// What went wrong with TLS, if that was it.
+    pub tls: Option<Box<TlsError>>,
 }
 
 impl ConnectError {
@@ -206,6 +266,7 @@ impl ConnectError {
             message: error.to_string(),
             attempts: Vec::new(),
             unsent: 0,
+            tls: TlsError::of(error).cloned().map(Box::new),
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod receive;
 pub mod restart;
 pub mod slots;
 mod sync;
+pub mod tls;
 
 pub use budget::{Budget, Share};
 pub use config::{
@@ -38,6 +39,7 @@ pub use connection::{Connection, ConnectionState, Event, Interests};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};
 pub use error::{
     ArmError, ConnectError, ConnectPhase, LimitsError, SendError, SendRefusal, SlotError,
+    StartTlsError,
 };
 pub use fifo::{Fifo, FifoEmpty};
 pub use frame::{FrameError, LineRule};
@@ -53,3 +55,4 @@ pub use reason::{Cause, ClosePhase, ClosedDetail, ClosedReason, IoOperation, Tim
 pub use receive::{OnTimeout, Receive, ReceiveKind, Repeat};
 pub use restart::{Backoff, BackoffConfig, BackoffError, Intensity};
 pub use slots::{BufferSlot, BufferSlots, SlotsError};
+pub use tls::{CertificateError, Cipher, TlsError, TlsInfo, TlsVersion};

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::frame::FrameError;
 use crate::id::Token;
+use crate::tls::{TlsError, TlsInfo};
 
 /// Who or what ended a connection; the numbers are those of XAsyncSockets (XAS-14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +67,8 @@ pub struct UnknownReason(pub u8);
 pub enum TimeoutKind {
     /// When no session has adopted the connection in time.
     Adoption,
+    /// When a TLS handshake has not completed; absolute from when it was asked for.
+    Handshake,
     /// When an armed receive has not completed; absolute from arming (XAS-46).
     Receive,
     /// When a frame that has begun is not complete; absolute from its beginning.
@@ -93,6 +97,7 @@ impl fmt::Display for TimeoutKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Adoption => "adoption",
+            Self::Handshake => "TLS handshake",
             Self::Receive => "receive",
             Self::Frame => "frame",
             Self::ReadRate => "read rate",
@@ -117,6 +122,8 @@ pub enum IoOperation {
     Write,
     /// Preparing the socket (registering it with the runtime).
     Open,
+    /// The TLS handshake.
+    Handshake,
 }
 
 impl fmt::Display for IoOperation {
@@ -125,6 +132,7 @@ impl fmt::Display for IoOperation {
             Self::Read => "read",
             Self::Write => "write",
             Self::Open => "open",
+            Self::Handshake => "TLS handshake",
         })
     }
 }
@@ -158,6 +166,8 @@ pub enum Cause {
         /// The system's number, if it gave one.
         errno: Option<i32>,
     },
+    /// TLS failed: the handshake, or the protection of the stream.
+    Tls(TlsError),
     /// The peer broke a framing rule or exceeded a limit.
     Frame(FrameError),
     /// The peer finished in the middle of a length-prefixed message.
@@ -208,8 +218,10 @@ impl Cause {
             | Self::Drained
             | Self::SessionStopped
             | Self::NoSession => ClosedReason::ClosedByHost,
-            Self::PeerFinished => ClosedReason::ClosedByPeer,
+            // A missing close_notify is the peer's end all the same (XAS-14); the cause tells it apart.
+            Self::PeerFinished | Self::Tls(TlsError::Truncated) => ClosedReason::ClosedByPeer,
             Self::Io { .. }
+            | Self::Tls(_)
             | Self::Frame(_)
             | Self::TruncatedMessage { .. }
             | Self::SessionPanicked { .. }
@@ -221,9 +233,12 @@ impl Cause {
         }
     }
 
-    /// The cause that stands for a failed system call.
+    /// The cause that stands for a failed operation of the transport.
     #[must_use]
     pub fn io(operation: IoOperation, error: &io::Error) -> Self {
+        if let Some(error) = TlsError::of(error) {
+            return Self::Tls(error.clone());
+        }
         Self::Io {
             operation,
             kind: error.kind(),
@@ -263,6 +278,7 @@ impl fmt::Display for Cause {
             Self::Io {
                 operation, kind, ..
             } => write!(f, "{operation} failed: {kind}"),
+            Self::Tls(error) => error.fmt(f),
             Self::Frame(error) => error.fmt(f),
             Self::TruncatedMessage { received } => write!(
                 f,
@@ -290,6 +306,8 @@ pub enum ClosePhase {
     Adopting,
     /// Outbound, after the link was lost and before there was another one.
     Reconnecting,
+    /// In its TLS handshake.
+    Securing,
     /// In use.
     Open,
     /// Closing, with bytes still to send.
@@ -301,6 +319,7 @@ impl fmt::Display for ClosePhase {
         f.write_str(match self {
             Self::Adopting => "adopting",
             Self::Reconnecting => "reconnecting",
+            Self::Securing => "securing",
             Self::Open => "open",
             Self::Flushing => "flushing",
         })
@@ -327,6 +346,8 @@ pub struct ClosedDetail {
     pub bytes_in: u64,
     /// Bytes sent in all.
     pub bytes_out: u64,
+    /// The facts of the TLS that it spoke, if it did.
+    pub tls: Option<Arc<TlsInfo>>,
 }
 
 impl fmt::Display for ClosedDetail {

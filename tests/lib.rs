@@ -1,5 +1,6 @@
 //! What the integration tests share: a pool to test in, a probe beside it, peers of plain `std::net`.
 
+pub mod certificates;
 pub mod failing;
 pub mod soak;
 

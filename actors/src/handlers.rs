@@ -8,7 +8,7 @@ use switchboard_core::{ClosedReason, Interests};
 use crate::message::{
     Accepted, Adopted, ClientEvent, Closed, ConnectFailed, Connected, DataReceived, Disconnected,
     Draining, Idle, LineReceived, MessageReceived, PeerFinished, Readable, Reconnecting, Sent,
-    Writable, WritePaused, WriteResumed,
+    TlsStarted, Writable, WritePaused, WriteResumed,
 };
 
 macro_rules! handlers {
@@ -103,6 +103,8 @@ handlers! {
     adopted: Adopted => ADOPTED,
     /// Sends [`Draining`] there.
     draining: Draining => DRAINING,
+    /// Sends [`TlsStarted`] there.
+    tls_started: TlsStarted => TLS_STARTED,
     /// Sends [`Disconnected`] there.
     disconnected: Disconnected => DISCONNECTED,
     /// Sends [`Reconnecting`] there.

@@ -19,6 +19,11 @@ mod supervisor;
 pub mod telemetry;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/off.rs"]
+mod tls;
 pub mod transport;
 mod turn;
 mod workers;
@@ -53,12 +58,13 @@ pub use workers::WorkerStatus;
 
 pub use switchboard_core::{
     AcceptRate, AccessList, Alarm, ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot,
-    BufferSlots, Cause, Cidr, CidrError, ClientId, ClosePhase, ClosedDetail, ClosedReason,
-    ConfigError, ConnectError, ConnectPhase, ConnectionConfig, ConnectionState, CrashPolicy,
-    Encoding, Fifo, FifoEmpty, FrameError, Gate, IdleAction, IdleRule, Interests, IoOperation,
-    LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, RateError, RateRule, Receive,
-    ReceiveKind, ReconnectConfig, RejectReason, Repeat, SendError, SendRefusal, ServerId,
-    SlotError, SlotsError, TimeoutKind, Token, Undecodable, UnknownEncoding,
+    BufferSlots, Cause, CertificateError, Cidr, CidrError, Cipher, ClientId, ClosePhase,
+    ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase, ConnectionConfig,
+    ConnectionState, CrashPolicy, Encoding, Fifo, FifoEmpty, FrameError, Gate, IdleAction,
+    IdleRule, Interests, IoOperation, LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload,
+    RateError, RateRule, Receive, ReceiveKind, ReconnectConfig, RejectReason, Repeat, SendError,
+    SendRefusal, ServerId, SlotError, SlotsError, StartTlsError, TimeoutKind, TlsError, TlsInfo,
+    TlsVersion, Token, Undecodable, UnknownEncoding,
 };
 
 /// Everything that a session usually needs, actix's own prelude included.
@@ -72,7 +78,7 @@ pub mod prelude {
     pub use crate::message::{
         Accepted, Adopted, Closed, ConnectFailed, Connected, DataReceived, Disconnected, Draining,
         Idle, LineReceived, MessageReceived, PeerFinished, Readable, Reconnecting, RecvData,
-        RecvLine, RecvMsg, RecvUntil, Sent, Writable, WritePaused, WriteResumed,
+        RecvLine, RecvMsg, RecvUntil, Sent, TlsStarted, Writable, WritePaused, WriteResumed,
     };
     pub use crate::{
         AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Drain, Handlers, Line,

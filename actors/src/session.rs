@@ -245,7 +245,8 @@ macro_rules! session {
                 (LINE, LineReceived), (DATA, DataReceived), (MESSAGE, MessageReceived),
                 (SENT, Sent), (WRITE_PAUSED, WritePaused), (WRITE_RESUMED, WriteResumed),
                 (PEER_FINISHED, PeerFinished), (IDLE, Idle), (READABLE, Readable),
-                (WRITABLE, Writable), (ADOPTED, Adopted), (DRAINING, Draining),
+                (WRITABLE, Writable), (ADOPTED, Adopted), (TLS_STARTED, TlsStarted),
+                (DRAINING, Draining),
                 (DISCONNECTED, Disconnected), (RECONNECTING, Reconnecting), (CLOSED, Closed)
             }
         };

@@ -87,7 +87,8 @@ impl MakeSession {
     }
 }
 
-/// Makes the successors of a session that panicked.
+/// Makes the session of a connection when its time has come: after a handshake, or after the one before
+/// panicked.
 pub(crate) struct Factory {
     attach: Attach,
     seating: Seating,
@@ -109,8 +110,8 @@ impl Factory {
         })
     }
 
-    /// Has another session made.
-    pub(crate) fn replace(&self, client: &Client, local: &ShardLocal) -> Outlet {
+    /// Has a session made.
+    pub(crate) fn make(&self, client: &Client, local: &ShardLocal) -> Outlet {
         let make = MakeSession::Always(Arc::clone(&self.attach));
         let (outlet, errand) = local.seat(client, make, self.seating, &self.span);
         ShardLocal::send_for(client, errand);
@@ -200,6 +201,10 @@ impl ShardLocal {
         if let Some(lease) = &lease {
             machine.lend_slot(lease.send_memory());
         }
+        if let Some(tls) = &recipe.tls {
+            let within = tls.handshake_timeout();
+            machine = machine.with_handshake(within, &mut Now::ask(clock));
+        }
         let origin = Origin::Accepted {
             server: Arc::clone(&server),
             local_addr: incoming.local_addr,
@@ -208,8 +213,23 @@ impl ShardLocal {
         let shared = Shared::new(self.home.ids.client(), pool.clone(), origin, machine);
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
-        let make = MakeSession::Always(Arc::clone(&recipe.factory.attach));
-        let (outlet, errand) = self.seat(&client, make, recipe.seating, &span);
+        let (link, entry) = match &recipe.tls {
+            None => (Link::Up(incoming.transport), None),
+            Some(tls) => (
+                Link::Securing(tls.begin(incoming.transport)),
+                Some(Factory {
+                    attach: Arc::clone(&recipe.factory.attach),
+                    seating: recipe.seating,
+                    span: span.clone(),
+                }),
+            ),
+        };
+        let (outlet, errand) = if entry.is_some() {
+            (Outlet::None, None)
+        } else {
+            let make = MakeSession::Always(Arc::clone(&recipe.factory.attach));
+            self.seat(&client, make, recipe.seating, &span)
+        };
         if !matches!(outlet, Outlet::None) && errand.is_none() {
             client
                 .shared
@@ -220,8 +240,9 @@ impl ShardLocal {
         }
         let launch = Launch {
             client,
-            link: Link::Up(incoming.transport),
+            link,
             outlet,
+            entry,
             factory: Factory::if_needed(
                 &recipe.config,
                 &recipe.factory.attach,
@@ -255,6 +276,7 @@ impl ShardLocal {
         let dialler = connect.config.reconnect.is_some().then(|| Dialler {
             network: Arc::clone(network),
             target: connect.target.clone(),
+            secure: connect.secure.clone(),
         });
         let factory = match &make {
             MakeSession::Once(_) => None,
@@ -266,7 +288,7 @@ impl ShardLocal {
         let (link, outcome) = match refusal {
             None => {
                 let target = connect.target.address.clone();
-                let establish = establish(&**network, connect.target);
+                let establish = establish(&**network, connect.target, connect.secure);
                 (Link::Connecting { target, establish }, Some(outcome))
             }
             Some(error) => {
@@ -280,6 +302,7 @@ impl ShardLocal {
             client,
             link,
             outlet,
+            entry: None,
             factory,
             dialler,
             outcome,

@@ -25,6 +25,7 @@
 //! | `peer rejected` | debug | `peer`, `reason` |
 //! | `peer gone` | debug | `peer` |
 //! | `connected` | debug | `id`, `peer` |
+//! | `tls started` | debug | `id`, `tls` |
 //! | `connection failed` | debug | `id`, `error` |
 //! | `connection closed` | debug | `id`, `reason`, `detail` |
 //! | `disconnected` | debug | `id`, `reason`, `detail`, `pause` |
@@ -54,7 +55,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchboard_core::{
-    ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, RejectReason, ServerId,
+    ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, RejectReason, ServerId, TlsInfo,
 };
 use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 
@@ -158,6 +159,10 @@ pub(crate) fn gone(span: &Span, peer: Option<SocketAddr>) {
 
 pub(crate) fn connected(client: &Client) {
     debug!(target: TARGET, id = %client.id(), peer = %Maybe(client.peer_addr()), "connected");
+}
+
+pub(crate) fn tls_started(client: &Client, tls: &TlsInfo) {
+    debug!(target: TARGET, id = %client.id(), %tls, "tls started");
 }
 
 pub(crate) fn connect_failed(client: &Client, error: &ConnectError) {

@@ -29,6 +29,11 @@ impl Lent {
         Self { batch, end }
     }
 
+    /// How many frames were not recalled.
+    pub(super) const fn len(&self) -> usize {
+        self.end
+    }
+
     /// Takes back the frames from this position on: their bytes, and the credit that they took.
     pub(super) fn recall(&mut self, position: usize) -> (Bytes, Permit) {
         let end = self.end;

@@ -59,6 +59,13 @@ impl Claim {
         position as usize
     }
 
+    /// With how many frames of its batch the session has begun; as seen from another thread it may be
+    /// more already.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed) as usize
+    }
+
     /// On the session's own thread: frames from this position on were not begun with, and will not be.
     #[inline]
     pub fn recall_here(&self) -> usize {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::id::Token;
 use crate::now::Now;
 use crate::reason::{Cause, ClosePhase, ClosedDetail, TimeoutKind};
+use crate::tls::TlsError;
 
 use super::Connection;
 use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
@@ -28,7 +29,10 @@ impl Connection {
                 self.end(cause, None, false);
                 return;
             }
-            State::Open { read, .. } => matches!(read, ReadHalf::Finished { .. }),
+            State::Open { read, .. } => matches!(
+                read,
+                ReadHalf::Finished { .. } | ReadHalf::Broken(Cause::Tls(TlsError::Truncated))
+            ),
             _ => return,
         };
         let finished = matches!(
@@ -38,13 +42,14 @@ impl Connection {
                 ..
             }
         );
-        let phase = match self.state {
-            State::Adopting => ClosePhase::Adopting,
-            _ => ClosePhase::Open,
-        };
+        let phase = self.phase();
+        let handshake = self.handshake_deadline();
         let deadline = deadline.unwrap_or(self.config.flush_timeout);
         self.inbound.disarm();
         self.timers.clear_all();
+        if let Some(handshake) = handshake {
+            self.timers.set(TimeoutKind::Handshake, handshake);
+        }
         self.state = State::Closing(Closing {
             cause,
             phase,
@@ -62,6 +67,16 @@ impl Connection {
             self.start_lingering(now);
         } else {
             self.timers.start(TimeoutKind::Flush, now.get(), deadline);
+        }
+        self.close_securing(now);
+    }
+
+    /// How far it has come.
+    const fn phase(&self) -> ClosePhase {
+        match self.state {
+            State::Adopting | State::Open { .. } if self.is_securing() => ClosePhase::Securing,
+            State::Adopting => ClosePhase::Adopting,
+            _ => ClosePhase::Open,
         }
     }
 
@@ -140,6 +155,7 @@ impl Connection {
             unread: self.inbound.take_unread(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            tls: self.tls().cloned(),
         })))
     }
 
@@ -153,10 +169,7 @@ impl Connection {
 
     /// Over at once, from use.
     pub(super) fn end(&mut self, cause: Cause, cut_short: Option<Cause>, reset: bool) {
-        let phase = match self.state {
-            State::Adopting => ClosePhase::Adopting,
-            _ => ClosePhase::Open,
-        };
+        let phase = self.phase();
         let unsent = self.outbox.size();
         let detail = ClosedDetail {
             cause,
@@ -167,6 +180,7 @@ impl Connection {
             unread: self.inbound.take_unread(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            tls: self.tls().cloned(),
         };
         self.timers.clear_all();
         self.state = State::Over {

@@ -11,6 +11,7 @@ use crate::reason::{Cause, TimeoutKind};
 use crate::receive::Receive;
 
 use super::inbound::Armed;
+use super::secure::Security;
 use super::state::{ReadHalf, State, WriteHalf};
 use super::{Connection, Event, Interests};
 
@@ -68,8 +69,16 @@ impl Connection {
         now: &mut Now,
     ) -> Result<(), ArmError> {
         let mut later = self.notices.split_off(place);
+        let opened = matches!(told, Event::Opened);
         if self.interests.contains(told.interest()) {
             self.notices.push_back(told);
+        }
+        if opened
+            && let Some(info) = self.tls()
+            && self.interests.contains(Interests::TLS_STARTED)
+        {
+            let started = Event::TlsStarted(Arc::clone(info));
+            self.notices.push_back(started);
         }
         self.tell_pause();
         self.notices.append(&mut later);
@@ -190,9 +199,12 @@ impl Connection {
     /// nothing.
     ///
     /// # Errors
-    /// When the connection is closed or closing.
+    /// When the connection is closed or closing, or speaks TLS, which does not offer it (AMB-12).
     pub fn write_eof(&mut self) -> Result<(), SendRefusal> {
         match &mut self.state {
+            State::Open { .. } if !matches!(self.security, Security::Plain) => {
+                Err(SendRefusal::Unsupported)
+            }
             State::Open { write, .. } => {
                 if matches!(write, WriteHalf::Open) {
                     *write = WriteHalf::Finishing;
@@ -235,6 +247,7 @@ impl Connection {
         if !flush && let State::Closing(closing) = &mut self.state {
             closing.dropped += self.outbox.size();
             closing.dropped_tokens.extend(self.outbox.clear());
+            self.close_securing(now);
         }
         was_open
     }

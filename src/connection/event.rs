@@ -1,5 +1,6 @@
 //! What the machine tells, and which of it the session wants to hear.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use crate::error::ConnectError;
 use crate::id::Token;
 use crate::line::Line;
 use crate::reason::{ClosedDetail, TimeoutKind};
+use crate::tls::TlsInfo;
 
 /// One thing that happened to a connection.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub enum Event {
         /// How many sessions failed before it.
         restarts: u32,
     },
+    /// From now on all bytes are protected.
+    TlsStarted(Arc<TlsInfo>),
     /// The pool drains; so much time is left.
     Draining(Duration),
     /// The link is lost, and another one will be tried.
@@ -85,6 +89,7 @@ impl Event {
             Self::Readable => Interests::READABLE,
             Self::Writable => Interests::WRITABLE,
             Self::Adopted { .. } => Interests::ADOPTED,
+            Self::TlsStarted(_) => Interests::TLS_STARTED,
             Self::Draining(_) => Interests::DRAINING,
             Self::Disconnected(_) => Interests::DISCONNECTED,
             Self::Reconnecting { .. } => Interests::RECONNECTING,
@@ -135,8 +140,10 @@ impl Interests {
     pub const DISCONNECTED: Self = Self(1 << 15);
     /// `Reconnecting`.
     pub const RECONNECTING: Self = Self(1 << 16);
+    /// `TlsStarted`.
+    pub const TLS_STARTED: Self = Self(1 << 17);
     /// Everything.
-    pub const ALL: Self = Self((1 << 17) - 1);
+    pub const ALL: Self = Self((1 << 18) - 1);
 
     /// Both sets together.
     #[must_use]

@@ -1,21 +1,26 @@
 //! What the socket, the clock and the session's actor did.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use crate::error::ConnectError;
 use crate::now::Now;
 use crate::reason::{Cause, IoOperation, TimeoutKind};
+use crate::tls::{TlsError, TlsInfo};
 
+use super::secure::Security;
 use super::state::{ReadHalf, Report, State, WriteHalf};
 use super::{Connection, Event, Interests};
 
 impl Connection {
-    /// The connection was established, outbound.
-    pub fn handle_connected(&mut self) {
+    /// The connection was established, outbound; these are the facts of its TLS, if it speaks it from
+    /// the start.
+    pub fn handle_connected(&mut self, tls: Option<Arc<TlsInfo>>) {
         if matches!(self.state, State::Connecting) {
             self.state = State::Adopting;
+            self.security = tls.map_or(Security::Plain, Security::Secured);
         }
     }
 
@@ -173,6 +178,8 @@ impl Connection {
                 self.settle(now);
             }
             State::Adopting => self.end(cause, None, false),
+            // What is queued may still be taken.
+            State::Closing(_) if cause == Cause::Tls(TlsError::Truncated) => self.handle_eof(now),
             State::Closing(_) => self.cut_short(cause, false),
             State::Lingering { .. } => self.let_go(),
             _ => {}
@@ -203,6 +210,7 @@ impl Connection {
                     let after = self.config.adoption_timeout;
                     self.begin_close(Cause::Timeout { kind, after }, None, now);
                 }
+                TimeoutKind::Handshake => self.handshake_timed_out(),
                 TimeoutKind::Receive => self.receive_timed_out(now),
                 TimeoutKind::Frame => self.frame_timed_out(now),
                 TimeoutKind::ReadRate => self.read_window_ended(now),

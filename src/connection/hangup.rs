@@ -21,6 +21,7 @@ impl Connection {
                 ..
             }
         ) && !self.vacant
+            && !self.is_securing()
             && self.credit.frames_out() == 0
             && (self.reading_paused || (self.inbound.armed().is_none() && !self.interest.readable))
     }

@@ -6,7 +6,8 @@
 //! 2. while [`poll_transmit`](Connection::poll_transmit) lends out bytes: write them and say
 //!    [`handle_written`](Connection::handle_written), `handle_write_error` or, when the socket takes
 //!    no more, `handle_write_blocked`;
-//! 3. if [`wants_finish`](Connection::wants_finish): finish the sending direction and say so;
+//! 3. if [`wants_handshake`](Connection::wants_handshake): begin one, and say what became of it; if
+//!    [`wants_finish`](Connection::wants_finish): finish the sending direction and say so;
 //! 4. while [`read_wish`](Connection::read_wish) asks for bytes: read and say
 //!    [`handle_data`](Connection::handle_data), `handle_eof`, `handle_read_error` or, when there is
 //!    nothing, `handle_read_blocked`;
@@ -37,6 +38,7 @@ mod poll;
 mod pressure;
 mod reconnect;
 mod rules;
+mod secure;
 mod send;
 mod spare;
 mod state;
@@ -53,6 +55,7 @@ use crate::error::{ArmError, ConnectError};
 use crate::frame::FrameError;
 use crate::reason::ClosedDetail;
 use crate::receive::Receive;
+use crate::tls::TlsInfo;
 
 pub(crate) use batch::Frames;
 pub use batch::{Batch, FrameKind};
@@ -68,6 +71,7 @@ use credit::Credit;
 use inbound::{Armed, Inbound};
 use outbox::Outbox;
 use reconnect::Redial;
+use secure::Security;
 use state::State;
 use timer::Timers;
 
@@ -92,6 +96,7 @@ pub struct Connection {
     vacant: bool,
     crashes: Option<Box<Crashes>>,
     redial: Option<Box<Redial>>,
+    security: Security,
     /// Whether reading waits until others hold less memory.
     reading_held: bool,
     interest: Readiness,
@@ -165,6 +170,8 @@ pub struct Snapshot {
     pub reading_paused: bool,
     /// Whether a receive is armed.
     pub receiving: bool,
+    /// The facts of the TLS that it speaks, if it does (XAS-56).
+    pub tls: Option<Arc<TlsInfo>>,
 }
 
 /// Whether a receive could be armed under these settings by a session that handles everything.
@@ -204,6 +211,7 @@ impl Connection {
             vacant: false,
             crashes: None,
             redial: None,
+            security: Security::Plain,
             reading_held: false,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,
@@ -240,6 +248,7 @@ impl Connection {
             write_paused: self.outbox.is_paused(),
             reading_paused: self.reading_paused,
             receiving: self.inbound.armed().is_some(),
+            tls: self.tls().cloned(),
         }
     }
 

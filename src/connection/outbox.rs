@@ -125,6 +125,17 @@ impl Outbox {
         (self.high, self.low)
     }
 
+    /// How many bytes were ever queued.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many of the queued bytes stand before this position.
+    pub(super) fn left_until(&self, position: u64) -> usize {
+        let behind = usize::try_from(self.position - position).unwrap_or(usize::MAX);
+        self.size.saturating_sub(behind)
+    }
+
     pub(super) fn marks(&self) -> usize {
         self.marks.len()
     }
@@ -212,13 +223,17 @@ impl Outbox {
     }
 
     /// Lends out the front of the queue for one vectored write; returns how many slices were set.
-    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], most: usize) -> usize {
+        let most = most.min(WRITE_AT_ONCE);
+        if most == 0 {
+            return 0;
+        }
         let tail = &self.tail[self.tail_taken..];
         if self.queue.is_empty() {
             let ([slot, ..], false) = (slices, tail.is_empty()) else {
                 return 0;
             };
-            *slot = IoSlice::new(&tail[..tail.len().min(WRITE_AT_ONCE)]);
+            *slot = IoSlice::new(&tail[..tail.len().min(most)]);
             return 1;
         }
         let chunks = self
@@ -227,7 +242,7 @@ impl Outbox {
             .map(Chunk::rest)
             .chain([tail])
             .filter(|chunk| !chunk.is_empty());
-        let (mut count, mut left) = (0, WRITE_AT_ONCE);
+        let (mut count, mut left) = (0, most);
         for (slot, chunk) in slices.iter_mut().zip(chunks) {
             *slot = IoSlice::new(&chunk[..chunk.len().min(left)]);
             count += 1;

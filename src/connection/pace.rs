@@ -8,6 +8,7 @@ use crate::config::RateRule;
 use crate::now::Now;
 use crate::reason::{Cause, TimeoutKind};
 
+use super::secure::Security;
 use super::state::{ReadHalf, State, WriteHalf};
 use super::{Connection, ReadWish};
 
@@ -189,6 +190,7 @@ impl Connection {
 
     const fn is_output_waiting(&self) -> bool {
         !self.outbox.is_empty()
+            && !matches!(self.security, Security::Shaking { .. })
             && matches!(
                 self.state,
                 State::Open {

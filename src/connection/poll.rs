@@ -26,7 +26,7 @@ impl Connection {
                 write: WriteHalf::Open | WriteHalf::Finishing,
                 ..
             }
-            | State::Closing(_) => self.outbox.slices(slices),
+            | State::Closing(_) => self.outbox.slices(slices, self.transmittable()),
             _ => 0,
         }
     }
@@ -35,6 +35,7 @@ impl Connection {
     #[must_use]
     pub const fn wants_finish(&self) -> bool {
         self.outbox.is_empty()
+            && !self.is_securing()
             && matches!(
                 self.state,
                 State::Open {
@@ -47,6 +48,9 @@ impl Connection {
     /// What to do with the receiving direction.
     #[must_use]
     pub fn read_wish(&self) -> ReadWish {
+        if self.is_securing() {
+            return ReadWish::Nothing;
+        }
         match &self.state {
             State::Open {
                 read: ReadHalf::Open,
@@ -189,6 +193,12 @@ impl Connection {
     #[must_use]
     pub const fn has_batch(&self) -> bool {
         self.batch.is_some()
+    }
+
+    /// How many frames of the last batch are with the session; none once it has ended.
+    #[must_use]
+    pub fn batch_len(&self) -> usize {
+        self.batch.as_ref().map_or(0, Lent::len)
     }
 
     /// The frames of the last batch from this position on were not begun with: they come back, as if

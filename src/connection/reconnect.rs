@@ -59,6 +59,7 @@ impl Cause {
     const fn may_be_mended(&self) -> bool {
         match self {
             Self::PeerFinished
+            | Self::Tls(_)
             | Self::Io { .. }
             | Self::Frame(_)
             | Self::TruncatedMessage { .. } => true,
@@ -98,6 +99,7 @@ impl Connection {
             return None;
         };
         self.timers.clear_all();
+        self.forget_security();
         self.state = State::Connecting;
         self.batch = None;
         self.fault = None;
@@ -183,6 +185,7 @@ impl Connection {
             unread: self.inbound.take_unread(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            tls: None,
         }))
     }
 

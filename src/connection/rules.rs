@@ -5,6 +5,7 @@ use crate::frame::FrameError;
 use crate::id::Token;
 use crate::now::Now;
 use crate::reason::{Cause, TimeoutKind};
+use crate::tls::TlsError;
 
 use super::state::{ReadHalf, State, WriteHalf};
 use super::{Connection, Event, Interests, outbox};
@@ -196,7 +197,12 @@ impl Connection {
         match (read, write) {
             (ReadHalf::Broken(cause), _) if !ready => {
                 let cause = cause.clone();
-                self.end(cause, None, false);
+                if cause == Cause::Tls(TlsError::Truncated) {
+                    // The peer may still take what is queued.
+                    self.begin_close(cause, None, now);
+                } else {
+                    self.end(cause, None, false);
+                }
             }
             (ReadHalf::Finished { .. }, WriteHalf::Broken(cause)) if !ready => {
                 let cause = cause.clone();

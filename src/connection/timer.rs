@@ -7,8 +7,9 @@ use crate::reason::TimeoutKind;
 use super::pace::Pace;
 
 /// The clocks of a connection, in the order in which they are looked at.
-const KINDS: [TimeoutKind; 12] = [
+const KINDS: [TimeoutKind; 13] = [
     TimeoutKind::Adoption,
+    TimeoutKind::Handshake,
     TimeoutKind::Receive,
     TimeoutKind::Frame,
     TimeoutKind::ReadRate,
@@ -25,17 +26,18 @@ const KINDS: [TimeoutKind; 12] = [
 const fn index(kind: TimeoutKind) -> usize {
     match kind {
         TimeoutKind::Adoption => 0,
-        TimeoutKind::Receive => 1,
-        TimeoutKind::Frame => 2,
-        TimeoutKind::ReadRate => 3,
-        TimeoutKind::WriteRate => 4,
-        TimeoutKind::Lifetime => 5,
-        TimeoutKind::IdleRead => 6,
-        TimeoutKind::IdleWrite => 7,
-        TimeoutKind::Idle => 8,
-        TimeoutKind::Flush => 9,
-        TimeoutKind::HalfClosed => 10,
-        TimeoutKind::Linger => 11,
+        TimeoutKind::Handshake => 1,
+        TimeoutKind::Receive => 2,
+        TimeoutKind::Frame => 3,
+        TimeoutKind::ReadRate => 4,
+        TimeoutKind::WriteRate => 5,
+        TimeoutKind::Lifetime => 6,
+        TimeoutKind::IdleRead => 7,
+        TimeoutKind::IdleWrite => 8,
+        TimeoutKind::Idle => 9,
+        TimeoutKind::Flush => 10,
+        TimeoutKind::HalfClosed => 11,
+        TimeoutKind::Linger => 12,
     }
 }
 
@@ -81,10 +83,13 @@ impl Timers {
         self.pace = Pace::default();
     }
 
+    /// When a clock runs out, if it runs.
+    pub(super) fn get(&self, kind: TimeoutKind) -> Option<Instant> {
+        self.table.as_ref()?[index(kind)]
+    }
+
     pub(super) fn is_set(&self, kind: TimeoutKind) -> bool {
-        self.table
-            .as_ref()
-            .is_some_and(|table| table[index(kind)].is_some())
+        self.get(kind).is_some()
     }
 
     /// The nearest deadline.
@@ -112,11 +117,11 @@ mod tests {
         assert_eq!(timers.next(), None);
         for (n, kind) in (0_u64..).zip(KINDS) {
             assert_eq!(KINDS[index(kind)], kind);
-            timers.set(kind, start + Duration::from_secs(12 - n));
+            timers.set(kind, start + Duration::from_secs(13 - n));
         }
         assert_eq!(timers.next(), Some(start + Duration::from_secs(1)));
         assert_eq!(timers.take_due(start), None);
-        let late = start + Duration::from_secs(13);
+        let late = start + Duration::from_secs(14);
         let mut taken = Vec::new();
         while let Some(kind) = timers.take_due(late) {
             taken.push(kind);

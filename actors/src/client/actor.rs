@@ -26,6 +26,7 @@ use crate::session::Outlet;
 use crate::shard::{Factory, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
+use crate::tls::Handshake;
 use crate::transport::Transport;
 use crate::turn::Burst;
 
@@ -48,6 +49,8 @@ pub struct ClientActor {
     pub(super) berth: Rc<Berth>,
     home: Home,
     pub(super) outlet: Outlet,
+    /// Makes the session when the handshake that comes first has ended.
+    pub(super) entry: Option<Factory>,
     /// Makes another session when one panics; `None` where the connection closes then.
     pub(super) factory: Option<Factory>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -69,6 +72,8 @@ pub(crate) enum Link {
         target: String,
         establish: Establish,
     },
+    /// A handshake has the transport.
+    Securing(Handshake),
     Up(Box<dyn Transport>),
     Down,
 }
@@ -78,6 +83,7 @@ pub(crate) struct Launch {
     pub(crate) client: Client,
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
+    pub(crate) entry: Option<Factory>,
     pub(crate) factory: Option<Factory>,
     pub(crate) dialler: Option<Dialler>,
     pub(crate) outcome: Option<Outcome>,
@@ -104,6 +110,7 @@ impl ClientActor {
             home,
             berth,
             outlet: launch.outlet,
+            entry: launch.entry,
             factory: launch.factory,
             sleep: None,
             dialler: launch.dialler,
@@ -152,6 +159,11 @@ impl ClientActor {
             self.drive_connecting(&shared, cx, &mut now);
             core = shared.lock();
         }
+        if core.machine.is_securing() {
+            drop(core);
+            self.drive_securing(&shared, cx, &mut now);
+            core = shared.lock();
+        }
         if core.is_vacant() {
             drop(core);
             self.replace_session(&shared, cx, &mut now);
@@ -179,18 +191,27 @@ impl ClientActor {
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);
             core.note_moves(before, &berth.local);
+            if core.machine.wants_handshake() {
+                // It begins in the next look.
+                cx.waker().wake_by_ref();
+            }
         }
         self.reconnect(&shared, &mut core, &mut link, cx, &mut now);
         let over = core.machine.is_over();
         if let Some(reset) = over {
-            if let Link::Up(transport) = &mut *link
-                && reset
-            {
-                transport.set_reset();
+            match &mut *link {
+                Link::Up(transport) if reset => transport.set_reset(),
+                Link::Securing(handshake) if reset => handshake.set_reset(),
+                _ => {}
             }
             *link = Link::Down;
         }
         drop(link);
+        if self.entry.is_some() && core.machine.ending().is_some() {
+            drop(core);
+            self.seat();
+            core = shared.lock();
+        }
         if !core.released
             && let Some(ending) = core.machine.ending()
         {

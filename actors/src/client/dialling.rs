@@ -15,6 +15,7 @@ use crate::options::ConnectTarget;
 use crate::session::Outlet;
 use crate::supervisor::panic_text;
 use crate::telemetry;
+use crate::tls::Secure;
 use crate::transport::{self, LocalFuture, Network};
 
 use super::actor::Link;
@@ -27,24 +28,40 @@ pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectErro
 pub(crate) struct Dialler {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) target: ConnectTarget,
+    /// `None`: plain.
+    pub(crate) secure: Option<Secure>,
 }
 
 impl Dialler {
     /// An attempt that begins after a pause.
     fn link(&self, delay: Duration) -> Link {
         let (network, target) = (Arc::clone(&self.network), self.target.clone());
+        let secure = self.secure.clone();
         Link::Connecting {
             target: target.address.clone(),
             establish: Box::pin(async move {
                 sleep(delay).await;
-                establish(&*network, target).await
+                establish(&*network, target, secure).await
             }),
         }
     }
 }
 
 /// Begins to connect through a network, which may be the user's: a panic in it is an error.
-pub(crate) fn establish(network: &dyn Network, target: ConnectTarget) -> Establish {
+pub(crate) fn establish(
+    network: &dyn Network,
+    target: ConnectTarget,
+    secure: Option<Secure>,
+) -> Establish {
+    let address = target.address.clone();
+    let connecting = dial(network, target);
+    match secure {
+        None => connecting,
+        Some(secure) => Box::pin(async move { secure.connect(connecting.await?, address).await }),
+    }
+}
+
+fn dial(network: &dyn Network, target: ConnectTarget) -> Establish {
     let address = target.address.clone();
     catch_unwind(AssertUnwindSafe(|| network.connect(target))).unwrap_or_else(|payload| {
         let error = io::Error::other(panic_text(payload));
@@ -119,7 +136,11 @@ impl ClientActor {
                     local: connected.transport.local_addr(),
                     peer: connected.peer_addr,
                 });
-                core.machine.handle_connected();
+                let tls = connected.transport.tls().cloned();
+                if let Some(tls) = &tls {
+                    telemetry::tls_started(&self.client, tls);
+                }
+                core.machine.handle_connected(tls);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);
                 if !matches!(self.outlet, Outlet::None) && core.is_session_made() {

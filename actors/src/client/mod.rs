@@ -7,6 +7,7 @@ mod home;
 mod idle;
 mod making;
 mod moving;
+mod securing;
 mod shared;
 mod slot;
 mod states;
@@ -326,15 +327,29 @@ impl Client {
     /// See [`WriteEof`](crate::message::WriteEof).
     ///
     /// # Errors
-    /// When the connection is closed.
+    /// When the connection is closed, or speaks TLS.
     pub fn write_eof(&self) -> Result<(), SendRefusal> {
         self.shared.command(|machine, _| machine.write_eof())
     }
 
-    /// Whether [`write_eof`](Self::write_eof) is possible on this kind of connection (AIO-05).
+    /// Whether [`write_eof`](Self::write_eof) is possible on this kind of connection (AIO-05): not on
+    /// one that speaks TLS (AMB-12).
     #[must_use]
-    pub const fn can_write_eof(&self) -> bool {
-        true
+    pub fn can_write_eof(&self) -> bool {
+        let core = self.shared.lock();
+        core.machine.tls().is_none() && !core.machine.is_securing()
+    }
+
+    /// See [`StartTls`](crate::message::StartTls).
+    ///
+    /// # Errors
+    /// See [`StartTlsError`](switchboard_core::StartTlsError); the connection stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn start_tls(
+        &self,
+        start: crate::tls::StartTls,
+    ) -> Result<(), switchboard_core::StartTlsError> {
+        self.shared.start_tls(start)
     }
 
     /// Closes: sends what is queued, then finishes. `false`: it was closing already. See

@@ -14,6 +14,7 @@ use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now
 
 use crate::pool::Pool;
 use crate::server::ServerState;
+use crate::tls::Upgrade;
 
 use super::ClientActor;
 use super::actor::Link;
@@ -71,6 +72,8 @@ pub(crate) struct Core {
     pub(super) session: Option<Waker>,
     /// Wakes the connection's actor.
     pub(super) driver: Option<Waker>,
+    /// What the handshake that was asked for is done with.
+    pub(super) upgrade: Option<Upgrade>,
     /// Whom the socket wakes when it becomes readable.
     pub(super) reader: Reader,
     /// Whether the actor looks out for the peer's end, since nobody reads.
@@ -123,6 +126,7 @@ impl Shared {
                 turn_at_home: false,
                 session: None,
                 driver: None,
+                upgrade: None,
                 reader: Reader::Nobody,
                 watching: false,
                 driver_sleeps: None,
@@ -265,6 +269,16 @@ impl Shared {
         }
     }
 
+    /// Frames that are with the session, and that it has not begun with.
+    #[cfg(feature = "tls")]
+    pub(super) fn frames_pending(&self, core: &Core) -> usize {
+        if core.tickets > 0 {
+            // One may be what its handler is at.
+            return (core.machine.frames_out() as usize).saturating_sub(1);
+        }
+        core.machine.batch_len().saturating_sub(self.claim.begun())
+    }
+
     /// A turn is interrupted; the session comes back to it.
     pub(crate) fn interrupt_turn(&self, back: Permit) {
         let mut now = Now::ask(clock);
@@ -344,7 +358,7 @@ impl Core {
     }
 
     /// Whether the calling thread is in the session's turn, or could be: the session shares it.
-    fn is_own_turn(&self) -> bool {
+    pub(super) fn is_own_turn(&self) -> bool {
         self.turn_at_home && self.home.is_some_and(Home::is_here)
     }
 
@@ -399,6 +413,7 @@ impl Core {
             || machine.is_cancelled()
             || self.is_vacant()
             || machine.wants_finish()
+            || machine.wants_handshake()
             || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())
             || (!self.watching && self.wants_watch())
@@ -430,7 +445,7 @@ impl Core {
 }
 
 /// Unlocks, then wakes the actor if it has to look at the connection.
-fn wake_if_needed(core: MutexGuard<'_, Core>) {
+pub(super) fn wake_if_needed(core: MutexGuard<'_, Core>) {
     if core.driver_needed() {
         wake(core);
     }

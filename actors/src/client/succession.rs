@@ -107,7 +107,7 @@ impl ClientActor {
             return;
         };
         let local = Rc::clone(&self.berth.local);
-        self.outlet = factory.replace(&self.client, &local);
+        self.outlet = factory.make(&self.client, &local);
         let mut core = shared.lock();
         if !core.is_session_made() {
             // A worker is at it.

@@ -89,7 +89,10 @@ impl Answer {
     }
 
     pub(crate) fn keep_open(mut self) {
-        self.0 = None;
+        let tls = |client: &Client| client.shared.lock().machine.tls().is_some();
+        if !self.0.as_ref().is_some_and(tls) {
+            self.0 = None;
+        }
     }
 }
 

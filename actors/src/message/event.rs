@@ -4,13 +4,14 @@
 //! in the order of the stream between them. [`ConnectFailed`] comes instead of all others.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
 use bytes::Bytes;
 use switchboard_core::connection::Event as CoreEvent;
 use switchboard_core::{
-    ClientId, ClosedDetail, ClosedReason, ConnectError, Line, ServerId, TimeoutKind, Token,
+    ClientId, ClosedDetail, ClosedReason, ConnectError, Line, ServerId, TimeoutKind, TlsInfo, Token,
 };
 
 use crate::client::{Answer, Client, Ticket};
@@ -145,6 +146,13 @@ events! {
         /// How many sessions of this connection panicked before it.
         restarts: u32,
     }
+    /// The connection speaks TLS: all bytes that come behind this are protected (XAS-55). After
+    /// [`Accepted`] or [`Connected`] where it does from the start, else after
+    /// [`start_tls`](Client::start_tls).
+    TlsStarted {
+        /// What both sides agreed on.
+        tls: Arc<TlsInfo>,
+    }
     /// The pool drains: finish what is under way and close, or be closed when the time is up.
     Draining {
         /// How much time is left.
@@ -176,7 +184,8 @@ events! {
 }
 
 impl PeerFinished {
-    /// Keeps the connection open for sending; it ends when [`write_eof`](Client::write_eof) or
+    /// Keeps the connection open for sending, unless it speaks TLS, which closes all the same (AIO-37);
+    /// it ends when [`write_eof`](Client::write_eof) or
     /// [`close`](Client::close) is called, or when nothing moves for the half-closed timeout.
     pub fn keep_open(self) {
         self.answer.keep_open();
@@ -217,6 +226,7 @@ impl ClientEvent {
             CoreEvent::Adopted { unread, restarts } => {
                 Self::Adopted(Adopted::new(client, handle.clone(), unread, restarts))
             }
+            CoreEvent::TlsStarted(tls) => Self::TlsStarted(TlsStarted::new(client, tls)),
             CoreEvent::Draining(deadline) => Self::Draining(Draining::new(client, deadline)),
             CoreEvent::Disconnected(detail) => {
                 Self::Disconnected(Disconnected::new(client, detail.cause.reason(), detail))

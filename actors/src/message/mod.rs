@@ -7,3 +7,6 @@ pub mod pool;
 pub use command::*;
 pub use event::*;
 pub use pool::*;
+
+#[cfg(feature = "tls")]
+pub use crate::tls::StartTls;

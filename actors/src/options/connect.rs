@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use switchboard_core::{ConnectionConfig, ReconnectConfig};
 
+use crate::tls::Secure;
+#[cfg(feature = "tls")]
+use crate::tls::TlsClient;
+
 use super::{ConnectTarget, ConnectionOptions, SocketOptions, validate};
 
 /// A connection to be opened by [`Pool::connect`](crate::Pool::connect).
@@ -19,6 +23,10 @@ pub struct Connect {
     pub(crate) target: ConnectTarget,
     pub(crate) config: ConnectionConfig,
     pub(crate) on_workers: Option<bool>,
+    /// `None`: plain.
+    pub(crate) secure: Option<Secure>,
+    #[cfg(feature = "tls")]
+    server_name: Option<String>,
 }
 
 impl Connect {
@@ -28,6 +36,9 @@ impl Connect {
             target: ConnectTarget::new(address.to_string()),
             config: ConnectionConfig::default(),
             on_workers: None,
+            secure: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
         }
     }
 
@@ -64,12 +75,38 @@ impl Connect {
         self
     }
 
+    /// Speaks TLS from the first byte (AIO-40, ACO-01): the session is told
+    /// [`Connected`](crate::message::Connected), then [`TlsStarted`](crate::message::TlsStarted), when the
+    /// handshake is done, and [`ConnectFailed`](crate::message::ConnectFailed) when it fails. The peer must
+    /// prove to be the host that is connected to, or [`server_name`](Self::server_name). The handshake has
+    /// a timeout of its own, behind that of connecting. Default: plain.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsClient) -> Self {
+        let server_name = self.server_name.clone();
+        self.secure = Some(Secure { tls, server_name });
+        self
+    }
+
+    /// Whom the peer must prove to be by its certificate, and whom it is asked for (SNI): a host name or
+    /// an IP address. Default: the host that is connected to.
+    #[cfg(feature = "tls")]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        if let Some(secure) = &mut self.secure {
+            secure.server_name.clone_from(&self.server_name);
+        }
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.target.timeout.is_zero() {
             return Err("the connect timeout is zero".into());
         }
         if self.config.reconnect.is_some() && self.target.adopted.is_some() {
             return Err("an adopted connection cannot be established again".into());
+        }
+        if let Some(secure) = &self.secure {
+            secure.validate(&self.target.address)?;
         }
         validate(&self.config, &self.target.socket)
     }

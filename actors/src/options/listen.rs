@@ -9,6 +9,7 @@ use switchboard_core::{BackoffConfig, BufferSlots, ConnectionConfig};
 use super::{AdmissionOptions, ConnectionOptions, ListenTarget, SocketOptions, validate};
 use crate::placement::Placement;
 use crate::supervisor::{OnEscalation, RestartRules};
+use crate::tls::TlsServer;
 
 /// A listener to be opened by [`Pool::listen`](crate::Pool::listen).
 ///
@@ -26,6 +27,8 @@ pub struct Listen {
     pub(crate) on_workers: Option<bool>,
     pub(crate) restart: RestartRules,
     pub(crate) on_escalation: OnEscalation,
+    /// `None`: plain.
+    pub(crate) tls: Option<TlsServer>,
 }
 
 impl Listen {
@@ -39,6 +42,7 @@ impl Listen {
             on_workers: None,
             restart: RestartRules::default(),
             on_escalation: OnEscalation::StopChildren,
+            tls: None,
         }
     }
 
@@ -105,6 +109,16 @@ impl Listen {
     /// nothing else ([`OnEscalation::StopChildren`]).
     pub const fn on_escalation(mut self, action: OnEscalation) -> Self {
         self.on_escalation = action;
+        self
+    }
+
+    /// Speaks TLS from the first byte (AIO-40). A peer is counted against the limits as soon as it is
+    /// accepted; its session is made when its handshake has ended, and is told
+    /// [`Accepted`](crate::message::Accepted), then [`TlsStarted`](crate::message::TlsStarted), or
+    /// [`Closed`](crate::message::Closed) alone when it failed. Default: plain.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsServer) -> Self {
+        self.tls = Some(tls);
         self
     }
 

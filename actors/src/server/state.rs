@@ -19,6 +19,7 @@ use crate::pool::{Pool, unhandled};
 use crate::session::SessionFactory;
 use crate::supervisor::{OnEscalation, Vigil};
 use crate::telemetry;
+use crate::tls::TlsServer;
 use crate::transport::DetachedListener;
 use crate::workers::Seating;
 
@@ -66,6 +67,7 @@ pub(crate) struct Recipe {
     pub(crate) config: Arc<ConnectionConfig>,
     pub(crate) factory: SessionFactory,
     pub(crate) seating: Seating,
+    pub(crate) tls: Option<TlsServer>,
 }
 
 /// What outlives a keeper.
@@ -137,6 +139,7 @@ impl ServerState {
                 config: Arc::new(listen.config),
                 factory,
                 seating,
+                tls: listen.tls,
             }),
             kept: Mutex::new(Kept {
                 vigil: Vigil::new(listen.restart, id.as_u64()),

@@ -13,10 +13,11 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
-use switchboard_core::ConnectError;
+use switchboard_core::{ConnectError, TlsInfo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::ListenError;
@@ -52,6 +53,11 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// The socket, for options; `None` where there is none.
     fn socket(&self) -> Option<SockRef<'_>> {
+        None
+    }
+
+    /// The facts of the TLS that it speaks; `None` where it does not.
+    fn tls(&self) -> Option<&Arc<TlsInfo>> {
         None
     }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 fn front(outbox: &Outbox, most: usize) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 8];
-    let count = outbox.slices(&mut slices);
+    let count = outbox.slices(&mut slices, usize::MAX);
     let bytes: Vec<u8> = slices[..count]
         .iter()
         .flat_map(|slice| slice.to_vec())

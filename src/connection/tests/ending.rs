@@ -271,7 +271,7 @@ fn xas_35_what_was_sent_while_connecting_is_flushed_in_order() {
     wire.receive(&Receive::once(LINE));
     assert_eq!(wire.machine.state(), ConnectionState::Connecting);
     assert!(wire.taken.is_empty());
-    wire.machine.handle_connected();
+    wire.machine.handle_connected(None);
     wire.peer_sends("hello\n");
     assert_eq!(wire.machine.state(), ConnectionState::Adopting);
     assert!(wire.taken.is_empty(), "nobody has adopted it");
@@ -354,7 +354,7 @@ fn amb_03_giving_up_an_attempt_is_told_as_its_failure() {
         assert_eq!(refused.refusal, SendRefusal::Closed);
         let refused = wire.machine.arm(&Receive::once(LINE), &mut wire.now());
         assert!(refused.is_err());
-        wire.machine.handle_connected();
+        wire.machine.handle_connected(None);
         assert!(wire.machine.is_cancelled(), "too late");
         wire.drive();
         assert_eq!(wire.told(), ["connect failed: Interrupted"]);
@@ -365,7 +365,7 @@ fn amb_03_giving_up_an_attempt_is_told_as_its_failure() {
 fn a_connection_that_is_closed_before_its_adoption_flushes_and_never_opens() {
     let mut wire = Wire::connecting(config(|_| {}));
     wire.send_tracked("abc", 1);
-    wire.machine.handle_connected();
+    wire.machine.handle_connected(None);
     assert!(wire.close());
     assert_eq!(wire.taken, b"abc");
     assert_eq!(wire.told(), ["sent 1: 3 bytes", "closed: closed here"]);

@@ -23,7 +23,7 @@ fn aio_35_opened_comes_first_also_when_writing_was_paused_before() {
     wire.send("12345");
     wire.wait(seconds(1));
     assert_eq!(wire.told(), NOTHING, "nothing is told before it is opened");
-    wire.machine.handle_connected();
+    wire.machine.handle_connected(None);
     wire.drive();
     assert_eq!(wire.told(), NOTHING);
     wire.adopt();
@@ -39,7 +39,7 @@ fn aio_10_a_pause_from_before_the_session_was_known_is_told_to_it() {
     wire.machine.set_interests(Interests::NONE);
     wire.send("12345");
     wire.machine.set_interests(Interests::ALL);
-    wire.machine.handle_connected();
+    wire.machine.handle_connected(None);
     wire.adopt();
     assert_eq!(wire.told(), ["opened", "write paused"]);
     wire.takes(5);

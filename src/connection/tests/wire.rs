@@ -424,6 +424,7 @@ fn in_words(event: &Event) -> String {
         Event::Adopted { unread, restarts } => {
             format!("adopted: {unread} bytes unread, {restarts} restarts")
         }
+        Event::TlsStarted(tls) => format!("tls started: {tls}"),
         Event::Draining(deadline) => format!("draining: {deadline:?}"),
         Event::Disconnected(detail) => format!("disconnected: {detail}"),
         Event::Reconnecting { attempt, delay } => format!("reconnecting: {attempt} in {delay:?}"),

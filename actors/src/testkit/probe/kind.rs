@@ -54,8 +54,8 @@ macro_rules! kinds {
 
 kinds! {
     Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived, Sent,
-    WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Adopted, Draining,
-    Disconnected, Reconnecting, Closed,
+    WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Adopted, TlsStarted,
+    Draining, Disconnected, Reconnecting, Closed,
 }
 
 /// An event in one short line: its name, and what tells it from others of its kind.
@@ -78,6 +78,7 @@ pub(super) fn describe(event: &ClientEvent) -> String {
             " {} bytes unread, {} restarts",
             adopted.unread, adopted.restarts
         ),
+        ClientEvent::TlsStarted(started) => write!(text, " {}", started.tls),
         ClientEvent::Draining(draining) => write!(text, " within {:?}", draining.deadline),
         ClientEvent::Disconnected(down) => write!(text, " {}: {}", down.reason, down.detail),
         ClientEvent::Reconnecting(next) => {

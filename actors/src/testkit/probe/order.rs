@@ -1,9 +1,9 @@
 //! The order contract: the first event of a connection opens it, `Closed` is the last, each comes
-//! once. `ConnectFailed` comes instead of all others. A link that is lost and reconnects is opened again.
+//! once. `ConnectFailed` comes instead of all others, and so does the `Closed` of a failed handshake. A link that is lost and reconnects is opened again.
 
 use std::collections::HashMap;
 
-use switchboard_core::ClientId;
+use switchboard_core::{ClientId, ClosePhase};
 
 use super::kind::client_of;
 use crate::message::ClientEvent;
@@ -49,6 +49,8 @@ impl Order {
             (Some(Stage::Down { opened: false }), ConnectFailed(_)) => None,
             (Some(Stage::Down { opened: true }), Closed(_)) => None,
             (Some(Stage::Down { .. }), _) => Some(format!("{name} came though there was no link")),
+            // A peer whose handshake failed was never let in.
+            (None, Closed(closed)) if closed.detail.phase == ClosePhase::Securing => None,
             (None, _) if self.partial => None,
             (None, _) => Some(format!("{name} came first, nothing opened it")),
             (Some(Stage::Open), Accepted(_) | Connected(_) | ConnectFailed(_)) => {

@@ -104,7 +104,7 @@ records! {
     /// [`Draining`], which it does not handle: what the runtime does by itself in their place can
     /// be seen. Made by [`Probe::session`](super::Probe::session).
     ProbeSession: Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived,
-    Sent, Idle, Readable, Writable, Adopted, Disconnected, Reconnecting, Closed,
+    Sent, Idle, Readable, Writable, Adopted, TlsStarted, Disconnected, Reconnecting, Closed,
 }
 
 records! {
@@ -112,5 +112,5 @@ records! {
     /// [`Probe::full_session`](super::Probe::full_session).
     FullProbeSession: Accepted, Connected, ConnectFailed, LineReceived, DataReceived,
     MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable,
-    Adopted, Draining, Disconnected, Reconnecting, Closed,
+    Adopted, TlsStarted, Draining, Disconnected, Reconnecting, Closed,
 }

@@ -76,7 +76,7 @@ impl Witness {
         match step {
             Step::Adopt => self.adopt(),
             Step::Connected => {
-                machine.handle_connected();
+                machine.handle_connected(None);
                 machine.handle_unadopted(&mut now);
             }
             Step::Arm(receive) => {
@@ -403,6 +403,7 @@ const fn interest_of(event: &Event) -> (Interests, &'static str) {
         Event::Readable => (Interests::READABLE, "Readable"),
         Event::Writable => (Interests::WRITABLE, "Writable"),
         Event::Adopted { .. } => (Interests::ADOPTED, "Adopted"),
+        Event::TlsStarted(_) => (Interests::TLS_STARTED, "TlsStarted"),
         Event::Draining(_) => (Interests::DRAINING, "Draining"),
         Event::Disconnected(_) => (Interests::DISCONNECTED, "Disconnected"),
         Event::Reconnecting { .. } => (Interests::RECONNECTING, "Reconnecting"),

@@ -1,0 +1,112 @@
+//! How a connection gets TLS: its actor has the handshake, and the session comes in or goes on when it is
+//! done.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use switchboard_core::Now;
+#[cfg(feature = "tls")]
+use switchboard_core::StartTlsError;
+
+use crate::session::Outlet;
+use crate::telemetry;
+use crate::tls::Failed;
+#[cfg(feature = "tls")]
+use crate::tls::StartTls;
+
+use super::actor::Link;
+#[cfg(feature = "tls")]
+use super::clock;
+#[cfg(feature = "tls")]
+use super::shared::wake_if_needed;
+use super::{ClientActor, Shared};
+
+impl ClientActor {
+    /// Begins a handshake that is due, and goes on with one.
+    pub(super) fn drive_securing(
+        &mut self,
+        shared: &Arc<Shared>,
+        cx: &mut TaskContext<'_>,
+        now: &mut Now,
+    ) {
+        let berth = Rc::clone(&self.berth);
+        let mut link = berth.link.borrow_mut();
+        begin(shared, &mut link);
+        let Link::Securing(handshake) = &mut *link else {
+            return;
+        };
+        // Not under the lock: cryptography takes its time.
+        let Poll::Ready(outcome) = handshake.poll(cx) else {
+            return;
+        };
+        *link = Link::Down;
+        drop(link);
+        self.seat();
+        let mut core = shared.lock();
+        match outcome {
+            Ok(transport) => {
+                if let Some(tls) = transport.tls().cloned() {
+                    telemetry::tls_started(&self.client, &tls);
+                    core.machine.handle_secured(tls, now);
+                }
+                *berth.link.borrow_mut() = Link::Up(transport);
+                if matches!(self.outlet, Outlet::None) || !core.is_session_made() {
+                    core.machine.handle_unadopted(now);
+                } else if let Err(error) = core.machine.adopt(now) {
+                    telemetry::not_adopted(&self.client, &error);
+                }
+            }
+            Err(Failed { error, transport }) => {
+                let linked = transport.is_some();
+                *berth.link.borrow_mut() = transport.map_or(Link::Down, Link::Up);
+                core.machine.handle_handshake_failed(&error, linked, now);
+            }
+        }
+    }
+
+    /// Gives a connection its session when its handshake has ended, well or not.
+    pub(super) fn seat(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            let local = Rc::clone(&self.berth.local);
+            self.outlet = entry.make(&self.client, &local);
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Shared {
+    pub(crate) fn start_tls(&self, start: StartTls) -> Result<(), StartTlsError> {
+        let timeout = start.within();
+        let upgrade = start.prepare()?;
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        self.recall(&mut core, &mut now);
+        let pending = self.frames_pending(&core);
+        let early = core.machine.start_tls(timeout, pending, &mut now)?;
+        core.upgrade = Some(upgrade.after(early));
+        core.count_held();
+        if !core.is_own_turn() {
+            wake_if_needed(core);
+        }
+        Ok(())
+    }
+}
+
+fn begin(shared: &Shared, link: &mut Link) {
+    if !matches!(link, Link::Up(_)) {
+        return;
+    }
+    let mut core = shared.lock();
+    if !core.machine.wants_handshake() {
+        return;
+    }
+    let Some(upgrade) = core.upgrade.take() else {
+        return;
+    };
+    core.machine.handle_handshake_begun();
+    drop(core);
+    if let Link::Up(transport) = std::mem::replace(link, Link::Down) {
+        *link = Link::Securing(upgrade.begin(transport));
+    }
+}

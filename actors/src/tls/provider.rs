@@ -1,0 +1,50 @@
+//! Where the cryptography comes from.
+
+use std::sync::Arc;
+
+use switchboard_core::{Cipher, TlsVersion};
+use tokio_rustls::rustls::crypto::{self, CryptoProvider};
+use tokio_rustls::rustls::{ProtocolVersion, SupportedCipherSuite};
+
+/// The library that does the cryptography. It is always named, here or by the default: what the process
+/// has installed as its own means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Provider {
+    /// [ring](https://docs.rs/ring). The default.
+    #[default]
+    Ring,
+    /// [aws-lc-rs](https://docs.rs/aws-lc-rs), with the feature `aws-lc-rs`.
+    #[cfg(feature = "aws-lc-rs")]
+    AwsLcRs,
+}
+
+impl Provider {
+    pub(super) fn crypto(self) -> Arc<CryptoProvider> {
+        Arc::new(match self {
+            Self::Ring => crypto::ring::default_provider(),
+            #[cfg(feature = "aws-lc-rs")]
+            Self::AwsLcRs => crypto::aws_lc_rs::default_provider(),
+        })
+    }
+}
+
+/// There is no connection of an older version, or before there is a version.
+pub(super) fn version_of(version: Option<ProtocolVersion>) -> TlsVersion {
+    match version {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+        _ => TlsVersion::Tls13,
+    }
+}
+
+pub(super) fn cipher_of(suite: Option<SupportedCipherSuite>) -> Cipher {
+    let name = suite.and_then(|suite| suite.suite().as_str());
+    let name = name.unwrap_or("unknown");
+    // ChaCha20 has keys of 256 bits, as has AES where the name says so.
+    let bits = if name.contains("AES_128") || name.contains("AES128") {
+        128
+    } else {
+        256
+    };
+    Cipher { name, bits }
+}

@@ -1,0 +1,178 @@
+//! Where TLS begins: in mid-stream, or as soon as an outbound connection is there.
+
+use std::io;
+use std::time::Duration;
+
+use actix::Message;
+use bytes::Bytes;
+use switchboard_core::{ConnectError, ConnectPhase, StartTlsError};
+use tokio::time::timeout;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::client::Client;
+use crate::message::command::ClientCommand;
+use crate::transport::{Connected, LocalFuture, Transport};
+
+use super::client::TlsClient;
+use super::handshake::Handshake;
+use super::server::TlsServer;
+
+/// Upgrades a connection in use to TLS (XAS-55), as STARTTLS commands do. Replies at once whether it can
+/// be; then answered by [`TlsStarted`](crate::message::TlsStarted), or by
+/// [`Closed`](crate::message::Closed) whose detail names what failed.
+///
+/// What was sent before is sent in plain first, what is sent after is protected. No receive may be armed,
+/// so that it is clear which bytes are the last in plain; plaintext that has come behind them is refused
+/// (T-12), handshake bytes are not. A receive that is armed after it takes protected bytes.
+#[derive(Debug, Clone)]
+pub struct StartTls {
+    side: Side,
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+enum Side {
+    Server(TlsServer),
+    Client(TlsClient, String),
+}
+
+impl StartTls {
+    /// This side is the server: it waits for the peer's handshake and presents its certificate.
+    #[must_use]
+    pub const fn server(tls: TlsServer) -> Self {
+        Self {
+            side: Side::Server(tls),
+            timeout: None,
+        }
+    }
+
+    /// This side is the client: it begins the handshake, and the peer must prove to be this host, which
+    /// is a name or an IP address.
+    #[must_use]
+    pub fn client(tls: TlsClient, server_name: impl Into<String>) -> Self {
+        Self {
+            side: Side::Client(tls, server_name.into()),
+            timeout: None,
+        }
+    }
+
+    /// How long it may take until TLS has started, from now on, sending what is queued included. Default:
+    /// as the [`TlsServer`] or [`TlsClient`] says, which is 5 s.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) fn within(&self) -> Duration {
+        self.timeout.unwrap_or_else(|| match &self.side {
+            Side::Server(tls) => tls.handshake_timeout(),
+            Side::Client(tls, _) => tls.handshake_timeout(),
+        })
+    }
+
+    pub(crate) fn prepare(self) -> Result<Upgrade, StartTlsError> {
+        let side = match self.side {
+            Side::Server(tls) => Ready::Server(tls),
+            Side::Client(tls, name) => match ServerName::try_from(name.clone()) {
+                Ok(name) => Ready::Client(tls, name),
+                Err(_) => return Err(StartTlsError::BadServerName { name }),
+            },
+        };
+        Ok(Upgrade {
+            side,
+            early: Bytes::new(),
+        })
+    }
+}
+
+impl Message for StartTls {
+    type Result = Result<(), StartTlsError>;
+}
+
+impl ClientCommand for StartTls {
+    fn run(self, client: &Client) -> Self::Result {
+        client.start_tls(self)
+    }
+}
+
+/// An upgrade that waits until its handshake may begin.
+pub(crate) struct Upgrade {
+    side: Ready,
+    early: Bytes,
+}
+
+enum Ready {
+    Server(TlsServer),
+    Client(TlsClient, ServerName<'static>),
+}
+
+impl Upgrade {
+    /// Bytes of the handshake that have come already.
+    pub(crate) fn after(mut self, early: Bytes) -> Self {
+        self.early = early;
+        self
+    }
+
+    pub(crate) fn begin(self, transport: Box<dyn Transport>) -> Handshake {
+        match self.side {
+            Ready::Server(tls) => Handshake::accept(tls, transport, self.early),
+            Ready::Client(tls, name) => Handshake::connect(&tls, name, transport, self.early),
+        }
+    }
+}
+
+/// How an outbound connection speaks TLS from the start.
+#[derive(Debug, Clone)]
+pub(crate) struct Secure {
+    pub(crate) tls: TlsClient,
+    /// `None`: the host that is connected to.
+    pub(crate) server_name: Option<String>,
+}
+
+impl Secure {
+    pub(crate) fn validate(&self, target: &str) -> Result<(), String> {
+        self.name(target).map(drop)
+    }
+
+    fn name(&self, target: &str) -> Result<ServerName<'static>, String> {
+        let name = self.server_name.as_deref().unwrap_or_else(|| host(target));
+        ServerName::try_from(name.to_owned())
+            .map_err(|_| format!("{name:?} is no server name for TLS"))
+    }
+
+    /// Does the handshake with a peer to whom a connection was established.
+    pub(crate) fn connect(
+        self,
+        connected: Connected,
+        target: String,
+    ) -> LocalFuture<Result<Connected, ConnectError>> {
+        Box::pin(async move {
+            let fail = |error: io::Error| ConnectError::new(&target, ConnectPhase::Tls, &error);
+            let name = self
+                .name(&target)
+                .map_err(|why| fail(io::Error::new(io::ErrorKind::InvalidInput, why)))?;
+            let handshake = Handshake::connect(&self.tls, name, connected.transport, Bytes::new());
+            let within = self.tls.handshake_timeout();
+            match timeout(within, handshake).await {
+                Ok(Ok(transport)) => Ok(Connected {
+                    transport,
+                    peer_addr: connected.peer_addr,
+                }),
+                Ok(Err(failed)) => Err(fail(failed.error)),
+                Err(_) => Err(fail(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no handshake within {within:?}"),
+                ))),
+            }
+        })
+    }
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+fn host(target: &str) -> &str {
+    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
+}

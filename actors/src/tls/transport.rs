@@ -1,0 +1,207 @@
+//! TLS over another transport.
+
+use std::io::{self, IoSlice, Read};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use switchboard_core::{TlsError, TlsInfo};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsStream;
+
+use crate::transport::{Detached, Hangup, Transport};
+
+use super::below::Below;
+use super::fault::{self, Stage};
+
+/// A connection whose handshake is done. What it says of bytes is said of plaintext.
+///
+/// A write is done when the transport under it has taken all of its records, not before: so whoever
+/// counts what was written counts what has left.
+pub(super) struct TlsTransport {
+    stream: TlsStream<Below>,
+    info: Arc<TlsInfo>,
+    /// Plaintext of the write under way: encrypted, and not taken in full by the transport. The next
+    /// write begins with the same bytes.
+    in_flight: usize,
+    /// Found by a read that had plaintext to give first.
+    failed: Option<io::Error>,
+    /// Whether the peer may end without close_notify.
+    lenient: bool,
+    hangup: Watch,
+}
+
+/// What is known of a peer's end that nobody has read up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// It has not left, as far as is known.
+    Out,
+    /// It has left the transport; whether bytes of it are unread is being looked at.
+    Looking,
+    /// It was told what was found.
+    Told,
+}
+
+impl TlsTransport {
+    pub(super) const fn new(stream: TlsStream<Below>, info: Arc<TlsInfo>, lenient: bool) -> Self {
+        Self {
+            stream,
+            info,
+            in_flight: 0,
+            failed: None,
+            lenient,
+            hangup: Watch::Out,
+        }
+    }
+
+    fn below(&self) -> &Below {
+        self.stream.get_ref().0
+    }
+
+    fn below_mut(&mut self) -> &mut Below {
+        match &mut self.stream {
+            TlsStream::Client(stream) => stream.get_mut().0,
+            TlsStream::Server(stream) => stream.get_mut().0,
+        }
+    }
+
+    /// A read has failed. The records before the fault may still be there: their plaintext comes first.
+    #[cold]
+    fn read_failed(&mut self, error: io::Error, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let room = buf.initialize_unfilled();
+        let left = match &mut self.stream {
+            TlsStream::Client(stream) => stream.get_mut().1.reader().read(room),
+            TlsStream::Server(stream) => stream.get_mut().1.reader().read(room),
+        };
+        match left {
+            Ok(count) if count > 0 => {
+                buf.advance(count);
+                self.failed = Some(error);
+                Ok(())
+            }
+            _ => self.judge(error),
+        }
+    }
+
+    /// What an error of the stream means to whoever reads.
+    fn judge(&self, error: io::Error) -> io::Result<()> {
+        let error = fault::of(error, Stage::Open);
+        match TlsError::of(&error) {
+            Some(TlsError::Truncated) if self.lenient => Ok(()),
+            _ => Err(error),
+        }
+    }
+}
+
+impl AsyncRead for TlsTransport {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(self.read_failed(error, buf));
+        }
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(Err(error)) => Poll::Ready(self.read_failed(error, buf)),
+            read => read,
+        }
+    }
+}
+
+impl AsyncWrite for TlsTransport {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.in_flight == 0 {
+            this.in_flight = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        }
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        Poll::Ready(Ok(std::mem::take(&mut this.in_flight)))
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.in_flight == 0 {
+            this.in_flight = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        }
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        Poll::Ready(Ok(std::mem::take(&mut this.in_flight)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Sends close_notify (RFC 8446 6.1), then finishes the transport.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Transport for TlsTransport {
+    fn set_reset(&mut self) {
+        self.below().reset_switch().set(true);
+    }
+
+    /// It stays on its thread: connections move before their handshake.
+    fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.below().local_addr()
+    }
+
+    fn tls(&self) -> Option<&Arc<TlsInfo>> {
+        Some(&self.info)
+    }
+
+    /// A peer says that it leaves inside of the stream, so what is left there is looked at when the
+    /// transport has ended: one record at most is opened, and kept until it is read.
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
+        if self.hangup == Watch::Out {
+            ready!(self.below_mut().poll_hangup(cx))?;
+            self.hangup = Watch::Looking;
+        }
+        if self.hangup == Watch::Looking {
+            let unread = match ready!(Pin::new(&mut self.stream).poll_fill_buf(cx)) {
+                Ok(unread) => Ok(!unread.is_empty()),
+                Err(error) => self.judge(error).map(|()| false),
+            };
+            self.hangup = Watch::Told;
+            return Poll::Ready(unread.map(|unread| {
+                if unread {
+                    Hangup::Behind
+                } else {
+                    Hangup::Finished
+                }
+            }));
+        }
+        // Only a reset is news now. The end of the transport itself may still be told once.
+        match self.below_mut().poll_hangup(cx)? {
+            Poll::Ready(_) => self.below_mut().poll_hangup(cx).map_ok(|_| Hangup::Behind),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
+        self.below().socket()
+    }
+}
