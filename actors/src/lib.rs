@@ -28,7 +28,7 @@ pub mod transport;
 mod turn;
 mod workers;
 
-pub use client::{Client, ClientActor, ClientInfo, SendSlot};
+pub use client::{Client, ClientActor, ClientInfo, ExtraInfo, SendSlot};
 pub use drain::{Drain, DrainReport};
 pub use error::{
     ChangeError, Error, ListenError, ListenPhase, PoolDraining, PoolStopped, StartError,

@@ -215,14 +215,17 @@ impl ShardLocal {
         let span = telemetry::connection_span(&server.span, &client);
         let (link, entry) = match &recipe.tls {
             None => (Link::Up(incoming.transport), None),
-            Some(tls) => (
-                Link::Securing(tls.begin(incoming.transport)),
-                Some(Factory {
-                    attach: Arc::clone(&recipe.factory.attach),
-                    seating: recipe.seating,
-                    span: span.clone(),
-                }),
-            ),
+            Some(tls) => {
+                client.shared.lock().tls_config = Some(tls.config());
+                (
+                    Link::Securing(tls.begin(incoming.transport)),
+                    Some(Factory {
+                        attach: Arc::clone(&recipe.factory.attach),
+                        seating: recipe.seating,
+                        span: span.clone(),
+                    }),
+                )
+            }
         };
         let (outlet, errand) = if entry.is_some() {
             (Outlet::None, None)
@@ -284,6 +287,9 @@ impl ShardLocal {
                 Factory::if_needed(&connect.config, attach, seating, &span)
             }
         };
+        if let Some(secure) = &connect.secure {
+            client.shared.lock().tls_config = Some(secure.config());
+        }
         let (outlet, errand) = self.seat(&client, make, seating, &span);
         let (link, outcome) = match refusal {
             None => {

@@ -55,7 +55,6 @@ use crate::error::{ArmError, ConnectError};
 use crate::frame::FrameError;
 use crate::reason::ClosedDetail;
 use crate::receive::Receive;
-use crate::tls::TlsInfo;
 
 pub(crate) use batch::Frames;
 pub use batch::{Batch, FrameKind};
@@ -170,8 +169,6 @@ pub struct Snapshot {
     pub reading_paused: bool,
     /// Whether a receive is armed.
     pub receiving: bool,
-    /// The facts of the TLS that it speaks, if it does (XAS-56).
-    pub tls: Option<Arc<TlsInfo>>,
 }
 
 /// Whether a receive could be armed under these settings by a session that handles everything.
@@ -248,7 +245,6 @@ impl Connection {
             write_paused: self.outbox.is_paused(),
             reading_paused: self.reading_paused,
             receiving: self.inbound.armed().is_some(),
-            tls: self.tls().cloned(),
         }
     }
 

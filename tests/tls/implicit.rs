@@ -31,7 +31,7 @@ fn aio_40_lines_travel_both_ways_and_both_sides_know_the_facts() {
         assert_eq!(tls.version, TlsVersion::Tls13);
         assert_eq!(tls.server_name.as_deref(), Some("localhost"));
         assert_eq!((tls.peer_certificates.len(), tls.resumed), (1, false));
-        assert_eq!(client.info().activity.tls, Some(tls.clone()));
+        assert_eq!(client.info().tls, Some(tls.clone()));
         let peer = expect!(far, Accepted).handle;
         let seen = expect!(far, TlsStarted).tls;
         assert_eq!((seen.version, seen.cipher), (tls.version, tls.cipher));

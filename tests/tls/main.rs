@@ -1,5 +1,6 @@
 //! TLS from the first byte and in mid-stream, both sides ours.
 
+mod facts;
 mod implicit;
 mod upgrade;
 

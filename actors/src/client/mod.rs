@@ -2,6 +2,7 @@
 
 mod actor;
 mod dialling;
+mod extra;
 mod held;
 mod home;
 mod idle;
@@ -25,7 +26,7 @@ use socket2::SockRef;
 use switchboard_core::connection::Snapshot;
 use switchboard_core::{
     ArmError, AsLine, Cause, ClientId, LimitsError, Payload, Receive, SendError, SendRefusal,
-    ServerId, SlotError, Token,
+    ServerId, SlotError, TlsInfo, Token,
 };
 use tokio::sync::oneshot;
 
@@ -35,6 +36,7 @@ pub use actor::ClientActor;
 use actor::WithSocket;
 pub(crate) use actor::{Launch, Link};
 pub(crate) use dialling::{Dialler, establish};
+pub use extra::ExtraInfo;
 pub(crate) use idle::Idleness;
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 pub use slot::SendSlot;
@@ -80,6 +82,8 @@ pub struct ClientInfo {
     pub peer_addr: Option<SocketAddr>,
     /// How long ago it was accepted or asked for.
     pub age: Duration,
+    /// The facts of the TLS that it speaks, if it does (XAS-56).
+    pub tls: Option<Arc<TlsInfo>>,
     /// State, counters, queues.
     pub activity: Snapshot,
 }
@@ -129,7 +133,9 @@ impl Client {
     /// What it is and does. Never blocks data.
     #[must_use]
     pub fn info(&self) -> ClientInfo {
-        let activity = self.shared.lock().machine.snapshot();
+        let core = self.shared.lock();
+        let (activity, tls) = (core.machine.snapshot(), core.machine.tls().cloned());
+        drop(core);
         ClientInfo {
             id: self.id(),
             server: self.server(),
@@ -137,6 +143,7 @@ impl Client {
             local_addr: self.local_addr(),
             peer_addr: self.peer_addr(),
             age: clock().saturating_duration_since(self.shared.opened),
+            tls,
             activity,
         }
     }

@@ -104,6 +104,7 @@ fn begin(shared: &Shared, link: &mut Link) {
     let Some(upgrade) = core.upgrade.take() else {
         return;
     };
+    core.tls_config = Some(upgrade.config());
     core.machine.handle_handshake_begun();
     drop(core);
     if let Link::Up(transport) = std::mem::replace(link, Link::Down) {

@@ -14,7 +14,7 @@ use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now
 
 use crate::pool::Pool;
 use crate::server::ServerState;
-use crate::tls::Upgrade;
+use crate::tls::{TlsConfig, Upgrade};
 
 use super::ClientActor;
 use super::actor::Link;
@@ -74,6 +74,8 @@ pub(crate) struct Core {
     pub(super) driver: Option<Waker>,
     /// What the handshake that was asked for is done with.
     pub(super) upgrade: Option<Upgrade>,
+    /// What the last handshake was done with.
+    pub(crate) tls_config: Option<TlsConfig>,
     /// Whom the socket wakes when it becomes readable.
     pub(super) reader: Reader,
     /// Whether the actor looks out for the peer's end, since nobody reads.
@@ -127,6 +129,7 @@ impl Shared {
                 session: None,
                 driver: None,
                 upgrade: None,
+                tls_config: None,
                 reader: Reader::Nobody,
                 watching: false,
                 driver_sleeps: None,

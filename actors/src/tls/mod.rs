@@ -27,7 +27,7 @@ pub use identity::Identity;
 pub use provider::Provider;
 pub use roots::Roots;
 pub use server::{TlsServer, TlsServerBuilder};
-pub use start::StartTls;
+pub use start::{StartTls, TlsConfig};
 
 pub(crate) use handshake::{Failed, Handshake};
 pub(crate) use start::{Secure, Upgrade};

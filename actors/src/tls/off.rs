@@ -26,9 +26,16 @@ impl Handshake {
     }
 }
 
+#[derive(Debug, Clone)]
+pub(crate) struct TlsConfig;
+
 pub(crate) struct Upgrade(Infallible);
 
 impl Upgrade {
+    pub(crate) fn config(&self) -> TlsConfig {
+        match self.0 {}
+    }
+
     pub(crate) fn begin(self, _: Box<dyn Transport>) -> Handshake {
         match self.0 {}
     }
@@ -38,6 +45,10 @@ impl Upgrade {
 pub(crate) struct TlsServer(Infallible);
 
 impl TlsServer {
+    pub(crate) fn config(&self) -> TlsConfig {
+        match self.0 {}
+    }
+
     pub(crate) fn handshake_timeout(&self) -> Duration {
         match self.0 {}
     }
@@ -51,6 +62,10 @@ impl TlsServer {
 pub(crate) struct Secure(Infallible);
 
 impl Secure {
+    pub(crate) fn config(&self) -> TlsConfig {
+        match self.0 {}
+    }
+
     pub(crate) fn validate(&self, _: &str) -> Result<(), String> {
         match self.0 {}
     }

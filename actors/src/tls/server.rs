@@ -11,7 +11,7 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::transport::Transport;
 
 use super::handshake::Handshake;
-use super::{HANDSHAKE_TIMEOUT, Identity, Provider, TlsConfigError};
+use super::{HANDSHAKE_TIMEOUT, Identity, Provider, TlsConfig, TlsConfigError};
 
 /// The server's side of TLS: its certificate, and whom it lets in. Clones are the same one.
 #[derive(Clone)]
@@ -50,6 +50,10 @@ impl TlsServer {
     /// Chooses what to go on with for a client that asks for this name.
     pub(super) fn choose(&self, _name: Option<&str>) -> Result<Arc<ServerConfig>, TlsError> {
         Ok(Arc::clone(&lock(&self.inner.config)))
+    }
+
+    pub(crate) fn config(&self) -> TlsConfig {
+        TlsConfig::Server(self.clone())
     }
 
     pub(crate) fn handshake_timeout(&self) -> Duration {

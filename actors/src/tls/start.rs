@@ -96,6 +96,15 @@ impl ClientCommand for StartTls {
     }
 }
 
+/// What a handshake is done with.
+#[derive(Debug, Clone)]
+pub enum TlsConfig {
+    /// As the server.
+    Server(TlsServer),
+    /// As the client.
+    Client(TlsClient),
+}
+
 /// An upgrade that waits until its handshake may begin.
 pub(crate) struct Upgrade {
     side: Ready,
@@ -112,6 +121,13 @@ impl Upgrade {
     pub(crate) fn after(mut self, early: Bytes) -> Self {
         self.early = early;
         self
+    }
+
+    pub(crate) fn config(&self) -> TlsConfig {
+        match &self.side {
+            Ready::Server(tls) => TlsConfig::Server(tls.clone()),
+            Ready::Client(tls, _) => TlsConfig::Client(tls.clone()),
+        }
     }
 
     pub(crate) fn begin(self, transport: Box<dyn Transport>) -> Handshake {
@@ -131,6 +147,10 @@ pub(crate) struct Secure {
 }
 
 impl Secure {
+    pub(crate) fn config(&self) -> TlsConfig {
+        TlsConfig::Client(self.tls.clone())
+    }
+
     pub(crate) fn validate(&self, target: &str) -> Result<(), String> {
         self.name(target).map(drop)
     }
