@@ -84,7 +84,7 @@ impl Shared {
         self.recall(&mut core, &mut now);
         let pending = self.frames_pending(&core);
         let early = core.machine.start_tls(timeout, pending, &mut now)?;
-        core.upgrade = Some(upgrade.after(early));
+        core.upgrade = Some(Box::new(upgrade.after(early)));
         core.count_held();
         if !core.is_own_turn() {
             wake_if_needed(core);

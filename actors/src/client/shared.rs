@@ -73,7 +73,7 @@ pub(crate) struct Core {
     /// Wakes the connection's actor.
     pub(super) driver: Option<Waker>,
     /// What the handshake that was asked for is done with.
-    pub(super) upgrade: Option<Upgrade>,
+    pub(super) upgrade: Option<Box<Upgrade>>,
     /// What the last handshake was done with.
     pub(crate) tls_config: Option<TlsConfig>,
     /// Whom the socket wakes when it becomes readable.
