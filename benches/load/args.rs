@@ -8,7 +8,7 @@ use crate::machine::Cores;
 use crate::pressure::PressureOptions;
 use crate::runner::RunOptions;
 use crate::scenarios;
-use crate::server::ServerSpec;
+use crate::server::{ServerSpec, Wire};
 
 /// What `load --help` prints.
 pub(crate) const USAGE: &str = "\
@@ -16,8 +16,11 @@ load run [options]              compare servers, print a table of medians and ra
   --rounds N                    rounds of A B C A B C              (default 5)
   --slice-seconds S             measured time of one slice         (default 0.5)
   --only NAME,...               scenarios: ping1 ping50 ping500 pipe50x64 churn idle transfer storm
+                                tls-ping50 tls-transfer handshakes
   --server NAME=COMMAND         one more server, or another command for a known name (repeatable);
                                 the address to listen on is appended as the last argument
+  --tls-server NAME=COMMAND     the same for the scenarios over TLS; the server finds PEM files where
+                                TLS_CERTIFICATE and TLS_KEY of its environment say
   --cores SERVER,LOAD           the two cores                      (default 0,1)
   --json FILE                   write every slice there
 
@@ -82,7 +85,8 @@ fn run_options(mut arguments: impl Iterator<Item = String>) -> Result<RunOptions
                     .scenarios
                     .retain(|scenario| wanted.contains(&scenario.name()));
             }
-            "--server" => options.servers.push(server(&value)?),
+            "--server" => options.servers.push(server(&flag, &value, Wire::Plain)?),
+            "--tls-server" => options.servers.push(server(&flag, &value, Wire::Tls)?),
             "--cores" => options.cores = cores(&value)?,
             "--json" => options.json = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown option {flag}")),
@@ -146,17 +150,18 @@ fn seconds(flag: &str, value: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number(flag, value)?).map_err(|error| format!("{flag}: {error}"))
 }
 
-fn server(value: &str) -> Result<ServerSpec, String> {
+fn server(flag: &str, value: &str, wire: Wire) -> Result<ServerSpec, String> {
     let (name, command) = value
         .split_once('=')
-        .ok_or_else(|| format!("--server: {value} is not NAME=COMMAND"))?;
+        .ok_or_else(|| format!("{flag}: {value} is not NAME=COMMAND"))?;
     let command: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
     if name.is_empty() || command.is_empty() {
-        return Err(format!("--server: {value} is not NAME=COMMAND"));
+        return Err(format!("{flag}: {value} is not NAME=COMMAND"));
     }
     Ok(ServerSpec {
         name: name.to_owned(),
         command,
+        wire,
     })
 }
 

@@ -2,12 +2,12 @@
 //! whole.
 
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, burst};
 use crate::histogram::Histogram;
+use crate::link::Target;
 use crate::poller::{Interest, Poller, Ready};
 
 /// How long replies may take after the end of the measured time.
@@ -45,7 +45,7 @@ pub(crate) struct Tally {
 
 /// Connections to one server.
 pub(crate) struct Fleet {
-    server: SocketAddr,
+    target: Target,
     lines_per_burst: usize,
     after_reply: AfterReply,
     clients: Vec<Client>,
@@ -59,12 +59,12 @@ impl Fleet {
     /// # Errors
     /// There are no descriptors left.
     pub(crate) fn new(
-        server: SocketAddr,
+        target: Target,
         lines_per_burst: usize,
         after_reply: AfterReply,
     ) -> io::Result<Self> {
         Ok(Self {
-            server,
+            target,
             lines_per_burst,
             after_reply,
             clients: Vec::new(),
@@ -182,8 +182,8 @@ impl Fleet {
     }
 
     fn new_client(&mut self, index: usize) -> io::Result<Client> {
-        let client = Client::connect(self.server, burst(index, self.lines_per_burst))?;
-        self.poller.add(&client.stream, index, Interest::Read)?;
+        let client = Client::connect(&self.target, burst(index, self.lines_per_burst))?;
+        self.poller.add(&client.link, index, Interest::Read)?;
         Ok(client)
     }
 
@@ -191,7 +191,7 @@ impl Fleet {
         let client = &mut self.clients[index];
         if !client.send()? {
             self.poller
-                .modify(&client.stream, index, Interest::ReadWrite)?;
+                .modify(&client.link, index, Interest::ReadWrite)?;
         }
         Ok(())
     }
@@ -201,13 +201,15 @@ impl Fleet {
         let client = &mut self.clients[ready.token];
         if ready.writable && client.send()? {
             self.poller
-                .modify(&client.stream, ready.token, Interest::Read)?;
+                .modify(&client.link, ready.token, Interest::Read)?;
         }
-        if ready.readable {
-            client.receive(&mut self.scratch)
-        } else {
-            Ok(false)
+        if !ready.readable {
+            return Ok(false);
         }
+        let is_whole = client.receive(&mut self.scratch)?;
+        // What came may ask for an answer of TLS, after which the burst may leave.
+        self.send(ready.token)?;
+        Ok(is_whole)
     }
 
     fn lose(&mut self, index: usize, fault: io::Error, tally: &mut Tally) {
@@ -216,7 +218,7 @@ impl Fleet {
         tally.fault.get_or_insert(fault);
         client.abandon();
         // A lost connection stays lost; that it may have left before is no news.
-        let _ = self.poller.remove(&client.stream);
+        let _ = self.poller.remove(&client.link);
     }
 }
 

@@ -12,6 +12,7 @@ mod figures;
 mod fleet;
 mod histogram;
 mod json;
+mod link;
 mod machine;
 mod poller;
 mod pressure;
@@ -20,6 +21,9 @@ mod report;
 mod runner;
 mod scenarios;
 mod server;
+mod socket;
+mod tls;
+mod verifier;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

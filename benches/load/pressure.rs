@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::connect;
 use crate::poller::{Interest, Poller};
 use crate::procfs::{cpu_time, resident_kib};
+use crate::socket::connect;
 
 /// What one write offers, at least.
 const BLOCK_BYTES: usize = 64 * 1024;

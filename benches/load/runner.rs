@@ -10,7 +10,8 @@ use crate::figures::Figure;
 use crate::machine::{Cores, pin};
 use crate::procfs::cpu_time;
 use crate::scenarios::Scenario;
-use crate::server::{Server, ServerSpec};
+use crate::server::{Server, ServerSpec, Wire};
+use crate::tls::Credentials;
 
 /// How often a slice is taken again after its conditions were not quiet.
 const RETRIES: u32 = 5;
@@ -94,9 +95,14 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
             io::Error::new(error.kind(), format!("cannot run on core {core}: {error}"))
         })?;
     }
+    let credentials = Credentials::new()?;
     let mut calibrator = Calibrator::new(options.cores)?;
     let mut scenarios = Vec::new();
     for scenario in &options.scenarios {
+        let servers: Vec<_> = servers
+            .iter()
+            .filter(|spec| spec.wire == scenario.wire())
+            .collect();
         let mut results: Vec<_> = servers
             .iter()
             .map(|spec| ServerResult {
@@ -117,6 +123,7 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
                     scenario.as_ref(),
                     spec,
                     options,
+                    &credentials,
                     &mut calibrator,
                     &title,
                     result,
@@ -141,12 +148,13 @@ fn take_slices(
     scenario: &dyn Scenario,
     spec: &ServerSpec,
     options: &RunOptions,
+    credentials: &Credentials,
     calibrator: &mut Calibrator,
     title: &str,
     result: &mut ServerResult,
 ) {
     for _ in 0..=RETRIES {
-        match take_slice(scenario, spec, options, calibrator) {
+        match take_slice(scenario, spec, options, credentials, calibrator) {
             Ok(slice) => {
                 let kept = slice.is_kept(calibrator.fast());
                 progress(title, &slice, kept);
@@ -169,10 +177,11 @@ fn take_slice(
     scenario: &dyn Scenario,
     spec: &ServerSpec,
     options: &RunOptions,
+    credentials: &Credentials,
     calibrator: &mut Calibrator,
 ) -> io::Result<Slice> {
     if !scenario.wants_quiet() {
-        let mut server = Server::start(spec, options.cores.server)?;
+        let mut server = Server::start(spec, options.cores.server, credentials)?;
         let figures = scenario
             .run(&server, options.slice)
             .map_err(|fault| server.explain(fault))?;
@@ -182,7 +191,7 @@ fn take_slice(
         });
     }
     let before = wait_for_fast_core(calibrator)?;
-    let mut server = Server::start(spec, options.cores.server)?;
+    let mut server = Server::start(spec, options.cores.server, credentials)?;
     let (begin, watched) = (Instant::now(), [server.pid(), std::process::id()]);
     let [server_before, load_before] = watched.map(cpu_time);
     let figures = scenario
@@ -245,20 +254,34 @@ fn servers(extra: &[ServerSpec]) -> io::Result<Vec<ServerSpec>> {
     let program = std::env::current_exe()?;
     let folder = program.parent().unwrap_or(Path::new("."));
     let usual = [
-        ("tokio-lines", folder.join("peer-tokio-lines")),
-        ("tokio-chunks", folder.join("peer-tokio-chunks")),
-        ("switchboard", folder.join("examples").join("echo")),
+        (Wire::Plain, "tokio-lines", folder.join("peer-tokio-lines")),
+        (
+            Wire::Plain,
+            "tokio-chunks",
+            folder.join("peer-tokio-chunks"),
+        ),
+        (
+            Wire::Plain,
+            "switchboard",
+            folder.join("examples").join("echo"),
+        ),
+        (Wire::Tls, "tokio-rustls", folder.join("peer-tokio-rustls")),
+        (Wire::Tls, "switchboard", folder.join("tls-echo")),
     ];
     let mut servers: Vec<_> = usual
         .into_iter()
-        .filter(|(_, path)| path.exists())
-        .map(|(name, path)| ServerSpec {
+        .filter(|(_, _, path)| path.exists())
+        .map(|(wire, name, path)| ServerSpec {
             name: name.to_owned(),
             command: vec![path.display().to_string()],
+            wire,
         })
         .collect();
     for spec in extra {
-        match servers.iter_mut().find(|known| known.name == spec.name) {
+        let known = servers
+            .iter_mut()
+            .find(|known| known.wire == spec.wire && known.name == spec.name);
+        match known {
             Some(known) => known.clone_from(spec),
             None => servers.push(spec.clone()),
         }

@@ -10,12 +10,23 @@ use std::time::Duration;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use crate::link::Target;
 use crate::machine::pin;
+use crate::tls::Credentials;
 
 /// How long a server may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long a server that listens is left alone, to finish what it does at its start.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// What a server speaks below its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Nothing else.
+    Plain,
+    /// TLS from the start.
+    Tls,
+}
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -24,14 +35,15 @@ pub(crate) struct ServerSpec {
     pub(crate) name: String,
     /// Program and arguments; the address to listen on is appended.
     pub(crate) command: Vec<String>,
+    pub(crate) wire: Wire,
 }
 
 /// A running server. It is killed when this is dropped, and when the load generator dies.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
+    /// Where it listens, and how to speak to it.
+    pub(crate) target: Target,
 }
 
 impl Server {
@@ -39,7 +51,11 @@ impl Server {
     ///
     /// # Errors
     /// The program cannot be started, ends, does not say so in time, or listens to the world.
-    pub(crate) fn start(spec: &ServerSpec, core: usize) -> io::Result<Self> {
+    pub(crate) fn start(
+        spec: &ServerSpec,
+        core: usize,
+        credentials: &Credentials,
+    ) -> io::Result<Self> {
         let (program, arguments) = spec.command.split_first().expect("a command has a program");
         let mut command = Command::new(program);
         command
@@ -48,6 +64,15 @@ impl Server {
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        let tls = match spec.wire {
+            Wire::Plain => None,
+            Wire::Tls => {
+                command
+                    .env("TLS_CERTIFICATE", credentials.certificate())
+                    .env("TLS_KEY", credentials.key());
+                Some(credentials.client())
+            }
+        };
         let prepare = move || {
             pin(core)?;
             Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
@@ -62,15 +87,18 @@ impl Server {
         // From here on a drop kills the child, whatever comes.
         let mut server = Self {
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            target: Target {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                tls,
+            },
         };
-        server.address = address_from(stdout)?;
-        if !server.address.ip().is_loopback() {
+        let address = address_from(stdout)?;
+        if !address.ip().is_loopback() {
             return Err(io::Error::other(format!(
-                "{} is not a loopback address",
-                server.address
+                "{address} is not a loopback address"
             )));
         }
+        server.target.address = address;
         thread::sleep(SETTLE);
         Ok(server)
     }

@@ -34,7 +34,7 @@ impl Scenario for Idle {
 
     fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let at_start = resident_kib(server.pid())?;
-        let mut fleet = Fleet::new(server.address, 1, AfterReply::Repeat)?;
+        let mut fleet = Fleet::new(server.target.clone(), 1, AfterReply::Repeat)?;
         fleet.admit(MANY)?;
         thread::sleep(SETTLE);
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::figures::Figure;
 use crate::fleet::AfterReply;
-use crate::server::Server;
+use crate::server::{Server, Wire};
 
 use self::idle::Idle;
 use self::steady::Steady;
@@ -28,6 +28,11 @@ pub(crate) trait Scenario: fmt::Debug {
 
     /// One sentence for the reader of the table.
     fn about(&self) -> &'static str;
+
+    /// Which servers take part.
+    fn wire(&self) -> Wire {
+        Wire::Plain
+    }
 
     /// Servers whose first figure the others are divided by.
     fn baselines(&self) -> &'static [&'static str] {
@@ -55,6 +60,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
         connections,
         lines: 1,
         after_reply: AfterReply::Repeat,
+        wire: Wire::Plain,
         baselines: &["tokio-lines"],
     };
     vec![
@@ -87,8 +93,28 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
             )
         }),
         Box::new(Idle),
-        Box::new(Transfer),
+        Box::new(Transfer { wire: Wire::Plain }),
         Box::new(Storm),
+        Box::new(Steady {
+            wire: Wire::Tls,
+            baselines: &["tokio-rustls"],
+            ..ping(
+                "tls-ping50",
+                "TLS 1.3: 50 connections, one 64-byte line in flight on each",
+                50,
+            )
+        }),
+        Box::new(Transfer { wire: Wire::Tls }),
+        Box::new(Steady {
+            after_reply: AfterReply::Reconnect,
+            wire: Wire::Tls,
+            baselines: &["tokio-rustls"],
+            ..ping(
+                "handshakes",
+                "TLS 1.3: 8 clients: connect, full handshake, one line, close, over and over; per connection",
+                8,
+            )
+        }),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! `ping1`, `ping50`, `ping500`, `pipe50x64` and `churn`: a closed loop for a slice of time.
+//! `ping1`, `ping50`, `ping500`, `pipe50x64` and `churn`, and over TLS `tls-ping50` and `handshakes`: a
+//! closed loop for a slice of time.
 
 use std::io;
 use std::thread;
@@ -8,7 +9,7 @@ use super::{Scenario, micros, ratio};
 use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::cpu_time;
-use crate::server::Server;
+use crate::server::{Server, Wire};
 
 /// Time under load before the measured slice.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -25,6 +26,7 @@ pub(super) struct Steady {
     /// Lines of a burst.
     pub(super) lines: usize,
     pub(super) after_reply: AfterReply,
+    pub(super) wire: Wire,
     pub(super) baselines: &'static [&'static str],
 }
 
@@ -41,8 +43,12 @@ impl Scenario for Steady {
         self.baselines
     }
 
+    fn wire(&self) -> Wire {
+        self.wire
+    }
+
     fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<Figure>> {
-        let mut fleet = Fleet::new(server.address, self.lines, self.after_reply)?;
+        let mut fleet = Fleet::new(server.target.clone(), self.lines, self.after_reply)?;
         fleet.admit(self.connections)?;
         fleet.exchange_all(Instant::now() + WARM_UP)?.flawless()?;
         thread::sleep(SETTLE);

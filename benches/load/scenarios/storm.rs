@@ -33,7 +33,7 @@ impl Scenario for Storm {
     fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();
-        let mut fleet = Fleet::new(server.address, 1, AfterReply::Repeat)?;
+        let mut fleet = Fleet::new(server.target.clone(), 1, AfterReply::Repeat)?;
         fleet.connect(MANY)?;
         let tally = fleet.exchange_all(begin)?;
         let elapsed = begin.elapsed();

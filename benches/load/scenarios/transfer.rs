@@ -1,16 +1,15 @@
-//! `transfer`: one connection, as fast as it goes, in long lines.
+//! `transfer` and `tls-transfer`: one connection, as fast as it goes, in long lines.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Scenario, ratio};
-use crate::client::connect;
+use super::{Scenario, micros, ratio};
 use crate::figures::Figure;
+use crate::link::Link;
 use crate::poller::{Interest, Poller};
 use crate::procfs::cpu_time;
-use crate::server::Server;
+use crate::server::{Server, Wire};
 
 /// Bytes each way.
 const BYTES: u64 = 1 << 30;
@@ -25,19 +24,42 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// Writes lines while the socket takes them and checks what comes back meanwhile.
 #[derive(Debug)]
-pub(super) struct Transfer;
+pub(super) struct Transfer {
+    pub(super) wire: Wire,
+}
 
 impl Scenario for Transfer {
     fn name(&self) -> &'static str {
-        "transfer"
+        match self.wire {
+            Wire::Plain => "transfer",
+            Wire::Tls => "tls-transfer",
+        }
     }
 
     fn about(&self) -> &'static str {
-        "1 GiB there and back on 1 connection, in lines of 16 KiB; speed counts, so more is better"
+        match self.wire {
+            Wire::Plain => {
+                "1 GiB there and back on 1 connection, in lines of 16 KiB; speed counts, so more is better"
+            }
+            Wire::Tls => {
+                "TLS 1.3: 1 GiB there and back on 1 connection, in lines of 16 KiB; per MB that came back"
+            }
+        }
+    }
+
+    fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    fn baselines(&self) -> &'static [&'static str] {
+        match self.wire {
+            Wire::Plain => &["tokio-lines"],
+            Wire::Tls => &["tokio-rustls"],
+        }
     }
 
     fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
-        let mut exchange = Exchange::new(connect(server.address)?);
+        let mut exchange = Exchange::new(Link::connect(&server.target)?);
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();
         exchange.run(begin + LIMIT)?;
@@ -50,17 +72,26 @@ impl Scenario for Transfer {
         }
         thread::sleep(SETTLE);
         let used = cpu_time(server.pid())? - before;
-        Ok(vec![
-            Figure::median("MB per second", ratio(BYTES, 1e6) / elapsed.as_secs_f64()),
-            Figure::median("cpu ms", used.total.as_secs_f64() * 1e3),
-        ])
+        let megabytes = ratio(BYTES, 1e6);
+        let speed = Figure::median("MB per second", megabytes / elapsed.as_secs_f64());
+        Ok(match self.wire {
+            Wire::Plain => vec![
+                speed,
+                Figure::median("cpu ms", used.total.as_secs_f64() * 1e3),
+            ],
+            // Here the load has as much to do as the server, so the speed is not the server's.
+            Wire::Tls => vec![
+                Figure::median("cpu us per MB", micros(used.total) / megabytes),
+                speed,
+            ],
+        })
     }
 }
 
 /// The stream and how far each direction is.
 #[derive(Debug)]
 struct Exchange {
-    stream: TcpStream,
+    link: Link,
     block: Vec<u8>,
     scratch: Vec<u8>,
     sent: u64,
@@ -70,10 +101,10 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(stream: TcpStream) -> Self {
+    fn new(link: Link) -> Self {
         let block: Vec<_> = (b'a'..).take(BLOCK_LINES).flat_map(line).collect();
         Self {
-            stream,
+            link,
             scratch: vec![0; block.len()],
             block,
             sent: 0,
@@ -84,7 +115,7 @@ impl Exchange {
 
     fn run(&mut self, deadline: Instant) -> io::Result<()> {
         let mut poller = Poller::new()?;
-        poller.add(&self.stream, 0, Interest::ReadWrite)?;
+        poller.add(&self.link, 0, Interest::ReadWrite)?;
         while self.received < BYTES {
             if poller.wait(deadline)? == 0 {
                 return Err(io::Error::new(
@@ -93,10 +124,10 @@ impl Exchange {
                 ));
             }
             let ready = poller.ready(0);
-            if ready.writable && self.sent < BYTES {
+            if ready.writable {
                 self.write()?;
-                if self.sent == BYTES {
-                    poller.modify(&self.stream, 0, Interest::Read)?;
+                if self.sent == BYTES && self.link.flush()? {
+                    poller.modify(&self.link, 0, Interest::Read)?;
                 }
             }
             if ready.readable {
@@ -107,9 +138,12 @@ impl Exchange {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        if self.sent == BYTES {
+            return Ok(());
+        }
         // BYTES is a multiple of the block, so the last block ends where the transfer does.
         match self
-            .stream
+            .link
             .write(&self.block[position(self.sent, self.block.len())..])
         {
             Ok(count) => self.sent += count as u64,
@@ -120,16 +154,20 @@ impl Exchange {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        let due = &self.block[position(self.received, self.block.len())..];
-        let count = match self.stream.read(&mut self.scratch[..due.len()]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        self.altered += u64::from(due[..count] != self.scratch[..count]);
-        self.received += count as u64;
-        Ok(())
+        loop {
+            let due = &self.block[position(self.received, self.block.len())..];
+            let count = match self.link.read(&mut self.scratch[..due.len()]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.altered += u64::from(due[..count] != self.scratch[..count]);
+            self.received += count as u64;
+            if !self.link.holds_bytes() {
+                return Ok(());
+            }
+        }
     }
 }
 
