@@ -5,6 +5,7 @@ use crate::now::Now;
 use crate::reason::{Cause, TimeoutKind};
 use crate::receive::OnTimeout;
 
+use super::secure::Security;
 use super::state::{ReadHalf, State, WriteHalf};
 use super::{Connection, Event, Interests, ReadWish};
 
@@ -77,8 +78,10 @@ impl Connection {
         if !matches!(self.state, State::Open { .. }) {
             return;
         }
-        // Time during which we did not want to read is not the peer's silence.
-        let excused = kind == TimeoutKind::IdleRead && self.read_wish() == ReadWish::Nothing;
+        // Time during which we did not want to read is not the peer's silence. The bytes of a handshake are
+        // not seen here, and it has its own time.
+        let excused = matches!(self.security, Security::Shaking { .. })
+            || kind == TimeoutKind::IdleRead && self.read_wish() == ReadWish::Nothing;
         match action {
             IdleAction::Close if !excused => {
                 self.begin_close(Cause::Timeout { kind, after }, None, now);

@@ -43,6 +43,7 @@ impl Connection {
             }
         );
         let phase = self.phase();
+        let adopting = matches!(self.state, State::Adopting);
         let handshake = self.handshake_deadline();
         let deadline = deadline.unwrap_or(self.config.flush_timeout);
         self.inbound.disarm();
@@ -58,7 +59,7 @@ impl Connection {
             dropped: 0,
             dropped_tokens: Vec::new(),
         });
-        if phase == ClosePhase::Adopting {
+        if adopting {
             self.tell_pause();
         }
         if peer_finished && self.outbox.is_empty() {
@@ -139,9 +140,11 @@ impl Connection {
         let dropped = closing.dropped;
         let from = closing.phase;
         let mut unsent_tokens = std::mem::take(&mut closing.dropped_tokens);
-        let unsent = dropped + self.outbox.size();
+        let queued = self.outbox.size();
+        let unsent = dropped + queued;
         unsent_tokens.extend(self.drop_unsent());
-        let phase = if unsent > 0 {
+        let securing = from == ClosePhase::Securing && (queued == 0 || self.is_securing());
+        let phase = if unsent > 0 && !securing {
             ClosePhase::Flushing
         } else {
             from

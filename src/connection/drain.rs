@@ -59,12 +59,13 @@ impl Connection {
         matches!(self.state, State::Open { .. })
     }
 
-    /// Whether something waits to be sent, to be taken, or is with the session.
+    /// Whether something waits to be sent, to be taken, or is with the session, or a handshake is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !self.outbox.is_empty()
             || !self.inbound.is_empty()
             || self.credit.frames_out() > 0
             || self.has_notice()
+            || self.is_securing()
     }
 }

@@ -63,6 +63,7 @@ impl Connection {
             return;
         }
         self.bytes_out += count as u64;
+        self.under_way.outgoing = 0;
         self.touch_write(now);
         let progress = self.outbox.advance(count);
         if self.outbox.is_empty() {
@@ -126,6 +127,7 @@ impl Connection {
             return;
         }
         self.bytes_in += length as u64;
+        self.under_way.incoming = 0;
         self.touch_read(now);
         match &mut self.state {
             State::Open { .. } => {

@@ -4,7 +4,9 @@ use std::io;
 
 use bytes::BytesMut;
 
+use crate::now::Now;
 use crate::reason::{Cause, IoOperation};
+use crate::tls::TlsError;
 
 use super::Connection;
 use super::state::{ReadHalf, State};
@@ -45,10 +47,14 @@ impl Connection {
     }
 
     /// The peer has reset the connection while nobody read. Nobody is left to answer to: it is over, and
-    /// what was received is handed back (AMB-04).
-    pub fn handle_reset(&mut self, error: &io::Error) {
-        if matches!(self.state, State::Open { .. }) {
-            self.end(Cause::io(IoOperation::Read, error), None, false);
+    /// what was received is handed back (AMB-04). One that has cut its stream short may still take what is
+    /// queued.
+    pub fn handle_reset(&mut self, error: &io::Error, now: &mut Now) {
+        let cause = Cause::io(IoOperation::Read, error);
+        if cause == Cause::Tls(TlsError::Truncated) {
+            self.handle_read_error(error, now);
+        } else if matches!(self.state, State::Open { .. }) {
+            self.end(cause, None, false);
         }
     }
 }

@@ -17,6 +17,9 @@
 //!    [`poll_event`](Connection::poll_event);
 //! 7. once [`is_over`](Connection::is_over) and the last event was taken: let go of the socket.
 //!
+//! Where bytes move in records, [`handle_under_way`](Connection::handle_under_way) says what has moved of one
+//! that is not complete, before `handle_write_blocked` and `handle_read_blocked`.
+//!
 //! The methods come in four families: getters, commands (what the session wants), `handle_*` (what
 //! the socket or the clock did), and `poll_*` (what is to be done).
 
@@ -62,6 +65,7 @@ pub use claim::Claim;
 pub use credit::Permit;
 pub use drain::Standing;
 pub use event::{Event, Interests};
+pub use secure::UnderWay;
 pub use state::ConnectionState;
 
 use batch::Lent;
@@ -96,6 +100,7 @@ pub struct Connection {
     crashes: Option<Box<Crashes>>,
     redial: Option<Box<Redial>>,
     security: Security,
+    under_way: UnderWay,
     /// Whether reading waits until others hold less memory.
     reading_held: bool,
     interest: Readiness,
@@ -209,6 +214,7 @@ impl Connection {
             crashes: None,
             redial: None,
             security: Security::Plain,
+            under_way: UnderWay::default(),
             reading_held: false,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,

@@ -59,6 +59,11 @@ impl Connection {
             )
     }
 
+    /// How much has come in all, those parts of a record included that nobody can read yet.
+    const fn come(&self) -> u64 {
+        self.bytes_in + self.under_way.incoming
+    }
+
     /// Starts the clocks of a frame that has begun, stops those of one that is complete.
     pub(super) fn pace_reading(&mut self, now: &mut Now) {
         match (self.timers.pace.reading, self.is_frame_begun()) {
@@ -92,7 +97,7 @@ impl Connection {
     }
 
     fn open_read_window(&mut self, now: &mut Now) {
-        let since = self.bytes_in;
+        let since = self.come();
         self.timers.pace.reading = Window::Open { since };
         if let Some(rule) = self.config.read_rate {
             self.timers
@@ -136,7 +141,7 @@ impl Connection {
         };
         if !self.is_frame_begun() {
             self.stop_frame_clocks();
-        } else if self.bytes_in.saturating_sub(since) >= rule.least() {
+        } else if self.come().saturating_sub(since) >= rule.least() {
             self.open_read_window(now);
         } else {
             self.begin_close(too_slow(TimeoutKind::ReadRate, rule), None, now);
@@ -157,11 +162,16 @@ impl Connection {
         match self.timers.pace.writing {
             Window::Shut => self.open_write_window(rule, now),
             Window::Open { .. } => {}
-            Window::Ended { since } if self.bytes_out.saturating_sub(since) >= rule.least() => {
+            Window::Ended { since } if self.gone().saturating_sub(since) >= rule.least() => {
                 self.open_write_window(rule, now);
             }
             Window::Ended { .. } => self.give_up_writing(rule),
         }
+    }
+
+    /// How much was sent in all, those parts of a record included that the peer cannot read yet.
+    const fn gone(&self) -> u64 {
+        self.bytes_out + self.under_way.outgoing
     }
 
     /// Nothing waits to be written any more.
@@ -182,7 +192,7 @@ impl Connection {
     }
 
     fn open_write_window(&mut self, rule: RateRule, now: &mut Now) {
-        let since = self.bytes_out;
+        let since = self.gone();
         self.timers.pace.writing = Window::Open { since };
         self.timers
             .start(TimeoutKind::WriteRate, now.get(), rule.window);

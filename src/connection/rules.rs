@@ -44,7 +44,7 @@ impl Connection {
     }
 
     /// Whether the last event is fixed: nothing can come before it any more.
-    const fn is_reported(&self) -> bool {
+    pub(super) const fn is_reported(&self) -> bool {
         matches!(self.state, State::Lingering { .. } | State::Over { .. })
     }
 
@@ -190,6 +190,7 @@ impl Connection {
         if self.credit.frames_out() > 0 || self.vacant {
             return;
         }
+        let securing = self.is_securing();
         let State::Open { read, write } = &mut self.state else {
             return;
         };
@@ -208,8 +209,10 @@ impl Connection {
                 let cause = cause.clone();
                 self.end(cause, None, false);
             }
+            // While it is being secured nothing is read: what would come is a handshake that cannot begin.
             (ReadHalf::Open, WriteHalf::Broken(cause))
-                if !ready && self.inbound.armed().is_none() && !self.interest.readable =>
+                if !ready
+                    && (securing || self.inbound.armed().is_none() && !self.interest.readable) =>
             {
                 let cause = cause.clone();
                 self.end(cause, None, false);

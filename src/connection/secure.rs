@@ -17,7 +17,7 @@ use crate::reason::{Cause, ClosePhase, IoOperation, TimeoutKind};
 use crate::tls::{TlsError, TlsInfo};
 
 use super::state::{ReadHalf, State, WriteHalf};
-use super::{Connection, Event, Interests};
+use super::{Connection, Ending, Event, Interests};
 
 /// How far a connection is with TLS.
 #[derive(Debug, Default)]
@@ -34,6 +34,15 @@ pub(super) enum Security {
         timeout: Duration,
     },
     Secured(Arc<TlsInfo>),
+}
+
+/// Bytes of records that are not complete: they have moved, and nobody was told of them yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UnderWay {
+    /// Received since a read last brought something.
+    pub incoming: u64,
+    /// Sent since a write was last done.
+    pub outgoing: u64,
 }
 
 impl Connection {
@@ -126,11 +135,13 @@ impl Connection {
         }
     }
 
-    /// Whether a handshake is to begin now: all that is to be sent in plain was sent.
+    /// Whether a handshake is to begin now: all that is to be sent in plain was sent, and every frame that
+    /// came in plain was handled. So none can be handled behind `TlsStarted`, whoever handles them (T-12).
     #[must_use]
     pub fn wants_handshake(&self) -> bool {
         matches!(self.security, Security::Asked { .. })
             && self.transmittable() == 0
+            && self.credit.frames_out() == 0
             && matches!(
                 self.state,
                 State::Open {
@@ -151,6 +162,9 @@ impl Connection {
     /// The handshake is done: from now on all bytes are protected. A connection in use is told so; one
     /// that is not adopted yet when it is.
     pub fn handle_secured(&mut self, info: Arc<TlsInfo>, now: &mut Now) {
+        if self.is_reported() {
+            return;
+        }
         self.timers.clear(TimeoutKind::Handshake);
         if matches!(self.state, State::Open { .. }) {
             self.touch_read(now);
@@ -158,6 +172,21 @@ impl Connection {
             self.notify(Interests::TLS_STARTED, Event::TlsStarted(Arc::clone(&info)));
         }
         self.security = Security::Secured(info);
+    }
+
+    /// Reading or writing would block, and so much of a record is under way: it keeps the clocks of the
+    /// network from taking a slow peer for a silent one.
+    pub fn handle_under_way(&mut self, under_way: UnderWay, now: &mut Now) {
+        let before = std::mem::replace(&mut self.under_way, under_way);
+        if !matches!(self.state, State::Open { .. }) {
+            return;
+        }
+        if under_way.incoming > before.incoming {
+            self.touch_read(now);
+        }
+        if under_way.outgoing > before.outgoing {
+            self.touch_write(now);
+        }
     }
 
     /// The handshake failed. What was not sent will not be. `linked`: the transport is still there, so
@@ -224,6 +253,18 @@ impl Connection {
         }
     }
 
+    /// Whether it ends, or has ended, before its handshake was done, and that is still to be told.
+    #[must_use]
+    pub fn ends_securing(&self) -> bool {
+        match &self.state {
+            State::Closing(closing) => closing.phase == ClosePhase::Securing,
+            _ => matches!(
+                self.ending(),
+                Some(Ending::Closed(detail)) if detail.phase == ClosePhase::Securing
+            ),
+        }
+    }
+
     /// When the handshake must be done.
     pub(super) fn handshake_deadline(&self) -> Option<Instant> {
         self.timers.get(TimeoutKind::Handshake)
@@ -232,6 +273,7 @@ impl Connection {
     /// The link of this connection is gone, with all that was agreed on for it.
     pub(super) fn forget_security(&mut self) {
         self.security = Security::Plain;
+        self.under_way = UnderWay::default();
     }
 }
 

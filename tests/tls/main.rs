@@ -1,8 +1,13 @@
 //! TLS from the first byte and in mid-stream, both sides ours.
 
+mod boundary;
+mod ending;
 mod facts;
 mod implicit;
+mod records;
+mod stalled;
 mod upgrade;
+mod worlds;
 
 use switchboard::tls::{TlsClient, TlsServer};
 use switchboard_tests::certificates::Authority;

@@ -159,7 +159,7 @@ impl ClientActor {
             self.drive_connecting(&shared, cx, &mut now);
             core = shared.lock();
         }
-        if core.machine.is_securing() {
+        if core.machine.is_securing() && core.machine.is_over().is_none() {
             drop(core);
             self.drive_securing(&shared, cx, &mut now);
             core = shared.lock();
@@ -397,6 +397,8 @@ impl Drop for ClientActor {
         core.driver = None;
         core.home = None;
         core.share = None;
+        // One that never began; dropped when the lock is free.
+        let _upgrade = core.upgrade.take();
         if core.machine.is_over().is_none() {
             core.machine.abort(Cause::RuntimeFailed);
             if let Link::Connecting { target, .. } = &*self.berth.link.borrow() {

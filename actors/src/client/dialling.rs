@@ -97,10 +97,10 @@ impl ClientActor {
             return;
         };
         self.berth.local.link_lost(&self.client, &detail, delay);
-        if let Link::Up(transport) = link
-            && reset
-        {
-            transport.set_reset();
+        match link {
+            Link::Up(transport) if reset => transport.set_reset(),
+            Link::Securing(handshake) if reset => handshake.set_reset(),
+            _ => {}
         }
         *link = dialler.link(delay);
         core.reader = Reader::Nobody;
@@ -129,6 +129,13 @@ impl ClientActor {
                 Poll::Ready(outcome) => outcome,
             }
         };
+        let tls = match &outcome {
+            Ok(connected) => connected.transport.tls().cloned(),
+            Err(_) => None,
+        };
+        if let Some(tls) = &tls {
+            telemetry::tls_started(&self.client, tls);
+        }
         let mut core = shared.lock();
         let told = match outcome {
             Ok(connected) => {
@@ -136,10 +143,6 @@ impl ClientActor {
                     local: connected.transport.local_addr(),
                     peer: connected.peer_addr,
                 });
-                let tls = connected.transport.tls().cloned();
-                if let Some(tls) = &tls {
-                    telemetry::tls_started(&self.client, tls);
-                }
                 core.machine.handle_connected(tls);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);

@@ -5,7 +5,7 @@
 //! end. A failure to connect is owed to the session in any case.
 
 use switchboard_core::connection::Ending;
-use switchboard_core::{Cause, ClosePhase, ConnectionState, Interests, Now};
+use switchboard_core::{Cause, ConnectionState, Interests, Now};
 
 use crate::session::Outlet;
 
@@ -101,11 +101,8 @@ impl Core {
 
     /// Whether the session is owed the news that it never got a connection.
     fn is_failure_owed(&self) -> bool {
-        match self.machine.ending() {
-            Some(Ending::ConnectFailed(_)) => true,
-            // The session was to come after the handshake.
-            Some(Ending::Closed(detail)) => detail.phase == ClosePhase::Securing,
-            None => false,
-        }
+        // A session was to come after the handshake.
+        matches!(self.machine.ending(), Some(Ending::ConnectFailed(_)))
+            || self.machine.ends_securing()
     }
 }

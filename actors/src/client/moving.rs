@@ -53,6 +53,9 @@ pub(super) fn write(
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => machine.handle_write_error(&error, now),
             Poll::Pending => {
+                if machine.tls().is_some() {
+                    machine.handle_under_way(transport.under_way(), now);
+                }
                 machine.handle_write_blocked(now);
                 return;
             }
@@ -95,6 +98,9 @@ pub(super) fn read(
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => machine.handle_read_error(&error, now),
             Poll::Pending => {
+                if machine.tls().is_some() {
+                    machine.handle_under_way(transport.under_way(), now);
+                }
                 machine.handle_read_blocked(now);
                 return true;
             }
@@ -130,7 +136,7 @@ pub(super) fn watch(
                         _ => break,
                     }
                 }
-                core.machine.handle_reset(&error);
+                core.machine.handle_reset(&error, now);
             }
         }
     }

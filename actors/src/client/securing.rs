@@ -40,18 +40,20 @@ impl ClientActor {
         let Poll::Ready(outcome) = handshake.poll(cx) else {
             return;
         };
-        *link = Link::Down;
-        drop(link);
-        self.seat();
-        let mut core = shared.lock();
+        // How it went is settled before anybody makes the session, which a worker does at any moment.
         match outcome {
             Ok(transport) => {
-                if let Some(tls) = transport.tls().cloned() {
+                let tls = transport.tls().cloned();
+                *link = Link::Up(transport);
+                drop(link);
+                if let Some(tls) = tls {
                     telemetry::tls_started(&self.client, &tls);
-                    core.machine.handle_secured(tls, now);
+                    shared.lock().machine.handle_secured(tls, now);
                 }
-                *berth.link.borrow_mut() = Link::Up(transport);
-                if matches!(self.outlet, Outlet::None) || !core.is_session_made() {
+                self.seat();
+                let mut core = shared.lock();
+                if matches!(self.outlet, Outlet::None | Outlet::Awaited) {
+                    // What a worker makes adopts it there.
                     core.machine.handle_unadopted(now);
                 } else if let Err(error) = core.machine.adopt(now) {
                     telemetry::not_adopted(&self.client, &error);
@@ -59,8 +61,12 @@ impl ClientActor {
             }
             Err(Failed { error, transport }) => {
                 let linked = transport.is_some();
-                *berth.link.borrow_mut() = transport.map_or(Link::Down, Link::Up);
+                *link = transport.map_or(Link::Down, Link::Up);
+                drop(link);
+                let mut core = shared.lock();
                 core.machine.handle_handshake_failed(&error, linked, now);
+                drop(core);
+                self.seat();
             }
         }
     }
@@ -83,13 +89,13 @@ impl Shared {
         let mut core = self.lock();
         self.recall(&mut core, &mut now);
         let pending = self.frames_pending(&core);
-        let early = core.machine.start_tls(timeout, pending, &mut now)?;
-        core.upgrade = Some(Box::new(upgrade.after(early)));
+        let started = core.machine.start_tls(timeout, pending, &mut now);
+        let started = started.map(|early| core.upgrade = Some(Box::new(upgrade.after(early))));
         core.count_held();
         if !core.is_own_turn() {
             wake_if_needed(core);
         }
-        Ok(())
+        started
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
+use switchboard_core::connection::UnderWay;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::{Detached, Hangup, Transport};
@@ -17,6 +18,7 @@ pub(super) struct Below {
     transport: Box<dyn Transport>,
     /// Comes first.
     early: Bytes,
+    pub(super) under_way: UnderWay,
     /// Whether the handshake that has it is to be dropped with a reset.
     reset: Rc<Cell<bool>>,
 }
@@ -26,7 +28,14 @@ impl Below {
         Self {
             transport,
             early,
+            under_way: UnderWay::default(),
             reset: Rc::default(),
+        }
+    }
+
+    fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.under_way.outgoing += *count as u64;
         }
     }
 
@@ -57,7 +66,10 @@ impl AsyncRead for Below {
             self.early.advance(count);
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut *self.transport).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut *self.transport).poll_read(cx, buf);
+        self.under_way.incoming += (buf.filled().len() - before) as u64;
+        read
     }
 }
 
@@ -68,7 +80,9 @@ impl AsyncWrite for Below {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.transport).poll_write(cx, buf)
+        let written = Pin::new(&mut *self.transport).poll_write(cx, buf);
+        self.note_written(&written);
+        written
     }
 
     #[inline]
@@ -77,7 +91,9 @@ impl AsyncWrite for Below {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.transport).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut *self.transport).poll_write_vectored(cx, bufs);
+        self.note_written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
+use switchboard_core::connection::UnderWay;
 use switchboard_core::{TlsError, TlsInfo};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
@@ -40,20 +41,25 @@ enum Watch {
     Out,
     /// It has left the transport; whether bytes of it are unread is being looked at.
     Looking,
-    /// It was told what was found.
+    /// It was told that there are such bytes.
+    Behind,
+    /// It was told that nothing is unread.
     Told,
 }
 
 impl TlsTransport {
-    pub(super) const fn new(stream: TlsStream<Below>, info: Arc<TlsInfo>, lenient: bool) -> Self {
-        Self {
+    pub(super) fn new(stream: TlsStream<Below>, info: Arc<TlsInfo>, lenient: bool) -> Self {
+        let mut transport = Self {
             stream,
             info,
             in_flight: 0,
             failed: None,
             lenient,
             hangup: Watch::Out,
-        }
+        };
+        // The handshake is over.
+        transport.below_mut().under_way = UnderWay::default();
+        transport
     }
 
     fn below(&self) -> &Below {
@@ -65,6 +71,14 @@ impl TlsTransport {
             TlsStream::Client(stream) => stream.get_mut().0,
             TlsStream::Server(stream) => stream.get_mut().0,
         }
+    }
+
+    /// Waits until the transport has taken all of the write under way; how much plaintext that was.
+    #[inline]
+    fn poll_land(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.below_mut().under_way.outgoing = 0;
+        Poll::Ready(Ok(std::mem::take(&mut self.in_flight)))
     }
 
     /// A read has failed. The records before the fault may still be there: their plaintext comes first.
@@ -106,8 +120,12 @@ impl AsyncRead for TlsTransport {
             return Poll::Ready(self.read_failed(error, buf));
         }
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                self.below_mut().under_way.incoming = 0;
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(self.read_failed(error, buf)),
-            read => read,
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -123,8 +141,7 @@ impl AsyncWrite for TlsTransport {
         if this.in_flight == 0 {
             this.in_flight = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
         }
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        Poll::Ready(Ok(std::mem::take(&mut this.in_flight)))
+        this.poll_land(cx)
     }
 
     #[inline]
@@ -137,8 +154,7 @@ impl AsyncWrite for TlsTransport {
         if this.in_flight == 0 {
             this.in_flight = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
         }
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        Poll::Ready(Ok(std::mem::take(&mut this.in_flight)))
+        this.poll_land(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -173,6 +189,10 @@ impl Transport for TlsTransport {
         Some(&self.info)
     }
 
+    fn under_way(&self) -> UnderWay {
+        self.below().under_way
+    }
+
     /// A peer says that it leaves inside of the stream, so what is left there is looked at when the
     /// transport has ended: one record at most is opened, and kept until it is read.
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
@@ -180,19 +200,19 @@ impl Transport for TlsTransport {
             ready!(self.below_mut().poll_hangup(cx))?;
             self.hangup = Watch::Looking;
         }
-        if self.hangup == Watch::Looking {
+        if matches!(self.hangup, Watch::Looking | Watch::Behind) {
             let unread = match ready!(Pin::new(&mut self.stream).poll_fill_buf(cx)) {
                 Ok(unread) => Ok(!unread.is_empty()),
                 Err(error) => self.judge(error).map(|()| false),
             };
-            self.hangup = Watch::Told;
-            return Poll::Ready(unread.map(|unread| {
-                if unread {
-                    Hangup::Behind
-                } else {
-                    Hangup::Finished
-                }
-            }));
+            let before = std::mem::replace(&mut self.hangup, Watch::Told);
+            if !unread? {
+                return Poll::Ready(Ok(Hangup::Finished));
+            }
+            self.hangup = Watch::Behind;
+            if before == Watch::Looking {
+                return Poll::Ready(Ok(Hangup::Behind));
+            }
         }
         // Only a reset is news now. The end of the transport itself may still be told once.
         match self.below_mut().poll_hangup(cx)? {

@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error::ListenError;
 use crate::options::{ConnectTarget, ListenTarget};
 
+pub use switchboard_core::connection::UnderWay;
 pub use tcp::TcpNetwork;
 
 /// What carries the bytes of one connection. It lives on one thread.
@@ -59,6 +60,11 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The facts of the TLS that it speaks; `None` where it does not.
     fn tls(&self) -> Option<&Arc<TlsInfo>> {
         None
+    }
+
+    /// What has moved of records that are not complete. Default: nothing, since bytes are told of one by one.
+    fn under_way(&self) -> UnderWay {
+        UnderWay::default()
     }
 
     /// Whether the peer has left already without a word: it has finished or reset the connection, and

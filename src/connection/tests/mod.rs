@@ -8,6 +8,7 @@ mod notices;
 mod pacing;
 mod property;
 mod receiving;
+mod securing;
 mod sending;
 mod shaping;
 mod timing;
@@ -22,11 +23,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Batch, Connection, ConnectionState, Event, FrameKind, Interests, Permit, ReadWish};
 use crate::config::ConnectionConfig;
-use crate::error::{ArmError, ConnectError, ConnectPhase};
+use crate::error::{ArmError, ConnectError, ConnectPhase, StartTlsError};
 use crate::id::Token;
 use crate::now::Now;
 use crate::reason::{Cause, ClosedDetail};
 use crate::receive::{OnTimeout, Receive, ReceiveKind, Repeat};
+use crate::tls::{Cipher, TlsError, TlsInfo, TlsVersion};
 
 use wire::{Incoming, Wire};
 
@@ -90,6 +92,15 @@ fn config(change: impl FnOnce(&mut ConnectionConfig)) -> ConnectionConfig {
     config
 }
 
+/// What both sides of a handshake agreed on.
+fn facts() -> Arc<TlsInfo> {
+    let cipher = Cipher {
+        name: "TLS13_AES_128_GCM_SHA256",
+        bits: 128,
+    };
+    Arc::new(TlsInfo::new(TlsVersion::Tls13, cipher))
+}
+
 /// Every interest but these.
 fn all_but(left_out: Interests) -> Interests {
     EVERY_INTEREST
@@ -99,7 +110,7 @@ fn all_but(left_out: Interests) -> Interests {
         })
 }
 
-const EVERY_INTEREST: [Interests; 13] = [
+const EVERY_INTEREST: [Interests; 14] = [
     Interests::OPENED,
     Interests::LINE,
     Interests::DATA,
@@ -113,4 +124,5 @@ const EVERY_INTEREST: [Interests; 13] = [
     Interests::WRITABLE,
     Interests::CLOSED,
     Interests::CONNECT_FAILED,
+    Interests::TLS_STARTED,
 ];

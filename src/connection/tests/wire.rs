@@ -13,6 +13,8 @@ pub(super) enum Incoming {
     Bytes(Vec<u8>),
     Eof,
     Error(io::ErrorKind),
+    /// The end of a stream that is protected, without a word.
+    Truncated,
 }
 
 /// A connection, the script of its socket, its session's notebook, and a clock moved by hand.
@@ -31,6 +33,10 @@ pub(super) struct Wire {
     pub(super) taken: Vec<u8>,
     /// Whether the sending direction was finished.
     pub(super) finished: bool,
+    /// Whether a handshake has the link.
+    pub(super) shaking: bool,
+    /// So many bytes had been taken when it began.
+    pub(super) plain: usize,
     /// Whether the session takes events.
     pub(super) awake: bool,
     /// Whether the session gives credit back as soon as it has an event.
@@ -62,6 +68,8 @@ impl Wire {
             came: Vec::new(),
             taken: Vec::new(),
             finished: false,
+            shaking: false,
+            plain: 0,
             awake: true,
             generous: true,
             at_once: 0,
@@ -78,6 +86,16 @@ impl Wire {
     pub(super) fn accepted(config: ConnectionConfig) -> Self {
         let mut wire = Self::new(Connection::accepted(Arc::new(config)));
         wire.machine.set_interests(Interests::ALL);
+        wire
+    }
+
+    /// An accepted connection that begins with a handshake.
+    pub(super) fn shaking(within: Duration, config: ConnectionConfig) -> Self {
+        let mut wire = Self::accepted(config.clone());
+        let machine = Connection::accepted(Arc::new(config));
+        wire.machine = machine.with_handshake(within, &mut wire.now());
+        wire.machine.set_interests(Interests::ALL);
+        wire.shaking = true;
         wire
     }
 
@@ -142,13 +160,15 @@ impl Wire {
             let error = ConnectError::new("peer:1", ConnectPhase::Connect, &error);
             self.machine.handle_connect_failed(error);
         }
-        let moved = self.write(&mut now) | self.read(&mut now);
+        let moved = self.write(&mut now) | self.shake() | self.read(&mut now);
         let told = self.awake && self.tell(&mut now);
         let snapshot = self.machine.snapshot();
         assert!(snapshot.write_buffer <= self.machine.config().write_capacity);
         if self.machine.is_over().is_some() {
             assert_eq!(self.machine.poll_timeout(), None, "over, yet a deadline");
             assert_eq!(self.machine.read_wish(), ReadWish::Nothing);
+            assert!(!self.machine.wants_handshake());
+            self.shaking = false;
         }
         moved || told
     }
@@ -161,6 +181,7 @@ impl Wire {
             if offered == 0 {
                 break;
             }
+            assert!(!self.shaking, "bytes leave during the handshake");
             if let Some(kind) = self.write_error {
                 self.machine.handle_write_error(&kind.into(), now);
                 return true;
@@ -182,6 +203,7 @@ impl Wire {
             moved = true;
         }
         if self.machine.wants_finish() {
+            assert!(!self.shaking && !self.machine.wants_handshake());
             assert!(!self.finished, "finished twice");
             self.finished = true;
             self.machine.handle_finished(now);
@@ -191,9 +213,25 @@ impl Wire {
         moved
     }
 
+    /// Begins a handshake that is due.
+    fn shake(&mut self) -> bool {
+        if !self.machine.wants_handshake() {
+            return false;
+        }
+        assert!(!self.shaking, "one at a time");
+        assert_eq!(self.machine.frames_out(), 0, "a plain frame may be handled");
+        assert_eq!(self.machine.snapshot().unread, 0, "plain bytes are kept");
+        self.shaking = true;
+        self.plain = self.taken.len();
+        self.machine.handle_handshake_begun();
+        assert!(self.machine.is_securing() && !self.machine.wants_handshake());
+        true
+    }
+
     fn read(&mut self, now: &mut Now) -> bool {
         let mut moved = false;
         while self.machine.read_wish() != ReadWish::Nothing {
+            assert!(!self.shaking, "bytes are read during the handshake");
             match self.incoming.pop_front() {
                 Some(Incoming::Bytes(bytes)) => {
                     if self.is_in_use() {
@@ -211,6 +249,11 @@ impl Wire {
                 Some(Incoming::Error(kind)) => {
                     self.incoming.push_front(Incoming::Eof);
                     self.machine.handle_read_error(&kind.into(), now);
+                }
+                Some(Incoming::Truncated) => {
+                    self.incoming.push_front(Incoming::Eof);
+                    self.machine
+                        .handle_read_error(&TlsError::Truncated.into(), now);
                 }
                 None => {
                     let before = self.machine.state();
@@ -391,6 +434,35 @@ impl Wire {
         let resumed = self.machine.give_back(all, &mut self.now());
         self.drive();
         resumed
+    }
+
+    /// Asks for TLS, as the session does.
+    pub(super) fn start_tls(&mut self, within: Duration) -> Result<Bytes, StartTlsError> {
+        let started = self.machine.start_tls(within, 0, &mut self.now());
+        self.drive();
+        started
+    }
+
+    /// The handshake is done.
+    pub(super) fn secured(&mut self) {
+        assert!(std::mem::take(&mut self.shaking), "there is no handshake");
+        self.machine.handle_secured(facts(), &mut self.now());
+        self.drive();
+    }
+
+    /// The handshake failed; `linked`: the link is still there.
+    pub(super) fn handshake_fails(&mut self, error: TlsError, linked: bool) {
+        assert!(std::mem::take(&mut self.shaking), "there is no handshake");
+        let error = error.into();
+        self.machine
+            .handle_handshake_failed(&error, linked, &mut self.now());
+        self.drive();
+    }
+
+    /// The stream ends without close_notify: reading fails once everything that came was read.
+    pub(super) fn peer_is_cut_off(&mut self) {
+        self.incoming.push_back(Incoming::Truncated);
+        self.drive();
     }
 
     /// What was told since the last look.

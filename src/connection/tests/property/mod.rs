@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::{SendRefusal, SlotError};
 
-use workload::{Finale, How, Step, Workload, pieces, steady_kinds, workloads};
+use workload::{Finale, How, Outcome, Step, Workload, pieces, steady_kinds, workloads};
 
 /// A connection under a workload, and beside it what must be true.
 struct Witness {
@@ -28,8 +28,23 @@ struct Witness {
     sent: usize,
     paused: bool,
     peer_finished: bool,
+    security: Security,
     /// So many events were looked at.
     seen: usize,
+}
+
+/// What must be true of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    Plain,
+    /// Asked for: so many accepted bytes may leave in plain.
+    Asked {
+        plain: usize,
+    },
+    /// So many frames were delivered since.
+    Secured {
+        frames: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +60,15 @@ impl Witness {
         let config = workload.config.clone();
         let mut wire = if workload.outbound {
             Wire::connecting(config)
+        } else if let Some(within) = workload.secure {
+            Wire::shaking(within, config)
         } else {
             Wire::accepted(config)
         };
         wire.machine.set_interests(workload.interests);
-        wire.machine.handle_unadopted(&mut wire.now());
+        if !wire.shaking {
+            wire.machine.handle_unadopted(&mut wire.now());
+        }
         wire.generous = false;
         Self {
             wire,
@@ -63,6 +82,10 @@ impl Witness {
             sent: 0,
             paused: false,
             peer_finished: false,
+            security: match workload.secure {
+                Some(_) => Security::Asked { plain: 0 },
+                None => Security::Plain,
+            },
             seen: 0,
         }
     }
@@ -74,6 +97,8 @@ impl Witness {
         }
         let machine = &mut self.wire.machine;
         match step {
+            // A session comes behind the handshake.
+            Step::Adopt if machine.state() == ConnectionState::Adopting && self.wire.shaking => {}
             Step::Adopt => self.adopt(),
             Step::Connected => {
                 machine.handle_connected(None);
@@ -116,6 +141,10 @@ impl Witness {
                 self.session_gone = true;
             }
             Step::Incoming(piece) => self.wire.incoming.push_back(piece),
+            Step::StartTls { within, elsewhere } => self.start_tls(within, elsewhere),
+            Step::Handshake(outcome) => self.end_handshake(outcome),
+            // The handshake would have to notice it.
+            Step::NoticeEof if machine.is_securing() => {}
             Step::NoticeEof => {
                 self.wire.incoming = [Incoming::Eof].into();
                 machine.handle_eof(&mut now);
@@ -147,6 +176,47 @@ impl Witness {
             if let (Some(first), Ok(()), false) = (first, outcome, armed_before) {
                 self.armed = Some((first, 0));
             }
+        }
+    }
+
+    fn start_tls(&mut self, within: Duration, elsewhere: bool) {
+        let mut now = self.wire.now();
+        let machine = &mut self.wire.machine;
+        let begun = self.wire.held.as_ref().map_or(0, |(_, begun)| *begun);
+        let pending = machine.batch_len().saturating_sub(begun);
+        let held = machine.held();
+        match machine.start_tls(within, pending, &mut now) {
+            Ok(early) => {
+                assert_eq!(self.security, Security::Plain);
+                assert!(elsewhere || pending == 0);
+                assert_eq!(self.wire.came[self.cursor..], early, "nothing is kept back");
+                self.cursor = self.wire.came.len();
+                let plain = self.accepted.len();
+                self.security = Security::Asked { plain };
+            }
+            Err(StartTlsError::Plaintext { data }) => {
+                assert_eq!(self.wire.came[self.cursor..], data, "all of it");
+                assert!(!data.is_empty());
+                self.cursor = self.wire.came.len();
+            }
+            Err(_) => assert_eq!(machine.held(), held, "nothing has changed"),
+        }
+    }
+
+    fn end_handshake(&mut self, outcome: Outcome) {
+        if !self.wire.shaking {
+            return;
+        }
+        match outcome {
+            Outcome::Secured => {
+                let came = self.wire.came.len();
+                assert_eq!(self.cursor, came, "plain bytes wait to be delivered");
+                self.security = Security::Secured { frames: 0 };
+                self.wire.secured();
+                self.wire.machine.handle_unadopted(&mut self.wire.now());
+            }
+            Outcome::Failed { linked } => self.wire.handshake_fails(TlsError::NotTls, linked),
+            Outcome::Left => self.wire.handshake_fails(TlsError::HandshakeEof, true),
         }
     }
 
@@ -245,6 +315,9 @@ impl Witness {
     /// Looks at what has happened since the last look.
     fn look(&mut self) {
         assert!(self.accepted.starts_with(&self.wire.taken));
+        if let Security::Asked { plain } = self.security {
+            assert!(self.wire.taken.len() <= plain, "protected bytes in plain");
+        }
         let events = std::mem::take(&mut self.wire.events);
         for event in &events {
             self.check(event);
@@ -279,6 +352,9 @@ impl Witness {
                     assert!(*completed < count.get());
                 }
                 *completed += 1;
+                if let Security::Secured { frames } = &mut self.security {
+                    *frames += 1;
+                }
                 self.cursor += naive::taken(&receive.kind, event, &self.wire.came[self.cursor..]);
             }
             Event::Sent { token, bytes } => {
@@ -286,6 +362,14 @@ impl Witness {
                 assert_eq!((*token, *bytes), (tracked.token, tracked.bytes));
                 assert!(tracked.end <= self.wire.taken.len(), "told too early");
                 self.sent += 1;
+            }
+            Event::TlsStarted(_) => {
+                let frames = 0;
+                assert_eq!(
+                    self.security,
+                    Security::Secured { frames },
+                    "it comes first"
+                );
             }
             Event::PeerFinished => {
                 assert!(!self.peer_finished, "once");
@@ -324,6 +408,8 @@ impl Witness {
             assert!(self.seen > 0, "opened was told");
         }
         assert_eq!(detail.bytes_out, taken as u64);
+        let secured = matches!(self.security, Security::Secured { .. });
+        assert_eq!(detail.tls.is_some(), secured);
         assert!(detail.bytes_in >= wire.came.len() as u64);
     }
 
@@ -334,6 +420,7 @@ impl Witness {
         self.run(Step::GoOn);
         self.wire.incoming.clear();
         self.run(Step::Room(room));
+        self.run(Step::Handshake(Outcome::Secured));
         match finale {
             Finale::Close => self.run(Step::Close {
                 flush: true,
@@ -354,6 +441,10 @@ impl Witness {
             let next = self.wire.machine.poll_timeout();
             let next = next.unwrap_or_else(|| panic!("stuck: {:?}", self.wire.machine));
             self.run(Step::Wait(next - self.wire.time));
+            // What was not heard while TLS was under way is heard when it is in use.
+            if matches!(finale, Finale::Eof) {
+                self.run(Step::NoticeEof);
+            }
         }
         assert!(self.wire.ended.is_some() && self.wire.machine.is_told());
     }
@@ -375,6 +466,8 @@ impl Witness {
         let receive = Receive::once(LINE);
         assert_eq!(machine.arm(&receive, &mut now), Err(ArmError::Closed));
         assert_eq!(machine.try_receive(1, &mut now), Err(ArmError::Closed));
+        let tls = machine.start_tls(time, 0, &mut now);
+        assert_eq!(tls, Err(StartTlsError::Closed));
         assert!(!machine.close(Cause::LocalClose, true, None, &mut now));
         assert!(!machine.abort(Cause::LocalAbort));
         self.run(Step::SetWriteLimits(Some(0), None));

@@ -23,6 +23,13 @@ pub(super) enum Step {
     SetReadiness(bool, bool),
     GiveBack,
     WriteEof,
+    /// `elsewhere`: by another thread, while the session may be at what it took at once.
+    StartTls {
+        within: Duration,
+        elsewhere: bool,
+    },
+    /// The handshake that is under way comes to its end.
+    Handshake(Outcome),
     Close {
         flush: bool,
         deadline: Option<Duration>,
@@ -58,6 +65,11 @@ impl Step {
                 | Self::TrySend(_)
                 | Self::Incoming(_)
                 | Self::NoticeEof
+                | Self::StartTls {
+                    elsewhere: true,
+                    ..
+                }
+                | Self::Handshake(_)
                 | Self::Room(_)
                 | Self::Gulp(_)
                 | Self::BreakWriting
@@ -79,6 +91,18 @@ pub(super) enum How {
     Slot,
 }
 
+/// What becomes of a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Secured,
+    /// It failed; whether the link is still there.
+    Failed {
+        linked: bool,
+    },
+    /// The peer left.
+    Left,
+}
+
 /// How a workload ends that has not ended by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Finale {
@@ -91,6 +115,8 @@ pub(super) enum Finale {
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
     pub(super) outbound: bool,
+    /// It begins with a handshake, which may take so long; accepted connections only.
+    pub(super) secure: Option<Duration>,
     pub(super) interests: Interests,
     pub(super) config: ConnectionConfig,
     pub(super) steps: Vec<Step>,
@@ -145,6 +171,7 @@ pub(super) fn pieces() -> impl Strategy<Value = Vec<u8>> {
         text("a--"),
         text("\0\0\0\x02hi"),
         text("\0\0\0\0"),
+        text("\x16\x03\x01\0"),
         prop::collection::vec(prop::sample::select(b"ab-\r\n\0\x03".as_slice()), 1..40),
         (100_usize..20_000).prop_map(|length| vec![b'x'; length]),
     ]
@@ -195,6 +222,12 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Step::Incoming(reset)),
         1 => Just(Step::BreakWriting),
         1 => Just(Step::CloseAfterPeer),
+        3 => (up_to(5), any::<bool>())
+            .prop_map(|(within, elsewhere)| Step::StartTls { within, elsewhere }),
+        4 => Just(Step::Handshake(Outcome::Secured)),
+        1 => any::<bool>().prop_map(|linked| Step::Handshake(Outcome::Failed { linked })),
+        1 => Just(Step::Handshake(Outcome::Left)),
+        1 => Just(Step::Incoming(Incoming::Truncated)),
         1 => (any::<bool>(), prop::option::of(up_to(5)))
             .prop_map(|(flush, deadline)| Step::Close { flush, deadline }),
     ]
@@ -288,8 +321,9 @@ fn interests() -> impl Strategy<Value = Interests> {
 }
 
 pub(super) fn workloads() -> impl Strategy<Value = Workload> {
+    let secure = prop::option::weighted(0.2, up_to(5));
     (
-        prop::bool::weighted(0.2),
+        (prop::bool::weighted(0.2), secure),
         interests(),
         configs(),
         prop::collection::vec(rare_steps(), 0..60),
@@ -302,8 +336,9 @@ pub(super) fn workloads() -> impl Strategy<Value = Workload> {
         prop_oneof![Just(0), Just(usize::MAX), 0_usize..9_000],
     )
         .prop_map(
-            |(outbound, interests, config, steps, finale, room)| Workload {
+            |((outbound, secure), interests, config, steps, finale, room)| Workload {
                 outbound,
+                secure: secure.filter(|_| !outbound),
                 interests,
                 config,
                 steps,
