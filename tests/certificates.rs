@@ -2,13 +2,14 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SerialNumber, SignatureAlgorithm,
 };
 use switchboard::tls::{Identity, Roots};
 
 /// An authority of the test's own.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    algorithm: &'static SignatureAlgorithm,
 }
 
 /// A certificate with its key, in PEM.
@@ -25,11 +26,21 @@ pub struct Issued {
 impl Authority {
     /// One that nobody else knows.
     pub fn new(name: &str) -> Self {
+        Self::signing_with(&PKCS_ECDSA_P256_SHA256, name)
+    }
+
+    /// One whose signatures all have the same length, those of whom it vouches for too.
+    pub fn of_fixed_sizes(name: &str) -> Self {
+        Self::signing_with(&PKCS_ED25519, name)
+    }
+
+    fn signing_with(algorithm: &'static SignatureAlgorithm, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer }
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
+        Self { issuer, algorithm }
     }
 
     /// Its certificate in PEM.
@@ -49,7 +60,7 @@ impl Authority {
 
     /// A certificate as these parameters say.
     pub fn issue_with(&self, params: CertificateParams) -> Issued {
-        let key = KeyPair::generate().unwrap();
+        let key = KeyPair::generate_for(self.algorithm).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
             certificate: certificate.pem(),
@@ -63,6 +74,8 @@ impl Authority {
 pub fn params(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
+    // Of one length each time.
+    params.serial_number = Some(SerialNumber::from(1));
     params.extended_key_usages = vec![
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,

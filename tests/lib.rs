@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod failing;
 pub mod soak;
+pub mod talking;
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};

@@ -197,6 +197,11 @@ impl ShardLocal {
         self.home.count().accepted += 1;
         server.opened();
         let recipe = server.recipe();
+        // Where the network itself speaks it.
+        let secured = match recipe.tls {
+            None => incoming.transport.tls().cloned(),
+            Some(_) => None,
+        };
         let mut machine = Connection::accepted(Arc::clone(&recipe.config));
         if let Some(lease) = &lease {
             machine.lend_slot(lease.send_memory());
@@ -204,6 +209,9 @@ impl ShardLocal {
         if let Some(tls) = &recipe.tls {
             let within = tls.handshake_timeout();
             machine = machine.with_handshake(within, &mut Now::ask(clock));
+        }
+        if let Some(tls) = &secured {
+            machine.handle_secured(Arc::clone(tls), &mut Now::ask(clock));
         }
         let origin = Origin::Accepted {
             server: Arc::clone(&server),
@@ -213,6 +221,9 @@ impl ShardLocal {
         let shared = Shared::new(self.home.ids.client(), pool.clone(), origin, machine);
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
+        if let Some(tls) = &secured {
+            span.in_scope(|| telemetry::tls_started(&client, tls));
+        }
         let (link, entry) = match &recipe.tls {
             None => (Link::Up(incoming.transport), None),
             Some(tls) => {

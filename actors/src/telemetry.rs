@@ -26,6 +26,7 @@
 //! | `peer gone` | debug | `peer` |
 //! | `connected` | debug | `id`, `peer` |
 //! | `tls started` | debug | `id`, `tls` |
+//! | `handshake failed` | debug | `peer`, `error` |
 //! | `connection failed` | debug | `id`, `error` |
 //! | `connection closed` | debug | `id`, `reason`, `detail` |
 //! | `disconnected` | debug | `id`, `reason`, `detail`, `pause` |
@@ -163,6 +164,12 @@ pub(crate) fn connected(client: &Client) {
 
 pub(crate) fn tls_started(client: &Client, tls: &TlsInfo) {
     debug!(target: TARGET, id = %client.id(), %tls, "tls started");
+}
+
+/// Of a peer that became no connection.
+#[cfg(feature = "tls")]
+pub(crate) fn handshake_failed(peer: Option<SocketAddr>, error: &io::Error) {
+    debug!(target: TARGET, peer = %Maybe(peer), %error, "handshake failed");
 }
 
 pub(crate) fn connect_failed(client: &Client, error: &ConnectError) {

@@ -62,7 +62,7 @@ impl Connection {
         if adopting {
             self.tell_pause();
         }
-        if peer_finished && self.outbox.is_empty() {
+        if peer_finished && self.outbox.is_empty() && !self.owes_end() {
             self.finish_closing(now);
         } else if finished {
             self.start_lingering(now);
@@ -79,6 +79,12 @@ impl Connection {
             State::Adopting => ClosePhase::Adopting,
             _ => ClosePhase::Open,
         }
+    }
+
+    /// Whether the sending direction must be finished though the peer has finished: without close_notify
+    /// it would take the end for a truncation (RFC 8446 6.1).
+    pub(super) const fn owes_end(&self) -> bool {
+        self.tls().is_some()
     }
 
     /// Everything is sent and the peer has finished: over, in good order.

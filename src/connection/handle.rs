@@ -95,6 +95,10 @@ impl Connection {
                 self.start_half_closed_clock(now);
                 self.settle(now);
             }
+            // A peer that has finished and gone misses nothing of what was said last.
+            State::Closing(closing) if closing.peer_finished && self.outbox.is_empty() => {
+                self.finish_closing(now);
+            }
             State::Closing(_) => self.cut_short(cause, false),
             _ => {}
         }
@@ -165,6 +169,7 @@ impl Connection {
         }
         if matches!(&self.state, State::Closing(closing) if closing.peer_finished)
             && self.outbox.is_empty()
+            && !self.owes_end()
         {
             self.finish_closing(now);
         }

@@ -1,6 +1,7 @@
 //! The conformance suite: which networks keep every promise, and that it catches those that do not.
 
 mod broken;
+mod tls;
 
 use std::future::Future;
 use std::io;

@@ -2,6 +2,7 @@
 
 mod opening;
 mod random;
+mod tls;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use actix::Running;
 use actix_rt::Arbiter;
 use switchboard::prelude::*;
-use switchboard::{Alarm, ChildSpec, OnEscalation, ReconnectConfig, Supervise, Suspend};
+use switchboard::tls::{TlsClient, TlsNetwork, TlsServer};
+use switchboard::transport::{Network, TcpNetwork};
+use switchboard::{
+    Alarm, ChildSpec, ListenTarget, OnEscalation, ReconnectConfig, Supervise, Suspend,
+};
+use switchboard_tests::certificates::Authority;
 use switchboard_tests::*;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
@@ -244,6 +250,25 @@ async fn fail_and_come_back(pool: &Pool) {
     until(|| server.info().restarts == 2).await;
 }
 
+/// A peer that speaks no TLS to a network that does.
+async fn fail_a_handshake(logs: &Log) {
+    let authority = Authority::new("test authority");
+    let server = TlsServer::builder(authority.issue(&["localhost"]).identity());
+    let client = TlsClient::builder(authority.roots());
+    let (server, client) = (server.build().unwrap(), client.build().unwrap());
+    let network = TlsNetwork::new(TcpNetwork, server, client);
+    let listening = network.listen(ListenTarget::new("127.0.0.1:0"));
+    let mut listener = listening.await.unwrap();
+    let mut peer = dial(listener.local_addr());
+    peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    until(|| {
+        assert!(listener.poll_accept(&mut cx).is_pending());
+        logs.has("handshake failed")
+    })
+    .await;
+}
+
 /// STYLE 7: what `telemetry` says is what is logged, under spans that tell whose it is, and nothing
 /// that a peer has sent is ever in it.
 #[test]
@@ -299,6 +324,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             supervise_what_fails(&pool).await;
             trouble_a_worker().await;
             fail_and_come_back(&pool).await;
+            fail_a_handshake(&logs).await;
 
             let trace = Probe::new().partial();
             let told = trace.recorder();
@@ -311,7 +337,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 40, "the tables are found");
+    assert_eq!(documented.len(), 42, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -366,6 +392,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         ("disconnected", 1),
         ("reconnecting", 1),
         ("connection failed", 1),
+        ("handshake failed", 1),
         ("connection closed", 9),
         ("actor panicked", 1),
         ("child failed", 2),

@@ -309,11 +309,7 @@ fn every_link_is_upgraded_anew() {
         let one = pool.connect(connect, near.full_session()).await.unwrap();
         for _ in 0..3 {
             expect!(near, Connected);
-            assert_eq!(
-                one.info().tls,
-                None,
-                "the link before is forgotten"
-            );
+            assert_eq!(one.info().tls, None, "the link before is forgotten");
             assert!(one.can_write_eof());
             let other = expect!(far, Accepted).handle;
             other.start_tls(StartTls::server(server.clone())).unwrap();

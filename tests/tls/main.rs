@@ -4,8 +4,10 @@ mod boundary;
 mod ending;
 mod facts;
 mod implicit;
+mod network;
 mod records;
 mod stalled;
+mod transport;
 mod upgrade;
 mod worlds;
 

@@ -10,8 +10,10 @@ use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::message::ClientEvent;
-use crate::options::{ConnectionOptions, Listen};
+use crate::options::{ConnectTarget, ConnectionOptions, Listen};
 use crate::session::IntoSession;
+use crate::tls::Secure;
+use crate::transport::Network;
 
 use super::{Probe, Simulation};
 
@@ -41,6 +43,8 @@ pub struct CutPoints {
     input: Vec<u8>,
     seed: u64,
     random: usize,
+    /// How the peer of a session speaks TLS.
+    secure: Option<Secure>,
 }
 
 impl CutPoints {
@@ -50,6 +54,7 @@ impl CutPoints {
             input: input.as_ref().to_vec(),
             seed: 0,
             random: RANDOM,
+            secure: None,
         }
     }
 
@@ -62,6 +67,19 @@ impl CutPoints {
     /// How many random ways of cutting there are. Default: 32.
     pub const fn random(mut self, ways: usize) -> Self {
         self.random = ways;
+        self
+    }
+
+    /// The peer of [`session`](Self::session) and [`events`](Self::events) speaks TLS from the first byte,
+    /// to a host of this name: each piece is a record of its own. For listeners with
+    /// [`Listen::tls`](crate::Listen::tls); to cut the records themselves take
+    /// [`Faults::cut_reads_at`](super::Faults::cut_reads_at). Default: it speaks no TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, client: crate::tls::TlsClient, server_name: impl Into<String>) -> Self {
+        self.secure = Some(Secure {
+            tls: client,
+            server_name: Some(server_name.into()),
+        });
         self
     }
 
@@ -111,7 +129,8 @@ impl CutPoints {
     /// until we finish too.
     ///
     /// # Panics
-    /// When two ways of cutting give different answers or reasons of closing, naming both.
+    /// When two ways of cutting give different answers or reasons of closing, naming both; or when a
+    /// handshake fails.
     #[track_caller]
     pub fn session<F, S>(&self, listen: &Listen, make: F) -> Vec<u8>
     where
@@ -122,7 +141,7 @@ impl CutPoints {
         let ways = self.ways();
         for pieces in &ways {
             for listen in [with_credit_1(listen), listen.clone()] {
-                let (answer, closed) = converse(listen, make.clone(), pieces);
+                let (answer, closed) = converse(listen, make.clone(), pieces, self.secure.clone());
                 runs.push((
                     &pieces[..],
                     (answer.escape_ascii().to_string(), closed, answer),
@@ -145,7 +164,7 @@ impl CutPoints {
         for pieces in &ways {
             for listen in [with_credit_1(listen), listen.clone()] {
                 let mut probe = Probe::new();
-                converse(listen, probe.session(), pieces);
+                converse(listen, probe.session(), pieces, self.secure.clone());
                 runs.push((&pieces[..], in_words(probe.so_far())));
             }
         }
@@ -213,7 +232,12 @@ fn with_credit_1(listen: &Listen) -> Listen {
 }
 
 /// One conversation in a world of its own: what the peer was answered, and how it ended, by reason.
-fn converse<F, S>(listen: Listen, make: F, pieces: &[&[u8]]) -> (Vec<u8>, [u64; 4])
+fn converse<F, S>(
+    listen: Listen,
+    make: F,
+    pieces: &[&[u8]],
+    secure: Option<Secure>,
+) -> (Vec<u8>, [u64; 4])
 where
     F: Fn(Client) -> S + Send + Sync + 'static,
     S: IntoSession,
@@ -224,8 +248,16 @@ where
             .listen(listen, make)
             .await
             .expect("a world of its own has room");
-        let peer = world.net().connect(server.local_addr()).await;
-        let (mut from, mut to) = tokio::io::split(peer.expect("it listens"));
+        let address = server.local_addr().to_string();
+        let target = ConnectTarget::new(&address);
+        let mut peer = Network::connect(world.net(), target)
+            .await
+            .expect("it listens");
+        if let Some(secure) = secure {
+            let handshake = secure.connect(peer, address).await;
+            peer = handshake.unwrap_or_else(|error| panic!("the peer's handshake: {error}"));
+        }
+        let (mut from, mut to) = tokio::io::split(peer.transport);
         let mut answer = Vec::new();
         let says = async {
             for piece in pieces {

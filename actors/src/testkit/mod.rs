@@ -15,6 +15,11 @@
 //! | find what is left over | [`LeakCheck`] |
 //! | test a transport of your own | [`conformance`] |
 //!
+//! TLS is tested with all of them: listeners and connections that are given it, and
+//! [`TlsNetwork`](crate::tls::TlsNetwork) over or under any network of these. Keys and ciphertext are others
+//! in each run of a seed; what is sent, when, and what comes of it is the same where signatures have a
+//! fixed length, as those of Ed25519 certificates have and those of ECDSA have not.
+//!
 //! A session is tested like this: a peer that breaks off in mid-line, and one that never speaks.
 //!
 //! ```

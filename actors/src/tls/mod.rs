@@ -6,6 +6,8 @@
 //! actor: one that stalls holds up nobody, and ends with its timeout. What the two sides agreed on is told
 //! with [`TlsStarted`](crate::message::TlsStarted), and in [`ClientInfo`](crate::ClientInfo).
 //!
+//! [`TlsNetwork`] puts it under a whole pool instead.
+//!
 //! The protocol is rustls's, the cryptography that of the [`Provider`] that was named, never a default of
 //! the process.
 
@@ -15,6 +17,7 @@ mod error;
 mod fault;
 mod handshake;
 mod identity;
+mod network;
 mod provider;
 mod roots;
 mod server;
@@ -24,6 +27,7 @@ mod transport;
 pub use client::{TlsClient, TlsClientBuilder};
 pub use error::TlsConfigError;
 pub use identity::Identity;
+pub use network::{HANDSHAKES, TlsNetwork};
 pub use provider::Provider;
 pub use roots::Roots;
 pub use server::{TlsServer, TlsServerBuilder};

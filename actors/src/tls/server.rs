@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use switchboard_core::TlsError;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::NoServerSessionStorage;
 
 use crate::transport::Transport;
 
@@ -34,6 +35,7 @@ pub struct TlsServerBuilder {
     provider: Provider,
     handshake_timeout: Duration,
     lenient: bool,
+    resumption: bool,
 }
 
 impl TlsServer {
@@ -44,6 +46,7 @@ impl TlsServer {
             provider: Provider::Ring,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             lenient: false,
+            resumption: true,
         }
     }
 
@@ -91,6 +94,12 @@ impl TlsServerBuilder {
         self
     }
 
+    /// Whether clients may resume earlier sessions (RFC 8446 2.2). Default: yes.
+    pub const fn resumption(mut self, on: bool) -> Self {
+        self.resumption = on;
+        self
+    }
+
     /// Makes it.
     ///
     /// # Errors
@@ -102,12 +111,16 @@ impl TlsServerBuilder {
         let unusable = |error: tokio_rustls::rustls::Error| TlsConfigError::Unusable {
             why: error.to_string(),
         };
-        let config = ServerConfig::builder_with_provider(self.provider.crypto())
+        let mut config = ServerConfig::builder_with_provider(self.provider.crypto())
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
             .with_no_client_auth()
             .with_single_cert(self.identity.chain(), self.identity.key())
             .map_err(unusable)?;
+        if !self.resumption {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(TlsServer {
             inner: Arc::new(Inner {
                 config: Mutex::new(Arc::new(config)),

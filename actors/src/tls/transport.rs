@@ -1,7 +1,10 @@
 //! TLS over another transport.
 
+mod moving;
+
 use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,6 +35,8 @@ pub(super) struct TlsTransport {
     /// Whether the peer may end without close_notify.
     lenient: bool,
     hangup: Watch,
+    /// Whether close_notify was sent, or is to be.
+    ended: bool,
 }
 
 /// What is known of a peer's end that nobody has read up to.
@@ -56,6 +61,7 @@ impl TlsTransport {
             failed: None,
             lenient,
             hangup: Watch::Out,
+            ended: false,
         };
         // The handshake is over.
         transport.below_mut().under_way = UnderWay::default();
@@ -79,6 +85,23 @@ impl TlsTransport {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.below_mut().under_way.outgoing = 0;
         Poll::Ready(Ok(std::mem::take(&mut self.in_flight)))
+    }
+
+    /// rustls asserts, in debug builds only, that no invalid record comes after our own close_notify. That
+    /// is the peer's affair, and must not be our panic.
+    #[cold]
+    fn poll_after_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = Pin::new(&mut self.stream);
+        let read =
+            catch_unwind(AssertUnwindSafe(|| stream.poll_read(cx, buf))).unwrap_or_else(|_| {
+                let what = "an invalid record after the end".to_owned();
+                Poll::Ready(Err(TlsError::BadRecord { what }.into()))
+            });
+        read.map(|read| read.or_else(|error| self.read_failed(error, buf)))
     }
 
     /// A read has failed. The records before the fault may still be there: their plaintext comes first.
@@ -112,20 +135,31 @@ impl TlsTransport {
 impl AsyncRead for TlsTransport {
     #[inline]
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(self.read_failed(error, buf));
+        let this = self.get_mut();
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(this.read_failed(error, buf));
         }
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                self.below_mut().under_way.incoming = 0;
-                Poll::Ready(Ok(()))
+        if cfg!(debug_assertions) && this.ended {
+            return this.poll_after_end(cx, buf);
+        }
+        // The transport is asked once: a second time would be in vain for most, and is the reader's affair.
+        loop {
+            let opened = match ready!(Pin::new(&mut this.stream).poll_fill_buf(cx)) {
+                Ok(opened) => opened,
+                Err(error) => return Poll::Ready(this.read_failed(error, buf)),
+            };
+            let count = opened.len().min(buf.remaining());
+            buf.put_slice(&opened[..count]);
+            Pin::new(&mut this.stream).consume(count);
+            // What was opened along with it lies behind it.
+            if count == 0 || buf.remaining() == 0 || this.stream.get_ref().1.wants_read() {
+                this.below_mut().under_way.incoming = 0;
+                return Poll::Ready(Ok(()));
             }
-            Poll::Ready(Err(error)) => Poll::Ready(self.read_failed(error, buf)),
-            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -167,6 +201,7 @@ impl AsyncWrite for TlsTransport {
 
     /// Sends close_notify (RFC 8446 6.1), then finishes the transport.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ended = true;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
@@ -176,9 +211,8 @@ impl Transport for TlsTransport {
         self.below().reset_switch().set(true);
     }
 
-    /// It stays on its thread: connections move before their handshake.
     fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
-        Err(io::ErrorKind::Unsupported.into())
+        moving::depart(*self)
     }
 
     fn local_addr(&self) -> Option<SocketAddr> {

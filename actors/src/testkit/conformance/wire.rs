@@ -1,11 +1,11 @@
 //! Transports polled by hand.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
@@ -93,6 +93,37 @@ pub(super) async fn read_count(transport: &mut dyn Transport, count: usize) -> i
     }
     bytes.truncate(at);
     Ok(bytes)
+}
+
+/// Reads the bytes that were taken, and more until a write that waits is done: a transport may have sent
+/// some of it before it counts it as taken. Gives what that write took, and all that was read.
+pub(super) async fn read_until_written(
+    transport: &mut dyn Transport,
+    taken: usize,
+    write: impl Future<Output = io::Result<usize>>,
+) -> io::Result<(usize, Vec<u8>)> {
+    let mut write = pin!(write);
+    let (mut written, mut bytes, mut buffer) = (None, Vec::new(), vec![0; 64 * 1024]);
+    poll_fn(|cx| {
+        loop {
+            if written.is_none()
+                && let Poll::Ready(count) = write.as_mut().poll(cx)?
+            {
+                written = Some(count);
+            }
+            let most = match (taken.checked_sub(bytes.len()), written) {
+                (None | Some(0), Some(count)) => return Poll::Ready(Ok(count)),
+                (None | Some(0), None) => buffer.len(),
+                (Some(left), _) => left.min(buffer.len()),
+            };
+            match ready!(poll_read(transport, cx, &mut buffer[..most]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                count => bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+    })
+    .await
+    .map(|count| (count, bytes))
 }
 
 /// Everything until the peer's end.

@@ -69,6 +69,8 @@ counts! {
     losses: "losses",
     /// Bytes that were thrown away, both ways.
     lost_bytes: "lost bytes",
+    /// Bytes that were changed.
+    corruptions: "corruptions",
     /// Accepts that failed.
     accept_errors: "accept errors",
     /// Attempts to connect that failed.

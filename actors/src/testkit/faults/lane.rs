@@ -30,6 +30,7 @@ pub(super) enum Outcome {
     Fail(Fault),
     Eof,
     Lose,
+    Corrupt,
 }
 
 impl Decision {
@@ -120,6 +121,7 @@ impl Lane {
                 Action::Fail(fault) => ends = Some(Outcome::Fail(fault)),
                 Action::Eof => ends = Some(Outcome::Eof),
                 Action::Lose => ends = Some(Outcome::Lose),
+                Action::Corrupt => ends = Some(Outcome::Corrupt),
             }
             *next += 1;
             if let Some(outcome) = ends {

@@ -183,6 +183,43 @@ impl Faults {
         )
     }
 
+    /// The byte with this number (the first is 0) is another one when it is read: its lowest bit is turned.
+    pub fn corrupt_read(self, byte: u64) -> Self {
+        self.rule_of(
+            format!("corrupt_read({byte})"),
+            move |operation| match operation {
+                Operation::Read { at, .. } if at <= byte => up_to(at, byte, Action::Corrupt),
+                _ => Action::Go,
+            },
+        )
+    }
+
+    /// The byte with this number (the first is 0) is another one when it is written: its lowest bit is
+    /// turned.
+    pub fn corrupt_write(self, byte: u64) -> Self {
+        self.rule_of(
+            format!("corrupt_write({byte})"),
+            move |operation| match operation {
+                Operation::Write { at, .. } if at <= byte => up_to(at, byte, Action::Corrupt),
+                _ => Action::Go,
+            },
+        )
+    }
+
+    /// A read ends before the byte with this number (the first is 0), which comes 1 ms later than it would
+    /// have: what was one piece is two.
+    pub fn cut_reads_at(self, byte: u64) -> Self {
+        self.rule_of(
+            format!("cut_reads_at({byte})"),
+            move |operation| match operation {
+                Operation::Read { at, .. } if at <= byte => {
+                    up_to(at, byte, Action::Delay(Duration::from_millis(1)))
+                }
+                _ => Action::Go,
+            },
+        )
+    }
+
     /// Nothing can be read after so many bytes, not even the peer's end; nothing is taken from the
     /// network either, so the peer is held back. Writing goes on.
     pub fn stall_reads_after(self, bytes: u64) -> Self {

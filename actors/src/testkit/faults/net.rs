@@ -111,7 +111,7 @@ async fn permission(scripts: &mut Scripts, plan: &Plan) -> io::Result<()> {
                 counts.connect_errors.one();
                 Err(fault.error())
             }
-            Outcome::Go | Outcome::Eof | Outcome::Lose => Ok(()),
+            Outcome::Go | Outcome::Eof | Outcome::Lose | Outcome::Corrupt => Ok(()),
         })
     })
     .await
@@ -168,7 +168,9 @@ impl Listener for FaultyListener {
                     counts.accept_errors.one();
                     Err(fault.error())
                 }
-                Outcome::Go | Outcome::Eof | Outcome::Lose => ready!(self.inner.poll_accept(cx)),
+                Outcome::Go | Outcome::Eof | Outcome::Lose | Outcome::Corrupt => {
+                    ready!(self.inner.poll_accept(cx))
+                }
             },
         };
         if self.lane.poll_delay(decision.delay, cx).is_pending() {

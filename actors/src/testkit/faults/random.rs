@@ -30,6 +30,9 @@ pub struct Rates {
     pub eof: u32,
     /// Reads, writes and shutdowns that never become ready. Default: 0.
     pub stall: u32,
+    /// Reads and writes that move one byte, of which a bit is turned. Default: 0; only what finds such
+    /// faults, as TLS does, can be tested with them.
+    pub corrupt: u32,
     /// Accepts that fail, half of them for want of descriptors (EMFILE), half because the peer is gone
     /// (ECONNABORTED). Default: 0.
     pub accept_error: u32,
@@ -48,6 +51,7 @@ impl Default for Rates {
             reset: 0,
             eof: 0,
             stall: 0,
+            corrupt: 0,
             accept_error: 0,
             refuse: 0,
         }
@@ -110,6 +114,7 @@ impl FaultScript for Random {
                     (rates.reset, Choice::Reset),
                     (rates.eof, Choice::Eof),
                     (rates.stall, Choice::Stall),
+                    (rates.corrupt, Choice::Corrupt),
                     (rates.block, Choice::Block),
                     (rates.short, Choice::Short),
                 ],
@@ -119,6 +124,7 @@ impl FaultScript for Random {
                 &[
                     (rates.reset, Choice::Reset),
                     (rates.stall, Choice::Stall),
+                    (rates.corrupt, Choice::Corrupt),
                     (rates.block, Choice::Block),
                     (rates.short, Choice::Short),
                 ],
@@ -158,6 +164,7 @@ enum Choice {
     Reset,
     Eof,
     Stall,
+    Corrupt,
     AcceptError,
     Refuse,
 }
@@ -171,6 +178,7 @@ impl Choice {
             Self::Reset => Action::Fail(Fault::RESET),
             Self::Eof => Action::Eof,
             Self::Stall => Action::Stall,
+            Self::Corrupt => Action::Corrupt,
             Self::AcceptError if rng.bool() => Action::Fail(Fault::EMFILE),
             Self::AcceptError => Action::Fail(Fault::ECONNABORTED),
             Self::Refuse => Action::Fail(Fault::Kind(ErrorKind::ConnectionRefused)),

@@ -76,6 +76,8 @@ pub enum Action {
     Eof,
     /// It never becomes ready, nor does any after it in that direction.
     Stall,
+    /// It moves one byte, of which the lowest bit is turned on its way.
+    Corrupt,
     /// What is written is taken and thrown away; what comes is thrown away and waited on for more.
     Lose,
 }

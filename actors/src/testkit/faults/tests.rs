@@ -197,3 +197,30 @@ fn the_same_seed_makes_the_same_faults() {
     assert_ne!(first.0, reads_with(6).0);
     assert!(first.1.total() > 0, "{}", first.1);
 }
+
+/// One bit of one byte, in its place, whatever the size of the reads and writes around it.
+#[test]
+fn a_corrupted_byte_is_the_only_one_that_changes() {
+    let faults = Faults::none().corrupt_read(3).corrupt_write(1);
+    run(async {
+        let (mut transport, mut peer) = opened(&faults).await;
+        peer.write_all(b"abcdefgh").unwrap();
+        let mut got = Vec::new();
+        while got.len() < 8 {
+            let mut bytes = [0; 5];
+            let count = read(transport.as_mut(), &mut bytes).await.unwrap();
+            got.extend_from_slice(&bytes[..count]);
+        }
+        assert_eq!(got, b"abceefgh");
+        let mut left = &b"1234"[..];
+        while !left.is_empty() {
+            let slices = [IoSlice::new(left)];
+            let write = poll_fn(|cx| Pin::new(transport.as_mut()).poll_write_vectored(cx, &slices));
+            left = &left[write.await.unwrap()..];
+        }
+        let mut sent = [0; 4];
+        peer.read_exact(&mut sent).unwrap();
+        assert_eq!(&sent, b"1334");
+    });
+    assert_eq!(faults.counts().corruptions, 2, "{}", faults.counts());
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
+use switchboard_core::TlsInfo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::{Detached, Hangup, Transport};
@@ -123,6 +124,15 @@ impl FaultyTransport {
                     counts.lost_bytes.more(lost.len());
                     lane.done(lost.len());
                 }
+                Outcome::Corrupt => {
+                    ready!(lane.poll_delay(decision.delay, cx));
+                    let byte = ready!(read_ahead(inner.as_mut(), cx, 1));
+                    lane.done(byte.as_ref().map_or(0, Vec::len));
+                    let byte = byte?;
+                    counts.corruptions.more(byte.len());
+                    byte.iter().for_each(|byte| buf.put_slice(&[byte ^ 1]));
+                    return Poll::Ready(Ok(()));
+                }
                 Outcome::Go if decision.delay.is_zero() => {
                     let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
                     let result = ready!(Pin::new(inner.as_mut()).poll_read(cx, &mut part));
@@ -195,6 +205,15 @@ impl FaultyTransport {
                 lane.done(count);
                 Poll::Ready(Ok(count))
             }
+            Outcome::Corrupt => {
+                let first = bufs.iter().find_map(|buf| buf.first());
+                let byte = [first.map_or(0, |byte| byte ^ 1)];
+                let result = ready!(Pin::new(inner.as_mut()).poll_write(cx, &byte));
+                let count = result.as_ref().map_or(0, |count| *count);
+                counts.corruptions.more(count);
+                lane.done(count);
+                Poll::Ready(result)
+            }
             Outcome::Go | Outcome::Eof => {
                 let inner = Pin::new(inner.as_mut());
                 let result = if decision.most >= len {
@@ -240,7 +259,7 @@ impl FaultyTransport {
                 counts.losses.one();
                 Ok(())
             }
-            Outcome::Go | Outcome::Eof => {
+            Outcome::Go | Outcome::Eof | Outcome::Corrupt => {
                 ready!(Pin::new(inner.as_mut()).poll_shutdown(cx))
             }
         };
@@ -321,6 +340,13 @@ impl Transport for FaultyTransport {
     fn socket(&self) -> Option<SockRef<'_>> {
         match &self.wire {
             Wire::Up(inner) => inner.socket(),
+            Wire::Reset { .. } => None,
+        }
+    }
+
+    fn tls(&self) -> Option<&Arc<TlsInfo>> {
+        match &self.wire {
+            Wire::Up(inner) => inner.tls(),
             Wire::Reset { .. } => None,
         }
     }

@@ -1,5 +1,7 @@
 //! The same input in other pieces gives the same frames, events and answers.
 
+mod tls;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::prelude::*;
