@@ -154,10 +154,12 @@ pub enum CertificateError {
     #[error("it is not valid yet")]
     NotYetValid,
     /// It does not bear the name that was asked for.
-    #[error("it is not for the name {expected}")]
+    #[error("it is not for the name {expected}, but for {}", names(.presented))]
     WrongName {
         /// The name that was asked for.
         expected: String,
+        /// The names that it is for.
+        presented: Vec<String>,
     },
     /// Nobody who is trusted has signed it.
     #[error("its issuer is not trusted")]
@@ -177,6 +179,18 @@ pub enum CertificateError {
     /// A signature in its chain, or in the handshake, is wrong.
     #[error("a signature is wrong")]
     BadSignature,
+    /// It is signed in a way that is not supported here.
+    #[error("it is signed in a way that is not supported")]
+    UnsupportedAlgorithm,
+    /// It demands something that is not understood here (a critical extension).
+    #[error("it has a critical extension that is not understood")]
+    UnknownExtension,
+    /// Those who have signed it were not entitled to, or there are too many of them.
+    #[error("its chain breaks a rule: {what}")]
+    BadChain {
+        /// Which one.
+        what: String,
+    },
     /// It cannot be read.
     #[error("it cannot be read")]
     BadEncoding,
@@ -186,6 +200,16 @@ pub enum CertificateError {
         /// What it was.
         what: String,
     },
+}
+
+/// Shows the names of a certificate, of which there may be many.
+fn names(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match names {
+        [] => "no name".to_owned(),
+        names if names.len() <= SHOWN => names.join(", "),
+        names => format!("{} and more", names[..SHOWN].join(", ")),
+    }
 }
 
 impl TlsError {

@@ -48,6 +48,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Its certificate in DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.issuer.der().to_vec()
+    }
+
     /// Whoever trusts it.
     pub fn roots(&self) -> Roots {
         Roots::from_pem(self.pem()).unwrap()

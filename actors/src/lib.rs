@@ -48,7 +48,7 @@ pub use pool::{
 pub use run::{Background, default_pool};
 pub use server::{
     CloseServer, ListenState, Rejections, Resume, Server, ServerActor, ServerInfo, ServerLimits,
-    SetLimits, SetLimitsError, Suspend, SwapSession,
+    SetLimits, SetLimitsError, Suspend, SwapSession, TlsCounts,
 };
 pub use session::{IntoSession, Session};
 pub use supervisor::{

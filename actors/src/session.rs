@@ -137,6 +137,12 @@ pub(crate) struct SessionFactory {
     own: bool,
 }
 
+impl fmt::Debug for SessionFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionFactory")
+    }
+}
+
 impl SessionFactory {
     pub(crate) fn new<F, S>(session: F) -> Self
     where

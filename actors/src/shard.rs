@@ -4,6 +4,7 @@
 mod control;
 mod crew;
 mod drain;
+mod factory;
 mod home;
 mod opening;
 mod pressure;
@@ -20,8 +21,7 @@ use actix::{Actor, Context};
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
 use switchboard_core::{
-    Cause, ClientId, ClosePhase, ClosedDetail, Connection, ConnectionConfig, ConnectionState,
-    CrashPolicy, Interests, Now,
+    Cause, ClientId, ClosePhase, ClosedDetail, Connection, ConnectionState, Interests, Now,
 };
 use tracing::Span;
 
@@ -38,6 +38,7 @@ use crate::workers::{Errand, Seating};
 
 pub(crate) use control::{Count, FindClient, ListClients, StopShard};
 pub(crate) use crew::{Crew, Member};
+pub(crate) use factory::{Entry, Factory};
 pub(crate) use home::{Mailbox, Settling, ShardHandle, ShardHome};
 pub(crate) use opening::{HandOver, OpenListener, OpenOutbound, Outbound, Revive};
 
@@ -84,38 +85,6 @@ impl MakeSession {
                 Box::new(move |client, member, span| attach(client, member, span))
             }
         }
-    }
-}
-
-/// Makes the session of a connection when its time has come: after a handshake, or after the one before
-/// panicked.
-pub(crate) struct Factory {
-    attach: Attach,
-    seating: Seating,
-    span: Span,
-}
-
-impl Factory {
-    /// Kept only where the settings ask for it.
-    fn if_needed(
-        config: &ConnectionConfig,
-        attach: &Attach,
-        seating: Seating,
-        span: &Span,
-    ) -> Option<Self> {
-        matches!(config.crash, CrashPolicy::Restart { .. }).then(|| Self {
-            attach: Arc::clone(attach),
-            seating,
-            span: span.clone(),
-        })
-    }
-
-    /// Has a session made.
-    pub(crate) fn make(&self, client: &Client, local: &ShardLocal) -> Outlet {
-        let make = MakeSession::Always(Arc::clone(&self.attach));
-        let (outlet, errand) = local.seat(client, make, self.seating, &self.span);
-        ShardLocal::send_for(client, errand);
-        outlet
     }
 }
 
@@ -228,14 +197,11 @@ impl ShardLocal {
             None => (Link::Up(incoming.transport), None),
             Some(tls) => {
                 client.shared.lock().tls_config = Some(tls.config());
-                (
-                    Link::Securing(tls.begin(incoming.transport)),
-                    Some(Factory {
-                        attach: Arc::clone(&recipe.factory.attach),
-                        seating: recipe.seating,
-                        span: span.clone(),
-                    }),
-                )
+                let handshake = tls.begin(incoming.transport);
+                let attach = Arc::clone(&recipe.factory.attach);
+                let factory = Factory::new(attach, recipe.seating, span.clone());
+                let entry = Entry::new(factory, recipe.hosts.clone(), handshake.asked());
+                (Link::Securing(handshake), Some(entry))
             }
         };
         let (outlet, errand) = if entry.is_some() {

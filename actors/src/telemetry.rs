@@ -27,6 +27,9 @@
 //! | `connected` | debug | `id`, `peer` |
 //! | `tls started` | debug | `id`, `tls` |
 //! | `handshake failed` | debug | `peer`, `error` |
+//! | `tls not verified` | warn | none: a client was built that accepts every certificate |
+//! | `tls key log` | warn | `side` |
+//! | `tls reloaded` | info | `what`, `host` if it is not the default |
 //! | `connection failed` | debug | `id`, `error` |
 //! | `connection closed` | debug | `id`, `reason`, `detail` |
 //! | `disconnected` | debug | `id`, `reason`, `detail`, `pause` |
@@ -170,6 +173,21 @@ pub(crate) fn tls_started(client: &Client, tls: &TlsInfo) {
 #[cfg(feature = "tls")]
 pub(crate) fn handshake_failed(peer: Option<SocketAddr>, error: &io::Error) {
     debug!(target: TARGET, peer = %Maybe(peer), %error, "handshake failed");
+}
+
+#[cfg(feature = "tls")]
+pub(crate) fn tls_not_verified() {
+    warn!(target: TARGET, "tls not verified");
+}
+
+#[cfg(feature = "tls")]
+pub(crate) fn tls_key_log(side: &str) {
+    warn!(target: TARGET, side, "tls key log");
+}
+
+#[cfg(feature = "tls")]
+pub(crate) fn tls_reloaded(what: &str, host: Option<&str>) {
+    info!(target: TARGET, what, host, "tls reloaded");
 }
 
 pub(crate) fn connect_failed(client: &Client, error: &ConnectError) {

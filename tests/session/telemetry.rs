@@ -154,6 +154,16 @@ impl Actor for Hopeless {
     }
 }
 
+/// A client that verifies nobody, and a server that writes down its keys and gets another certificate.
+fn be_careless_with_tls() {
+    let issued = certificates::self_signed(&["a.example"]);
+    let client = TlsClient::danger_without_verification();
+    client.build().unwrap();
+    let server = TlsServer::builder(issued.identity()).key_log();
+    let server = server.build().unwrap();
+    server.reload(issued.identity()).unwrap();
+}
+
 /// A connection that loses its link, tries twice, and gives up.
 async fn lose_a_link(pool: &Pool) {
     let (there, address) = listener();
@@ -323,6 +333,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             lose_a_link(&pool).await;
             supervise_what_fails(&pool).await;
             trouble_a_worker().await;
+            be_careless_with_tls();
             fail_and_come_back(&pool).await;
             fail_a_handshake(&logs).await;
 
@@ -337,7 +348,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 42, "the tables are found");
+    assert_eq!(documented.len(), 45, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -389,6 +400,9 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         ("alarm cleared", 1),
         ("session panicked", 1),
         ("connected", 2),
+        ("tls not verified", 1),
+        ("tls key log", 1),
+        ("tls reloaded", 1),
         ("disconnected", 1),
         ("reconnecting", 1),
         ("connection failed", 1),

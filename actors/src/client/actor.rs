@@ -23,7 +23,7 @@ use crate::message::command::ClientCommand;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
-use crate::shard::{Factory, ShardLocal, SlotLease};
+use crate::shard::{Entry, Factory, ShardLocal, SlotLease};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::tls::Handshake;
@@ -50,7 +50,7 @@ pub struct ClientActor {
     home: Home,
     pub(super) outlet: Outlet,
     /// Makes the session when the handshake that comes first has ended.
-    pub(super) entry: Option<Factory>,
+    pub(super) entry: Option<Entry>,
     /// Makes another session when one panics; `None` where the connection closes then.
     pub(super) factory: Option<Factory>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -83,7 +83,7 @@ pub(crate) struct Launch {
     pub(crate) client: Client,
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
-    pub(crate) entry: Option<Factory>,
+    pub(crate) entry: Option<Entry>,
     pub(crate) factory: Option<Factory>,
     pub(crate) dialler: Option<Dialler>,
     pub(crate) outcome: Option<Outcome>,
@@ -201,7 +201,12 @@ impl ClientActor {
         if let Some(reset) = over {
             match &mut *link {
                 Link::Up(transport) if reset => transport.set_reset(),
-                Link::Securing(handshake) if reset => handshake.set_reset(),
+                Link::Securing(handshake) => {
+                    if reset {
+                        handshake.set_reset();
+                    }
+                    self.count_handshake(None);
+                }
                 _ => {}
             }
             *link = Link::Down;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use switchboard_core::Now;
 #[cfg(feature = "tls")]
 use switchboard_core::StartTlsError;
+use switchboard_core::{Now, TlsInfo};
 
 use crate::session::Outlet;
 use crate::telemetry;
@@ -46,6 +46,7 @@ impl ClientActor {
                 let tls = transport.tls().cloned();
                 *link = Link::Up(transport);
                 drop(link);
+                self.count_handshake(tls.as_deref());
                 if let Some(tls) = tls {
                     telemetry::tls_started(&self.client, &tls);
                     shared.lock().machine.handle_secured(tls, now);
@@ -63,6 +64,7 @@ impl ClientActor {
                 let linked = transport.is_some();
                 *link = transport.map_or(Link::Down, Link::Up);
                 drop(link);
+                self.count_handshake(None);
                 let mut core = shared.lock();
                 core.machine.handle_handshake_failed(&error, linked, now);
                 drop(core);
@@ -75,7 +77,20 @@ impl ClientActor {
     pub(super) fn seat(&mut self) {
         if let Some(entry) = self.entry.take() {
             let local = Rc::clone(&self.berth.local);
-            self.outlet = entry.make(&self.client, &local);
+            let factory = entry.choose();
+            self.outlet = factory.make(&self.client, &local);
+            if self.factory.is_some() {
+                self.factory = Some(factory);
+            }
+        }
+    }
+
+    /// A handshake has ended; with an accepted peer it is counted. `None`: it was not done.
+    pub(super) fn count_handshake(&self, tls: Option<&TlsInfo>) {
+        match (&self.client.shared.server, tls) {
+            (Some(server), Some(tls)) => server.secured(tls),
+            (Some(server), None) => server.not_secured(),
+            (None, _) => {}
         }
     }
 }

@@ -7,7 +7,12 @@ use std::time::Duration;
 use switchboard_core::{BackoffConfig, BufferSlots, ConnectionConfig};
 
 use super::{AdmissionOptions, ConnectionOptions, ListenTarget, SocketOptions, validate};
+#[cfg(feature = "tls")]
+use crate::client::Client;
 use crate::placement::Placement;
+#[cfg(feature = "tls")]
+use crate::session::IntoSession;
+use crate::session::SessionFactory;
 use crate::supervisor::{OnEscalation, RestartRules};
 use crate::tls::TlsServer;
 
@@ -29,6 +34,8 @@ pub struct Listen {
     pub(crate) on_escalation: OnEscalation,
     /// `None`: plain.
     pub(crate) tls: Option<TlsServer>,
+    /// Sessions by the host that peers ask for.
+    pub(crate) hosts: Vec<(String, SessionFactory)>,
 }
 
 impl Listen {
@@ -43,6 +50,7 @@ impl Listen {
             restart: RestartRules::default(),
             on_escalation: OnEscalation::StopChildren,
             tls: None,
+            hosts: Vec::new(),
         }
     }
 
@@ -122,6 +130,23 @@ impl Listen {
         self
     }
 
+    /// Gives sessions from another factory to peers that ask for this host (SNI), or with `*.b.example` for
+    /// any host one label below; all others get theirs from the one that the listener is opened with. It
+    /// is chosen when the handshake has ended, and also tells of one that failed, if it came so far that
+    /// the peer has asked. What the session cannot handle is refused when the listener opens, as is this
+    /// without [`tls`](Self::tls). [`Server::swap_session`](crate::Server::swap_session) leaves it as it is.
+    /// Default: none.
+    #[cfg(feature = "tls")]
+    pub fn host_session<F, S>(mut self, host: impl Into<String>, session: F) -> Self
+    where
+        F: Fn(Client) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        let factory = SessionFactory::new(session);
+        self.hosts.push((host.into(), factory));
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.target.backlog == 0 {
             return Err("backlog is 0, the least is 1".into());
@@ -133,6 +158,9 @@ impl Listen {
         }
         let admission = self.admission.validate();
         admission.map_err(|error| error.to_string())?;
+        if !self.hosts.is_empty() && self.tls.is_none() {
+            return Err("sessions by host need tls".into());
+        }
         validate(&self.config, &self.target.socket)
     }
 }

@@ -11,7 +11,7 @@ use crate::client::{Client, Origin, Shared};
 use crate::error::{ListenError, PoolDraining, PoolStopped};
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::places::Passes;
-use crate::server::Server;
+use crate::server::{Server, host_sessions};
 use crate::session::{IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{AttachOnce, MakeSession, OpenListener, OpenOutbound, Outbound};
 use crate::workers::Seating;
@@ -40,6 +40,8 @@ impl Pool {
             .map_err(|why| ListenError::options(address, why))?;
         let seating = Seating::of(listen.on_workers, own::<S>(), self.workers())
             .map_err(|why| ListenError::options(address, why))?;
+        let hosts = host_sessions(&listen, self.workers())
+            .map_err(|why| ListenError::options(address, why))?;
         if self.is_draining() {
             return Err(ListenError::draining(address));
         }
@@ -51,6 +53,7 @@ impl Pool {
             listen,
             factory: SessionFactory::new(session),
             seating,
+            hosts,
             pool: self.clone(),
         };
         let shards = &self.inner.shards;

@@ -10,6 +10,7 @@ mod admission;
 mod alarm;
 mod control;
 mod door;
+mod hosts;
 mod keeper;
 mod limits;
 mod state;
@@ -39,6 +40,7 @@ use control::Order;
 pub use actor::ServerActor;
 pub(crate) use alarm::Presence;
 pub use control::{CloseServer, Resume, Suspend, SwapSession};
+pub(crate) use hosts::{HostSession, HostSessions, host_sessions};
 pub(crate) use keeper::{Keeper, open};
 pub use limits::{ServerLimits, SetLimits, SetLimitsError};
 pub(crate) use state::ServerState;
@@ -99,6 +101,22 @@ pub struct ServerInfo {
     pub restarts: u64,
     /// Whether its alarm is raised.
     pub alarm_raised: bool,
+    /// The TLS handshakes with its peers: all where it speaks TLS from the first byte, and else those of
+    /// connections that were upgraded.
+    pub tls: TlsCounts,
+}
+
+/// How the TLS handshakes of a listener's connections have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TlsCounts {
+    /// Those that were done.
+    pub handshakes: u64,
+    /// Of these, those that resumed an earlier session.
+    pub resumed: u64,
+    /// Those that began and were not done: they failed, took too long, or their connection was closed
+    /// meanwhile.
+    pub failed: u64,
 }
 
 /// How many peers a listener has turned away, by [`RejectReason`](switchboard_core::RejectReason).
@@ -322,10 +340,11 @@ impl Server {
             listen,
             factory,
             seating,
+            hosts,
             pool,
         } = opening;
         let local_addr = listener.local_addr();
-        let state = ServerState::new(id, local_addr, listen, (factory, seating), pool);
+        let state = ServerState::new(id, local_addr, listen, (factory, seating, hosts), pool);
         state.pool.report(PoolEvent::ServerOpened {
             server: id,
             local_addr,
@@ -346,6 +365,7 @@ pub(crate) struct Opening {
     pub(crate) listen: Listen,
     pub(crate) factory: SessionFactory,
     pub(crate) seating: Seating,
+    pub(crate) hosts: HostSessions,
     pub(crate) pool: Pool,
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::WeakAddr;
 use switchboard_core::gate::PrefixGate;
-use switchboard_core::{BufferSlots, ClosedReason, ConnectionConfig, Gate, RejectReason, ServerId};
+use switchboard_core::{
+    BufferSlots, ClosedReason, ConnectionConfig, Gate, RejectReason, ServerId, TlsInfo,
+};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::Span;
 
@@ -25,8 +27,9 @@ use crate::workers::Seating;
 
 use super::alarm::AlarmBell;
 use super::control::{Order, Suspend};
+use super::hosts::HostSessions;
 use super::limits::{LimitsChanged, Rules, ServerLimits, SetLimitsError};
-use super::{ListenState, Rejections, ServerActor, ServerInfo};
+use super::{ListenState, Rejections, ServerActor, ServerInfo, TlsCounts};
 
 /// One listener, for its whole life: it outlives its actor, and the thread of its actor.
 pub(crate) struct ServerState {
@@ -67,6 +70,8 @@ pub(crate) struct Recipe {
     pub(crate) config: Arc<ConnectionConfig>,
     pub(crate) factory: SessionFactory,
     pub(crate) seating: Seating,
+    /// Sessions for peers that ask for certain hosts.
+    pub(crate) hosts: HostSessions,
     pub(crate) tls: Option<TlsServer>,
 }
 
@@ -93,6 +98,9 @@ pub(super) struct Counts {
     pub(super) restarts: AtomicU64,
     /// Peers on their way to another shard.
     moving: AtomicU64,
+    handshakes: AtomicU64,
+    resumed: AtomicU64,
+    handshakes_failed: AtomicU64,
 }
 
 impl ServerState {
@@ -100,7 +108,7 @@ impl ServerState {
         id: ServerId,
         local_addr: SocketAddr,
         listen: Listen,
-        (factory, seating): (SessionFactory, Seating),
+        (factory, seating, hosts): (SessionFactory, Seating, HostSessions),
         pool: Pool,
     ) -> Arc<Self> {
         let mut target = listen.target;
@@ -139,6 +147,7 @@ impl ServerState {
                 config: Arc::new(listen.config),
                 factory,
                 seating,
+                hosts,
                 tls: listen.tls,
             }),
             kept: Mutex::new(Kept {
@@ -189,7 +198,10 @@ impl ServerState {
         let mut changed = recipe.clone();
         change(&mut changed);
         let first = changed.config.first_receive.as_ref();
-        let unhandled = unhandled(changed.factory.known, first);
+        let hosts = changed.hosts.iter().flat_map(|hosts| hosts.values());
+        let unhandled = std::iter::once(changed.factory.known)
+            .chain(hosts.map(|host| host.factory.known))
+            .find_map(|known| unhandled(known, first));
         let unwanted = match unhandled {
             None => std::mem::replace(&mut *recipe, changed),
             Some(_) => changed,
@@ -311,6 +323,21 @@ impl ServerState {
         }
     }
 
+    /// A TLS handshake was done.
+    pub(crate) fn secured(&self, tls: &TlsInfo) {
+        self.counts.handshakes.fetch_add(1, Ordering::Relaxed);
+        if tls.resumed {
+            self.counts.resumed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A TLS handshake has ended, and was not done.
+    pub(crate) fn not_secured(&self) {
+        self.counts
+            .handshakes_failed
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A peer is on its way to another shard.
     pub(super) fn moves(&self) {
         self.counts.moving.fetch_add(1, Ordering::SeqCst);
@@ -381,6 +408,11 @@ impl ServerState {
             pauses: read(&counts.pauses),
             restarts: read(&counts.restarts),
             alarm_raised: self.alarm.as_ref().is_some_and(|alarm| alarm.is_raised()),
+            tls: TlsCounts {
+                handshakes: read(&counts.handshakes),
+                resumed: read(&counts.resumed),
+                failed: read(&counts.handshakes_failed),
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::options::{Connect, Listen};
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::pool::Pool;
-use crate::server::{Keeper, Opening, Server, ServerState, open};
+use crate::server::{HostSessions, Keeper, Opening, Server, ServerState, open};
 use crate::session::SessionFactory;
 use crate::telemetry;
 use crate::transport::{Detached, Incoming};
@@ -30,6 +30,7 @@ pub(crate) struct OpenListener {
     pub(crate) listen: Listen,
     pub(crate) factory: SessionFactory,
     pub(crate) seating: Seating,
+    pub(crate) hosts: HostSessions,
     pub(crate) pool: Pool,
 }
 
@@ -55,6 +56,7 @@ impl Handler<OpenListener> for ShardActor {
                 listen: request.listen,
                 factory: request.factory,
                 seating: request.seating,
+                hosts: request.hosts,
                 pool: request.pool,
             };
             Ok(Server::launch(opening, local, Arc::clone(&shard.network)))

@@ -1,12 +1,24 @@
 //! What the client's side of a handshake needs.
 
 use std::fmt;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchboard_core::TlsVersion;
 use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 
-use super::{HANDSHAKE_TIMEOUT, Provider, Roots, TlsConfigError};
+use crate::telemetry;
+
+use super::identity::unusable;
+use super::settings::Settings;
+use super::verify::Trust;
+use super::{Identity, Provider, Roots, TlsConfigError};
+
+/// How many servers a client remembers the last session of.
+const SESSIONS: usize = 256;
 
 /// The client's side of TLS: whom it trusts, and who it is. Clones are the same one.
 #[derive(Clone)]
@@ -20,25 +32,50 @@ struct Inner {
     lenient: bool,
 }
 
-/// Builds a [`TlsClient`].
+/// Builds a [`TlsClient`]. What is set here holds for all of its connections.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made until it is built"]
 pub struct TlsClientBuilder {
-    roots: Roots,
-    provider: Provider,
-    handshake_timeout: Duration,
-    lenient: bool,
+    trust: Trust,
+    identity: Option<Identity>,
+    settings: Settings,
 }
 
 impl TlsClient {
     /// Begins with whom it trusts. The server's certificate is always verified against these and the
     /// name that was asked for.
-    pub const fn builder(roots: Roots) -> TlsClientBuilder {
+    pub fn builder(roots: Roots) -> TlsClientBuilder {
+        Self::trusting(Trust::Roots(roots))
+    }
+
+    /// One that trusts whom the system trusts, with defaults for all else.
+    ///
+    /// # Errors
+    /// When the system has no roots, or none can be read.
+    pub fn system() -> Result<Self, TlsConfigError> {
+        Self::builder(Roots::system()?).build()
+    }
+
+    /// Begins with the only certificates that it accepts, by the SHA-256 of their DER
+    /// ([`fingerprint`](super::fingerprint)): the present one and the next one, say. Name, time, issuer
+    /// and purpose are not looked at then; that the server has the key of its certificate is verified.
+    /// Another one is refused with [`NotPinned`](switchboard_core::CertificateError::NotPinned).
+    pub fn pinned(fingerprints: impl IntoIterator<Item = [u8; 32]>) -> TlsClientBuilder {
+        Self::trusting(Trust::Pinned(fingerprints.into_iter().collect()))
+    }
+
+    /// Begins with one that accepts every certificate. **Whoever is in between can read and change
+    /// everything.** It is for tests and for looking at a server that is broken; building it logs a warning
+    /// (T-13).
+    pub fn danger_without_verification() -> TlsClientBuilder {
+        Self::trusting(Trust::Anyone)
+    }
+
+    fn trusting(trust: Trust) -> TlsClientBuilder {
         TlsClientBuilder {
-            roots,
-            provider: Provider::Ring,
-            handshake_timeout: HANDSHAKE_TIMEOUT,
-            lenient: false,
+            trust,
+            identity: None,
+            settings: Settings::new(),
         }
     }
 
@@ -56,44 +93,98 @@ impl TlsClient {
 }
 
 impl TlsClientBuilder {
+    /// What it presents to a server that asks for a certificate. Default: nothing.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The application protocols that it offers, the one it likes best first (ALPN, RFC 7301), such as
+    /// `["h2", "http/1.1"]`. A server that knows none of them refuses; one that does not choose at all is
+    /// accepted, and then [`TlsInfo::alpn`](switchboard_core::TlsInfo::alpn) is `None`. Default: none.
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.settings.set_alpn(protocols);
+        self
+    }
+
+    /// Which versions it speaks: `TlsVersion::Tls13..` are those from 1.3 on. Default: 1.2 and 1.3.
+    pub fn versions(mut self, versions: impl RangeBounds<TlsVersion>) -> Self {
+        self.settings.set_versions(&versions);
+        self
+    }
+
+    /// Whether it resumes sessions. It remembers the last ones with 256 servers, in memory; no other
+    /// `TlsClient` uses them. Default: yes.
+    pub fn resumption(mut self, resumption: bool) -> Self {
+        self.settings.resumption = resumption;
+        self
+    }
+
+    /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
+    /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
+    /// warning. Default: off, whatever the environment says.
+    pub fn key_log(mut self) -> Self {
+        self.settings.set_key_log();
+        self
+    }
+
     /// Where the cryptography comes from. Default: [`Provider::Ring`].
-    pub const fn provider(mut self, provider: Provider) -> Self {
-        self.provider = provider;
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.settings.provider = provider;
         self
     }
 
     /// How long a handshake may take. Default: 5 s.
-    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handshake_timeout = timeout;
         self
     }
 
     /// As [`TlsServerBuilder::accept_missing_close_notify`](super::TlsServerBuilder::accept_missing_close_notify).
-    pub const fn accept_missing_close_notify(mut self) -> Self {
-        self.lenient = true;
+    pub fn accept_missing_close_notify(mut self) -> Self {
+        self.settings.lenient = true;
         self
     }
 
     /// Makes it.
     ///
     /// # Errors
-    /// When a value cannot work.
+    /// When certificate and key do not belong together, or a value cannot work.
     pub fn build(self) -> Result<TlsClient, TlsConfigError> {
-        if self.handshake_timeout.is_zero() {
-            return Err(TlsConfigError::ZeroTimeout);
+        let Self {
+            trust,
+            identity,
+            settings,
+        } = self;
+        settings.validate()?;
+        let crypto = settings.provider.crypto();
+        let loud = matches!(trust, Trust::Anyone);
+        let config = ClientConfig::builder_with_provider(Arc::clone(&crypto))
+            .with_protocol_versions(&settings.versions())
+            .map_err(unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(trust.verifier(settings.provider, &crypto)?);
+        let mut config = match identity {
+            None => config.with_no_client_auth(),
+            Some(identity) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
+                identity.certified(&crypto)?,
+            ))),
+        };
+        config.resumption = if settings.resumption {
+            Resumption::in_memory_sessions(SESSIONS)
+        } else {
+            Resumption::disabled()
+        };
+        config.alpn_protocols.clone_from(&settings.alpn);
+        config.key_log = settings.open_key_log("client");
+        if loud {
+            telemetry::tls_not_verified();
         }
-        let config = ClientConfig::builder_with_provider(self.provider.crypto())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsConfigError::Unusable {
-                why: error.to_string(),
-            })?
-            .with_root_certificates(self.roots.store())
-            .with_no_client_auth();
         Ok(TlsClient {
             inner: Arc::new(Inner {
                 config: Arc::new(config),
-                handshake_timeout: self.handshake_timeout,
-                lenient: self.lenient,
+                handshake_timeout: settings.handshake_timeout,
+                lenient: settings.lenient,
             }),
         })
     }

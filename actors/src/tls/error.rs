@@ -47,12 +47,43 @@ pub enum TlsConfigError {
         /// What is wrong with it.
         why: String,
     },
-    /// A name is neither that of a host nor an address.
+    /// Certificate and key do not belong together.
+    #[error("the key is not the one of the certificate")]
+    KeyMismatch,
+    /// A name is not that of a host, or of all hosts one label below another (`*.b.example`).
     #[error("{name:?} is no host name")]
     BadName {
         /// The name.
         name: String,
     },
+    /// A name was given twice.
+    #[error("the host {name:?} is there twice")]
+    DuplicateHost {
+        /// The name.
+        name: String,
+    },
+    /// A certificate is not for the host that it is to serve.
+    #[error("the certificate is not for the host {name:?}")]
+    WrongHost {
+        /// The host.
+        name: String,
+    },
+    /// No host of this name is there to be changed.
+    #[error("there is no host {name:?}")]
+    NoSuchHost {
+        /// The name.
+        name: String,
+    },
+    /// An application protocol (ALPN) has no name or one of more than 255 bytes, or all of them together
+    /// have more than 65,535 bytes.
+    #[error("application protocols need names of 1 to 255 bytes, and 65535 bytes together at most")]
+    BadProtocol,
+    /// Of the versions that were asked for there is none.
+    #[error("no version of TLS is left")]
+    NoVersion,
+    /// No certificate was pinned, so that no server could ever be accepted.
+    #[error("no certificate is pinned")]
+    NoPin,
     /// A handshake would have no time.
     #[error("a timeout of zero never lets a handshake complete")]
     ZeroTimeout,

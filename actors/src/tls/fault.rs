@@ -3,7 +3,7 @@
 use std::io;
 
 use switchboard_core::{CertificateError as Refused, TlsError};
-use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage, OtherError};
 
 /// A fatal alert in plain: the name that was asked for is not known here (RFC 6066 3).
 pub(super) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -64,19 +64,78 @@ fn of_certificate(refused: &CertificateError, stage: &Stage) -> Refused {
     match refused {
         C::Expired | C::ExpiredContext { .. } => Refused::Expired,
         C::NotValidYet | C::NotValidYetContext { .. } => Refused::NotYetValid,
-        C::NotValidForName | C::NotValidForNameContext { .. } => Refused::WrongName {
-            expected: match stage {
-                Stage::Asking { name } => name.clone(),
-                _ => String::new(),
-            },
-        },
+        C::NotValidForName => wrong_name(stage, &[]),
+        C::NotValidForNameContext { presented, .. } => wrong_name(stage, presented),
         C::UnknownIssuer => Refused::UnknownIssuer,
         C::Revoked => Refused::Revoked,
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => Refused::WrongPurpose,
         C::BadSignature => Refused::BadSignature,
+        C::UnsupportedSignatureAlgorithmContext { .. }
+        | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            Refused::UnsupportedAlgorithm
+        }
+        C::UnhandledCriticalExtension => Refused::UnknownExtension,
         C::BadEncoding => Refused::BadEncoding,
+        C::Other(OtherError(other)) => {
+            if let Some(refused) = other.downcast_ref::<Refused>() {
+                refused.clone()
+            } else if let Some(error) = other.downcast_ref::<webpki::Error>() {
+                of_webpki(error)
+            } else {
+                Refused::Other {
+                    what: other.to_string(),
+                }
+            }
+        }
         other => Refused::Other {
             what: other.to_string(),
+        },
+    }
+}
+
+fn wrong_name(stage: &Stage, presented: &[String]) -> Refused {
+    let expected = match stage {
+        Stage::Asking { name } => name.clone(),
+        _ => String::new(),
+    };
+    // They come as `DnsName("a.example")` and `IpAddress(192.0.2.1)`, among names of other kinds.
+    let bare = |name: &String| {
+        let (kind, name) = name.strip_suffix(')')?.split_once('(')?;
+        let is_host = matches!(kind, "DnsName" | "IpAddress");
+        is_host.then(|| name.trim_matches('"').to_owned())
+    };
+    Refused::WrongName {
+        expected,
+        presented: presented.iter().filter_map(bare).collect(),
+    }
+}
+
+/// What the library passes on as it is.
+fn of_webpki(error: &webpki::Error) -> Refused {
+    use webpki::Error as E;
+    match error {
+        E::CaUsedAsEndEntity => Refused::WrongPurpose,
+        E::SignatureAlgorithmMismatch => Refused::BadSignature,
+        E::UnsupportedCriticalExtension => Refused::UnknownExtension,
+        E::EndEntityUsedAsCa
+        | E::NameConstraintViolation
+        | E::PathLenConstraintViolated
+        | E::MaximumPathBuildCallsExceeded
+        | E::MaximumPathDepthExceeded
+        | E::MaximumSignatureChecksExceeded
+        | E::MaximumNameConstraintComparisonsExceeded => Refused::BadChain {
+            what: error.to_string(),
+        },
+        E::EmptyEkuExtension
+        | E::ExtensionValueInvalid
+        | E::InvalidNetworkMaskConstraint
+        | E::InvalidSerialNumber
+        | E::MalformedDnsIdentifier
+        | E::MalformedExtensions
+        | E::MalformedNameConstraint
+        | E::UnsupportedCertVersion => Refused::BadEncoding,
+        error => Refused::Other {
+            what: error.to_string(),
         },
     }
 }
@@ -115,5 +174,67 @@ const fn alert_name(alert: AlertDescription) -> &'static str {
         A::CertificateRequired => "certificate_required",
         A::NoApplicationProtocol => "no_application_protocol",
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_refusal_has_a_name() {
+        use CertificateError as C;
+        use webpki::Error as E;
+        let passed_on = |error: E| C::Other(OtherError(Arc::new(error)));
+        let long = Refused::BadChain {
+            what: E::MaximumPathDepthExceeded.to_string(),
+        };
+        for (refused, named) in [
+            (C::Expired, Refused::Expired),
+            (C::NotValidYet, Refused::NotYetValid),
+            (C::UnknownIssuer, Refused::UnknownIssuer),
+            (C::Revoked, Refused::Revoked),
+            (C::InvalidPurpose, Refused::WrongPurpose),
+            (C::BadSignature, Refused::BadSignature),
+            (C::BadEncoding, Refused::BadEncoding),
+            (C::UnhandledCriticalExtension, Refused::UnknownExtension),
+            (passed_on(E::CaUsedAsEndEntity), Refused::WrongPurpose),
+            (passed_on(E::MaximumPathDepthExceeded), long),
+            (passed_on(E::UnsupportedCertVersion), Refused::BadEncoding),
+            (
+                passed_on(E::SignatureAlgorithmMismatch),
+                Refused::BadSignature,
+            ),
+            (
+                C::Other(OtherError(Arc::new(Refused::NotPinned))),
+                Refused::NotPinned,
+            ),
+        ] {
+            assert_eq!(
+                of_certificate(&refused, &Stage::Handshake),
+                named,
+                "{refused:?}"
+            );
+        }
+        let other = of_certificate(&C::UnknownRevocationStatus, &Stage::Handshake);
+        assert!(matches!(other, Refused::Other { .. }));
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_with_the_names_that_would_have_been_right() {
+        let asking = Stage::Asking {
+            name: "a.example".to_owned(),
+        };
+        let presented = ["DnsName(\"b.example\")", "IpAddress(192.0.2.1)"].map(str::to_owned);
+        assert_eq!(
+            wrong_name(&asking, &presented).to_string(),
+            "it is not for the name a.example, but for b.example, 192.0.2.1"
+        );
+        assert_eq!(
+            wrong_name(&asking, &[]).to_string(),
+            "it is not for the name a.example, but for no name"
+        );
     }
 }

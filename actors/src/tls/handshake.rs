@@ -1,6 +1,6 @@
 //! The handshake, as the actor of a connection drives it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -29,7 +29,11 @@ use super::transport::TlsTransport;
 pub(crate) struct Handshake {
     outcome: LocalFuture<Result<Box<dyn Transport>, Failed>>,
     reset: Rc<Cell<bool>>,
+    asked: Asked,
 }
+
+/// What the client has asked for (SNI), as soon as a server has understood it.
+pub(crate) type Asked = Rc<OnceCell<String>>;
 
 /// A handshake that failed; what the peer is to know of it was sent as far as possible.
 pub(crate) struct Failed {
@@ -42,9 +46,11 @@ impl Handshake {
     pub(super) fn accept(server: TlsServer, transport: Box<dyn Transport>, early: Bytes) -> Self {
         let below = Below::new(transport, early);
         let reset = below.reset_switch();
+        let asked = Asked::default();
         Self {
-            outcome: Box::pin(accept(server, below)),
+            outcome: Box::pin(accept(server, below, Rc::clone(&asked))),
             reset,
+            asked,
         }
     }
 
@@ -59,6 +65,7 @@ impl Handshake {
         Self {
             outcome: Box::pin(connect(client.clone(), name, below)),
             reset,
+            asked: Asked::default(),
         }
     }
 
@@ -67,6 +74,11 @@ impl Handshake {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Box<dyn Transport>, Failed>> {
         self.outcome.as_mut().poll(cx)
+    }
+
+    /// Where it will be what the client asks for.
+    pub(crate) fn asked(&self) -> Asked {
+        Rc::clone(&self.asked)
     }
 
     /// Makes dropping it a reset.
@@ -83,7 +95,11 @@ impl Future for Handshake {
     }
 }
 
-async fn accept(server: TlsServer, below: Below) -> Result<Box<dyn Transport>, Failed> {
+async fn accept(
+    server: TlsServer,
+    below: Below,
+    asked: Asked,
+) -> Result<Box<dyn Transport>, Failed> {
     let mut hello = LazyConfigAcceptor::new(Acceptor::default(), below);
     let start = match (&mut hello).await {
         Ok(start) => start,
@@ -92,7 +108,12 @@ async fn accept(server: TlsServer, below: Below) -> Result<Box<dyn Transport>, F
             return Err(failed(error, &Stage::Hello, transport));
         }
     };
-    let config = match server.choose(start.client_hello().server_name()) {
+    let name = start.client_hello().server_name().map(str::to_owned);
+    let config = server.choose(name.as_deref());
+    if let Some(name) = name {
+        let _ = asked.set(name);
+    }
+    let config = match config {
         Ok(config) => config,
         Err(error) => {
             let mut below = start.io;

@@ -5,10 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::TlsConfigError;
+
+/// How certificates are named that came from no file.
+pub(super) const GIVEN: &str = "the certificates given";
 
 /// A chain of certificates, the own one first, with the private key of that one. The key is never shown.
 #[derive(Clone)]
@@ -45,9 +51,35 @@ impl Identity {
         key: impl AsRef<[u8]>,
     ) -> Result<Self, TlsConfigError> {
         Self::read(
-            (certificates.as_ref(), "the certificates given"),
+            (certificates.as_ref(), GIVEN),
             (key.as_ref(), "the key given"),
         )
+    }
+
+    /// From DER: the chain of certificates, the own one first, and its key as PKCS#8, PKCS#1 or SEC1.
+    ///
+    /// # Errors
+    /// When there is no certificate, or the key is of no known form.
+    pub fn from_der<C: Into<Vec<u8>>>(
+        chain: impl IntoIterator<Item = C>,
+        key: impl Into<Vec<u8>>,
+    ) -> Result<Self, TlsConfigError> {
+        let chain = chain
+            .into_iter()
+            .map(|one| CertificateDer::from(one.into()));
+        let chain: Arc<[_]> = chain.collect();
+        if chain.is_empty() {
+            return Err(TlsConfigError::NoCertificate {
+                place: GIVEN.to_owned(),
+            });
+        }
+        let key = PrivateKeyDer::try_from(key.into()).map_err(|why| TlsConfigError::Unusable {
+            why: why.to_owned(),
+        })?;
+        Ok(Self {
+            chain,
+            key: Arc::new(key),
+        })
     }
 
     fn read(
@@ -56,7 +88,7 @@ impl Identity {
     ) -> Result<Self, TlsConfigError> {
         let chain = certificates_in(certificates, certificates_place)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            tokio_rustls::rustls::pki_types::pem::Error::NoItemsFound => TlsConfigError::NoKey {
+            rustls::pki_types::pem::Error::NoItemsFound => TlsConfigError::NoKey {
                 place: key_place.to_owned(),
             },
             error => TlsConfigError::Pem {
@@ -70,12 +102,23 @@ impl Identity {
         })
     }
 
-    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.chain.to_vec()
+    /// With the key made ready, if it is the one of the certificate.
+    pub(super) fn certified(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Arc<CertifiedKey>, TlsConfigError> {
+        CertifiedKey::from_der(self.chain.to_vec(), self.key.clone_key(), provider)
+            .map(Arc::new)
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => TlsConfigError::KeyMismatch,
+                error => unusable(error),
+            })
     }
+}
 
-    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
-        self.key.clone_key()
+pub(super) fn unusable(error: impl fmt::Display) -> TlsConfigError {
+    TlsConfigError::Unusable {
+        why: error.to_string(),
     }
 }
 

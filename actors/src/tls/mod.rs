@@ -16,24 +16,31 @@ mod client;
 mod error;
 mod fault;
 mod handshake;
+mod hosts;
 mod identity;
 mod network;
 mod provider;
 mod roots;
 mod server;
+mod settings;
 mod start;
+mod table;
 mod transport;
+mod verify;
 
 pub use client::{TlsClient, TlsClientBuilder};
 pub use error::TlsConfigError;
+pub use hosts::UnknownHost;
 pub use identity::Identity;
 pub use network::{HANDSHAKES, TlsNetwork};
-pub use provider::Provider;
+pub use provider::{Provider, fingerprint};
 pub use roots::Roots;
 pub use server::{TlsServer, TlsServerBuilder};
 pub use start::{StartTls, TlsConfig};
+pub use verify::ClientAuth;
 
-pub(crate) use handshake::{Failed, Handshake};
+pub(crate) use handshake::{Asked, Failed, Handshake};
+pub(crate) use hosts::Hosts;
 pub(crate) use start::{Secure, Upgrade};
 
 use std::time::Duration;

@@ -1,7 +1,10 @@
 //! Stands where TLS is left out of the crate: there is nothing of it that could exist.
 
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::io;
+use std::marker::PhantomData;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +24,10 @@ impl Handshake {
         match self.0 {}
     }
 
+    pub(crate) fn asked(&self) -> Asked {
+        match self.0 {}
+    }
+
     pub(crate) fn set_reset(&self) {
         match self.0 {}
     }
@@ -28,6 +35,19 @@ impl Handshake {
 
 #[derive(Debug, Clone)]
 pub(crate) struct TlsConfig;
+pub(crate) type Asked = Rc<OnceCell<String>>;
+
+pub(crate) struct Hosts<T>(Infallible, PhantomData<T>);
+
+impl<T> Hosts<T> {
+    pub(crate) fn get(&self, _: &str) -> Option<&T> {
+        match self.0 {}
+    }
+
+    pub(crate) fn values(&self) -> std::slice::Iter<'_, T> {
+        match self.0 {}
+    }
+}
 
 pub(crate) struct Upgrade(Infallible);
 

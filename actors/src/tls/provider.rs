@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use switchboard_core::{Cipher, TlsVersion};
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
-use tokio_rustls::rustls::{ProtocolVersion, SupportedCipherSuite};
+use tokio_rustls::rustls::server::ProducesTickets;
+use tokio_rustls::rustls::{self, ProtocolVersion, SupportedCipherSuite};
 
 /// The library that does the cryptography. It is always named, here or by the default: what the process
 /// has installed as its own means nothing.
@@ -27,6 +28,36 @@ impl Provider {
             Self::AwsLcRs => crypto::aws_lc_rs::default_provider(),
         })
     }
+
+    /// Seals what a client is to bring back to resume its session; nobody else can open it.
+    pub(super) fn ticketer(self) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+        match self {
+            Self::Ring => crypto::ring::Ticketer::new(),
+            #[cfg(feature = "aws-lc-rs")]
+            Self::AwsLcRs => crypto::aws_lc_rs::Ticketer::new(),
+        }
+    }
+
+    pub(super) fn sha_256(self, data: &[u8]) -> [u8; 32] {
+        let suite = match self {
+            Self::Ring => crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            #[cfg(feature = "aws-lc-rs")]
+            Self::AwsLcRs => crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
+        };
+        let hash = match suite {
+            SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
+            SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
+        };
+        let mut digest = [0; 32];
+        digest.copy_from_slice(hash.hash(data).as_ref());
+        digest
+    }
+}
+
+/// The SHA-256 of a certificate in DER, as [`TlsClient::pinned`](super::TlsClient::pinned) takes it.
+#[must_use]
+pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
+    Provider::Ring.sha_256(certificate)
 }
 
 /// There is no connection of an older version, or before there is a version.

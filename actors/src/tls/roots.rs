@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::TlsConfigError;
-use super::identity::{certificates_in, contents};
+use super::identity::{GIVEN, certificates_in, contents};
 
-/// Certificates that are trusted, and with them all that they have signed.
+/// Certificates that are trusted, and with them all that they have signed. There is always one at least.
 #[derive(Clone)]
 pub struct Roots(Arc<RootCertStore>);
 
@@ -46,17 +47,47 @@ impl Roots {
     /// # Errors
     /// When none is in it, or one that cannot be used.
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, TlsConfigError> {
-        Self::read(pem.as_ref(), "the certificates given")
+        Self::read(pem.as_ref(), GIVEN)
+    }
+
+    /// Certificates in DER.
+    ///
+    /// # Errors
+    /// When there is none, or one that cannot be used.
+    pub fn from_der<C: Into<Vec<u8>>>(
+        certificates: impl IntoIterator<Item = C>,
+    ) -> Result<Self, TlsConfigError> {
+        let certificates = certificates.into_iter().map(Into::into);
+        Self::of(certificates.map(CertificateDer::from), GIVEN)
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        Arc::make_mut(&mut self.0).extend(others.0.roots.iter().cloned());
+        self
     }
 
     fn read(pem: &[u8], place: &str) -> Result<Self, TlsConfigError> {
+        Self::of(certificates_in(pem, place)?, place)
+    }
+
+    fn of(
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+        place: &str,
+    ) -> Result<Self, TlsConfigError> {
         let mut store = RootCertStore::empty();
-        for certificate in certificates_in(pem, place)? {
+        for certificate in certificates {
             store
                 .add(certificate)
                 .map_err(|error| TlsConfigError::Unusable {
                     why: error.to_string(),
                 })?;
+        }
+        if store.is_empty() {
+            return Err(TlsConfigError::NoCertificate {
+                place: place.to_owned(),
+            });
         }
         Ok(Self(Arc::new(store)))
     }

@@ -1,58 +1,78 @@
 //! What the server's side of a handshake needs.
 
 use std::fmt;
+use std::ops::RangeBounds;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_core::TlsError;
+use switchboard_core::{TlsError, TlsVersion};
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::server::NoServerSessionStorage;
 
+use crate::telemetry;
 use crate::transport::Transport;
 
 use super::handshake::Handshake;
-use super::{HANDSHAKE_TIMEOUT, Identity, Provider, TlsConfig, TlsConfigError};
+use super::hosts::{Hosts, UnknownHost};
+use super::settings::Settings;
+use super::table::{Press, Table};
+use super::{ClientAuth, Identity, Provider, TlsConfig, TlsConfigError};
 
-/// The server's side of TLS: its certificate, and whom it lets in. Clones are the same one.
+/// The server's side of TLS: its certificates, and whom it lets in. Clones are the same one.
 #[derive(Clone)]
 pub struct TlsServer {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    /// What the next handshake is done with.
-    config: Mutex<Arc<ServerConfig>>,
-    handshake_timeout: Duration,
-    lenient: bool,
+    press: Press,
+    unknown: UnknownHost,
+    /// What the next handshakes are done with.
+    table: Mutex<Arc<Table>>,
+    /// Held while a new table is made: one change comes after the other.
+    changing: Mutex<()>,
 }
 
-/// Builds a [`TlsServer`].
+/// Builds a [`TlsServer`]. What is set here holds for all of its connections.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made until it is built"]
 pub struct TlsServerBuilder {
     identity: Identity,
-    provider: Provider,
-    handshake_timeout: Duration,
-    lenient: bool,
-    resumption: bool,
+    hosts: Vec<(String, Identity)>,
+    unknown: UnknownHost,
+    client_auth: ClientAuth,
+    settings: Settings,
 }
 
 impl TlsServer {
-    /// Begins with the certificate that is presented.
-    pub const fn builder(identity: Identity) -> TlsServerBuilder {
+    /// Begins with the certificate that is presented, by default.
+    pub fn builder(identity: Identity) -> TlsServerBuilder {
         TlsServerBuilder {
             identity,
-            provider: Provider::Ring,
-            handshake_timeout: HANDSHAKE_TIMEOUT,
-            lenient: false,
-            resumption: true,
+            hosts: Vec::new(),
+            unknown: UnknownHost::default(),
+            client_auth: ClientAuth::None,
+            settings: Settings::new(),
         }
     }
 
+    /// One with the certificate in these files, and defaults for all else.
+    ///
+    /// # Errors
+    /// When a file cannot be read, has nothing of the kind in it, or both do not belong together.
+    pub fn from_pem_files(
+        certificates: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, TlsConfigError> {
+        Self::builder(Identity::from_pem_files(certificates, key)?).build()
+    }
+
     /// Chooses what to go on with for a client that asks for this name.
-    pub(super) fn choose(&self, _name: Option<&str>) -> Result<Arc<ServerConfig>, TlsError> {
-        Ok(Arc::clone(&lock(&self.inner.config)))
+    pub(super) fn choose(&self, name: Option<&str>) -> Result<Arc<ServerConfig>, TlsError> {
+        let table = self.table();
+        let entry = table.choose(name, self.inner.unknown)?;
+        Ok(Arc::clone(&entry.config))
     }
 
     pub(crate) fn config(&self) -> TlsConfig {
@@ -60,72 +80,188 @@ impl TlsServer {
     }
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
-        self.inner.handshake_timeout
+        self.inner.press.settings.handshake_timeout
     }
 
     pub(super) fn accepts_missing_close_notify(&self) -> bool {
-        self.inner.lenient
+        self.inner.press.settings.lenient
     }
 
     /// Begins the handshake with a peer from whom nothing was read yet.
     pub(crate) fn begin(&self, transport: Box<dyn Transport>) -> Handshake {
         Handshake::accept(self.clone(), transport, Bytes::new())
     }
+
+    fn table(&self) -> Arc<Table> {
+        Arc::clone(&lock(&self.inner.table))
+    }
+}
+
+/// Changing, while its listeners listen.
+///
+/// Handshakes whose first message comes from now on are done with the new one; those under way, and
+/// connections, keep theirs. Sessions from before are not resumed, so that everybody is looked at anew.
+impl TlsServer {
+    /// Replaces the default certificate.
+    ///
+    /// # Errors
+    /// When certificate and key do not belong together; then the old one stays.
+    pub fn reload(&self, identity: Identity) -> Result<(), TlsConfigError> {
+        self.change("certificate", None, |table, press| {
+            table.default = press.entry(&identity, &table.verifier)?;
+            Ok(())
+        })
+    }
+
+    /// Replaces the certificate of a [`host`](TlsServerBuilder::host), which is named as it was there.
+    ///
+    /// # Errors
+    /// When there is no such host, the certificate is not for it, or certificate and key do not belong
+    /// together; then the old one stays.
+    pub fn reload_host(&self, name: &str, identity: Identity) -> Result<(), TlsConfigError> {
+        self.change("certificate", Some(name), |table, press| {
+            let Table {
+                hosts, verifier, ..
+            } = table;
+            let Some(entry) = hosts.inserted(name) else {
+                return Err(TlsConfigError::NoSuchHost {
+                    name: name.to_owned(),
+                });
+            };
+            *entry = press.host(name, &identity, verifier)?;
+            Ok(())
+        })
+    }
+
+    /// Asks clients for other certificates, at all hosts.
+    ///
+    /// # Errors
+    /// When roots cannot be used; then it asks for the old ones.
+    pub fn reload_client_auth(&self, client_auth: ClientAuth) -> Result<(), TlsConfigError> {
+        self.change("client authentication", None, |table, press| {
+            table.verifier = client_auth.verifier(&press.settings.provider.crypto())?;
+            table.default = press.again(&table.default, &table.verifier)?;
+            for entry in table.hosts.values_mut() {
+                *entry = press.again(entry, &table.verifier)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn change(
+        &self,
+        what: &str,
+        host: Option<&str>,
+        change: impl FnOnce(&mut Table, &Press) -> Result<(), TlsConfigError>,
+    ) -> Result<(), TlsConfigError> {
+        let changing = lock(&self.inner.changing);
+        let mut table = (*self.table()).clone();
+        change(&mut table, &self.inner.press)?;
+        let old = std::mem::replace(&mut *lock(&self.inner.table), Arc::new(table));
+        drop(changing);
+        drop(old);
+        telemetry::tls_reloaded(what, host);
+        Ok(())
+    }
 }
 
 impl TlsServerBuilder {
+    /// Presents another certificate to clients that ask for this host (SNI), or with `*.b.example` for
+    /// any host one label below. The certificate must be for it.
+    pub fn host(mut self, name: impl Into<String>, identity: Identity) -> Self {
+        self.hosts.push((name.into(), identity));
+        self
+    }
+
+    /// What clients get that ask for a host that is not known. Default: [`UnknownHost::Default`].
+    pub fn unknown_host(mut self, unknown: UnknownHost) -> Self {
+        self.unknown = unknown;
+        self
+    }
+
+    /// Whether clients are asked for certificates. Default: [`ClientAuth::None`].
+    pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
+        self.client_auth = client_auth;
+        self
+    }
+
+    /// The application protocols that it speaks, the one it likes best first (ALPN, RFC 7301). A client
+    /// that offers only others is refused; one that offers none at all is let in. Default: none, which
+    /// lets everybody in.
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.settings.set_alpn(protocols);
+        self
+    }
+
+    /// Which versions it speaks: `TlsVersion::Tls13..` are those from 1.3 on. Default: 1.2 and 1.3.
+    pub fn versions(mut self, versions: impl RangeBounds<TlsVersion>) -> Self {
+        self.settings.set_versions(&versions);
+        self
+    }
+
+    /// Whether clients may resume their sessions. They keep them themselves, sealed with keys that
+    /// change every 6 hours and are never stored; those that cannot have the last 256 of them kept here,
+    /// for each host. Default: yes.
+    pub fn resumption(mut self, resumption: bool) -> Self {
+        self.settings.resumption = resumption;
+        self
+    }
+
+    /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
+    /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
+    /// warning. Default: off, whatever the environment says.
+    pub fn key_log(mut self) -> Self {
+        self.settings.set_key_log();
+        self
+    }
+
     /// Where the cryptography comes from. Default: [`Provider::Ring`].
-    pub const fn provider(mut self, provider: Provider) -> Self {
-        self.provider = provider;
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.settings.provider = provider;
         self
     }
 
     /// How long a handshake may take. Default: 5 s.
-    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handshake_timeout = timeout;
         self
     }
 
     /// Takes a connection that ends without close_notify for one that ended in order. Whoever cuts it
     /// can then shorten what was sent: only for protocols that know the length of what they send, as
     /// HTTP does. Default: it is a truncation.
-    pub const fn accept_missing_close_notify(mut self) -> Self {
-        self.lenient = true;
-        self
-    }
-
-    /// Whether clients may resume earlier sessions (RFC 8446 2.2). Default: yes.
-    pub const fn resumption(mut self, on: bool) -> Self {
-        self.resumption = on;
+    pub fn accept_missing_close_notify(mut self) -> Self {
+        self.settings.lenient = true;
         self
     }
 
     /// Makes it.
     ///
     /// # Errors
-    /// When certificate and key do not belong together, or a value cannot work.
+    /// When a certificate and its key do not belong together, a certificate is not for its host, or a
+    /// value cannot work.
     pub fn build(self) -> Result<TlsServer, TlsConfigError> {
-        if self.handshake_timeout.is_zero() {
-            return Err(TlsConfigError::ZeroTimeout);
+        let settings = self.settings;
+        settings.validate()?;
+        let verifier = self.client_auth.verifier(&settings.provider.crypto())?;
+        let key_log = settings.open_key_log("server");
+        let press = Press { settings, key_log };
+        let default = press.entry(&self.identity, &verifier)?;
+        let mut hosts = Hosts::new();
+        for (name, identity) in &self.hosts {
+            hosts.insert(name, press.host(name, identity, &verifier)?)?;
         }
-        let unusable = |error: tokio_rustls::rustls::Error| TlsConfigError::Unusable {
-            why: error.to_string(),
+        let table = Table {
+            default,
+            hosts,
+            verifier,
         };
-        let mut config = ServerConfig::builder_with_provider(self.provider.crypto())
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_no_client_auth()
-            .with_single_cert(self.identity.chain(), self.identity.key())
-            .map_err(unusable)?;
-        if !self.resumption {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-        }
         Ok(TlsServer {
             inner: Arc::new(Inner {
-                config: Mutex::new(Arc::new(config)),
-                handshake_timeout: self.handshake_timeout,
-                lenient: self.lenient,
+                press,
+                unknown: self.unknown,
+                table: Mutex::new(Arc::new(table)),
+                changing: Mutex::new(()),
             }),
         })
     }
@@ -138,7 +274,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsServer")
-            .field("handshake_timeout", &self.inner.handshake_timeout)
+            .field("handshake_timeout", &self.handshake_timeout())
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! Where TLS begins: in mid-stream, or as soon as an outbound connection is there.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use actix::Message;
@@ -16,6 +17,7 @@ use crate::transport::{Connected, LocalFuture, Transport};
 use super::client::TlsClient;
 use super::handshake::Handshake;
 use super::server::TlsServer;
+use super::{ClientAuth, Identity, Roots, TlsConfigError};
 
 /// Upgrades a connection in use to TLS (XAS-55), as STARTTLS commands do. Replies at once whether it can
 /// be; then answered by [`TlsStarted`](crate::message::TlsStarted), or by
@@ -54,6 +56,36 @@ impl StartTls {
             side: Side::Client(tls, server_name.into()),
             timeout: None,
         }
+    }
+
+    /// The same from files in PEM (XAS-54): the certificates and the key of this side, and whether the
+    /// peer is to present a certificate. The files are read now, and the session cannot be resumed by
+    /// another upgrade: for many upgrades make one [`TlsServer`] and use [`server`](Self::server).
+    ///
+    /// # Errors
+    /// When a file cannot be read, has nothing of the kind in it, or both do not belong together.
+    pub fn server_from_files(
+        certificates: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        verify: ClientAuth,
+    ) -> Result<Self, TlsConfigError> {
+        let identity = Identity::from_pem_files(certificates, key)?;
+        let tls = TlsServer::builder(identity).client_auth(verify).build()?;
+        Ok(Self::server(tls))
+    }
+
+    /// This side is the client, and trusts the certificates in a file in PEM (XAS-54). The file is read
+    /// now: for many upgrades make one [`TlsClient`] and use [`client`](Self::client), also to present a
+    /// certificate. Who wants no verification has to say so there.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has no certificate in it.
+    pub fn client_from_files(
+        roots: impl AsRef<Path>,
+        server_name: impl Into<String>,
+    ) -> Result<Self, TlsConfigError> {
+        let tls = TlsClient::builder(Roots::from_pem_file(roots)?).build()?;
+        Ok(Self::client(tls, server_name))
     }
 
     /// How long it may take until TLS has started, from now on, sending what is queued included. Default:
