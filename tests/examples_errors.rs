@@ -4,7 +4,15 @@ use std::net::{TcpListener, UdpSocket};
 
 use crate::examples_support::Example;
 
-const SERVERS: [&str; 4] = ["echo", "tcp_server", "echo_server", "protocol_echo_server"];
+const SERVERS: [&str; 7] = [
+    "echo",
+    "tcp_server",
+    "echo_server",
+    "protocol_echo_server",
+    "tls_echo",
+    "https_hello",
+    "smtp_sink",
+];
 const CLIENTS: [&str; 3] = ["tcp_client", "http_get", "protocol_echo_client"];
 const UDP: [&str; 2] = ["udp_receiver", "udp_sender"];
 
@@ -55,5 +63,63 @@ fn xas_71_a_bad_address_is_one_line_that_names_it() {
     for name in SERVERS.iter().chain(&CLIENTS).chain(&UDP) {
         fails_on(name, "nonsense");
         fails_on(name, "127.0.0.1:65536");
+    }
+}
+
+#[test]
+fn arguments_that_cannot_be_obeyed_are_named_and_the_exit_code_is_2() {
+    let cases: [(&str, &[&str], &str); 10] = [
+        ("tls_echo", &["--nonsense"], "--nonsense"),
+        ("tls_echo", &["--ca"], "--ca"),
+        ("https_hello", &["127.0.0.1:0", "more"], "more"),
+        ("smtp_sink", &["--nonsense"], "--nonsense"),
+        ("smtp_sink", &["127.0.0.1:0", "more"], "more"),
+        ("smtp_sink", &["--cert", "file"], "--key"),
+        ("smtp_sink", &["--no-tls", "--ca", "file"], "--no-tls"),
+        ("smtp_sink", &["--max-size", "much"], "much"),
+        ("smtp_sink", &["--max-size", "1"], "65536"),
+        ("smtp_sink", &["--max-size"], "--max-size"),
+    ];
+    for (name, arguments, part) in cases {
+        let ended = Example::start(name, arguments).wait();
+        let said = &ended.stderr;
+        assert_eq!(ended.status.code(), Some(2), "{name}: {said}");
+        let first = said.lines().next().unwrap();
+        assert!(
+            first.starts_with("error: ") && first.contains(part),
+            "{name}: {said}"
+        );
+        assert!(said.contains("usage: "), "{name}: {said}");
+    }
+    for name in ["tls_echo", "https_hello", "smtp_sink"] {
+        assert!(
+            Example::start(name, &["--help"])
+                .succeed()
+                .starts_with("usage: ")
+        );
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_or_written_is_one_line_that_names_it() {
+    let missing = "/nonexistent/file.pem";
+    let cases: [(&str, &[&str]); 3] = [
+        ("tls_echo", &["127.0.0.1:0", "--ca", missing]),
+        ("smtp_sink", &["127.0.0.1:0", "--ca", missing]),
+        (
+            "smtp_sink",
+            &["127.0.0.1:0", "--cert", missing, "--key", missing],
+        ),
+    ];
+    for (name, arguments) in cases {
+        let ended = Example::start(name, arguments).wait();
+        assert_eq!(ended.status.code(), Some(1), "{name}: {}", ended.stderr);
+        let [line] = ended.stderr.lines().collect::<Vec<_>>()[..] else {
+            panic!("{name}: {}", ended.stderr);
+        };
+        assert!(
+            line.starts_with("error: ") && line.contains(missing),
+            "{name}: {line}"
+        );
     }
 }

@@ -5,4 +5,6 @@ mod examples_echo;
 mod examples_errors;
 mod examples_http;
 mod examples_pairs;
+#[allow(dead_code, reason = "the inside of a program")]
+mod examples_smtp;
 mod examples_support;

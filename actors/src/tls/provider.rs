@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchboard_core::{Cipher, TlsVersion};
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
 use tokio_rustls::rustls::server::ProducesTickets;
-use tokio_rustls::rustls::{self, ProtocolVersion, SupportedCipherSuite};
+use tokio_rustls::rustls::{self, CipherSuite, ProtocolVersion, SupportedCipherSuite};
 
 /// The library that does the cryptography. It is always named, here or by the default: what the process
 /// has installed as its own means nothing.
@@ -69,8 +69,13 @@ pub(super) fn version_of(version: Option<ProtocolVersion>) -> TlsVersion {
 }
 
 pub(super) fn cipher_of(suite: Option<SupportedCipherSuite>) -> Cipher {
-    let name = suite.and_then(|suite| suite.suite().as_str());
-    let name = name.unwrap_or("unknown");
+    let name = match suite.map(|suite| suite.suite()) {
+        // rustls has its own names for the suites of TLS 1.3.
+        Some(CipherSuite::TLS13_AES_128_GCM_SHA256) => "TLS_AES_128_GCM_SHA256",
+        Some(CipherSuite::TLS13_AES_256_GCM_SHA384) => "TLS_AES_256_GCM_SHA384",
+        Some(CipherSuite::TLS13_CHACHA20_POLY1305_SHA256) => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.and_then(|suite| suite.as_str()).unwrap_or("unknown"),
+    };
     // ChaCha20 has keys of 256 bits, as has AES where the name says so.
     let bits = if name.contains("AES_128") || name.contains("AES128") {
         128

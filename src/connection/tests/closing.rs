@@ -36,6 +36,38 @@ fn aio_01_close_flushes_then_finishes_then_lingers_until_the_peer_finishes() {
     assert_eq!((detail.unsent, detail.phase), (0, ClosePhase::Open));
 }
 
+/// ACO-13: on TLS a peer that has finished is told that we finish too; whether it still hears that changes
+/// nothing about a good end.
+#[test]
+fn aco_13_on_tls_the_end_of_the_peer_is_answered_with_ours() {
+    let cipher = Cipher {
+        name: "TLS_AES_128_GCM_SHA256",
+        bits: 128,
+    };
+    for is_heard in [true, false] {
+        let mut wire = Wire::open_for(Interests::DATA, config(|_| {}));
+        let info = Arc::new(TlsInfo::new(TlsVersion::Tls13, cipher));
+        wire.machine.handle_secured(info, &mut wire.now());
+        wire.receive(&Receive::always(ReceiveKind::Available));
+        wire.machine.handle_eof(&mut wire.now());
+        assert!(wire.machine.wants_finish());
+        if is_heard {
+            wire.drive();
+            assert!(wire.finished);
+        } else {
+            let reset = io::ErrorKind::BrokenPipe.into();
+            wire.machine.handle_write_error(&reset, &mut wire.now());
+            wire.drive();
+        }
+        assert_eq!(wire.machine.is_over(), Some(false));
+        let detail = wire.closed();
+        assert_eq!(
+            (&detail.cause, &detail.cut_short),
+            (&Cause::PeerFinished, &None)
+        );
+    }
+}
+
 /// XAS-20: 20 MB queued, all of them arrive.
 #[test]
 fn xas_20_a_close_sends_everything_however_slow_the_peer_takes_it() {
