@@ -25,7 +25,9 @@ use super::{ClientAuth, Identity, Roots, TlsConfigError};
 ///
 /// What was sent before is sent in plain first, what is sent after is protected. No receive may be armed,
 /// so that it is clear which bytes are the last in plain; plaintext that has come behind them is refused
-/// (T-12), handshake bytes are not. A receive that is armed after it takes protected bytes.
+/// (T-12), handshake bytes are not. A receive that is armed after it takes protected bytes. The handshake
+/// waits until the session has handled every frame that came in plain: with [`Handlers`](crate::Handlers)
+/// one of them may still be on its way to its actor, and is handled before `TlsStarted` comes.
 #[derive(Debug, Clone)]
 pub struct StartTls {
     side: Side,
