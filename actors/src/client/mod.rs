@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// Lends the socket to `use_it`, on the connection's thread, to read or set options (XAS-17).
-    /// `None`: the connection has no socket (any more).
+    /// `None`: the connection has no socket (any more), or a TLS handshake has it just now.
     pub async fn with_socket<R, F>(&self, use_it: F) -> Option<R>
     where
         R: Send + 'static,
