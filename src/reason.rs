@@ -336,7 +336,9 @@ pub struct ClosedDetail {
     pub cut_short: Option<Cause>,
     /// Where it ended: `Flushing` if bytes were left to send.
     pub phase: ClosePhase,
-    /// Accepted bytes that the system never took.
+    /// Accepted bytes that the system never took. On TLS those of a write of which it has taken a part
+    /// count in full when it is cut short, by a reset or a deadline: a peer may have received as much as one
+    /// write (32 KiB) of them.
     pub unsent: usize,
     /// Tokens of accepted sends that got no `Sent`, in order.
     pub unsent_tokens: Vec<Token>,

@@ -245,8 +245,10 @@ impl Connection {
             self.timers.start(TimeoutKind::Flush, now.get(), deadline);
         }
         if !flush && let State::Closing(closing) = &mut self.state {
-            closing.dropped += self.outbox.size();
-            closing.dropped_tokens.extend(self.outbox.clear());
+            // What is in records already is sent with them.
+            let sealed = self.under_way.sealed;
+            closing.dropped += self.outbox.size().saturating_sub(sealed);
+            closing.dropped_tokens.extend(self.outbox.truncate(sealed));
             self.close_securing(now);
         }
         was_open

@@ -64,6 +64,7 @@ impl Connection {
         }
         self.bytes_out += count as u64;
         self.under_way.outgoing = 0;
+        self.under_way.sealed = 0;
         self.touch_write(now);
         let progress = self.outbox.advance(count);
         if self.outbox.is_empty() {

@@ -68,6 +68,14 @@ impl Chunk {
         }
     }
 
+    /// Keeps so many of the bytes that are left.
+    fn truncate(&mut self, count: usize) {
+        match self {
+            Self::Shared(bytes) => bytes.truncate(count),
+            Self::Slot { buffer, sent } => buffer.truncate(*sent + count),
+        }
+    }
+
     fn advance(&mut self, count: usize) {
         match self {
             Self::Shared(bytes) => bytes.advance(count),
@@ -304,6 +312,32 @@ impl Outbox {
         self.size = 0;
         let marks = std::mem::take(&mut self.marks);
         marks.into_iter().map(|mark| mark.token).collect()
+    }
+
+    /// Throws away all but the first so many bytes; the tokens that get no notice.
+    pub(super) fn truncate(&mut self, count: usize) -> Vec<Token> {
+        if count == 0 {
+            return self.clear();
+        }
+        let Some(behind) = self.size.checked_sub(count) else {
+            return Vec::new();
+        };
+        let mut left = count;
+        for chunk in &mut self.queue {
+            let kept = left.min(chunk.rest().len());
+            chunk.truncate(kept);
+            left -= kept;
+        }
+        // The send slot stays, though empty: it goes back when what is before it was sent.
+        let empty = |chunk: &Chunk| chunk.rest().is_empty();
+        self.queue
+            .retain(|chunk| !empty(chunk) || matches!(chunk, Chunk::Slot { .. }));
+        self.tail.truncate(self.tail_taken + left);
+        self.size = count;
+        self.position -= behind as u64;
+        let end = self.position;
+        let kept = self.marks.partition_point(|mark| mark.end <= end);
+        self.marks.drain(kept..).map(|mark| mark.token).collect()
     }
 
     /// The send slot, if it is queued; what it still had to send is gone.

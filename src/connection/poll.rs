@@ -35,7 +35,6 @@ impl Connection {
     #[must_use]
     pub const fn wants_finish(&self) -> bool {
         self.outbox.is_empty()
-            && !self.is_securing()
             && matches!(
                 self.state,
                 State::Open {
@@ -43,14 +42,13 @@ impl Connection {
                     ..
                 } | State::Closing(_)
             )
+            && !self.is_securing()
     }
 
     /// What to do with the receiving direction.
+    #[inline]
     #[must_use]
     pub fn read_wish(&self) -> ReadWish {
-        if self.is_securing() {
-            return ReadWish::Nothing;
-        }
         match &self.state {
             State::Open {
                 read: ReadHalf::Open,
@@ -68,7 +66,7 @@ impl Connection {
                 } else {
                     self.interest.readable && self.inbound.is_empty()
                 };
-                if wanted {
+                if wanted && !self.is_securing() {
                     ReadWish::Data
                 } else {
                     ReadWish::Nothing
@@ -78,7 +76,11 @@ impl Connection {
                 peer_finished: false,
                 ..
             })
-            | State::Lingering { .. } => ReadWish::Discard,
+            | State::Lingering { .. }
+                if !self.is_securing() =>
+            {
+                ReadWish::Discard
+            }
             _ => ReadWish::Nothing,
         }
     }

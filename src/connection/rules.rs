@@ -190,7 +190,6 @@ impl Connection {
         if self.credit.frames_out() > 0 || self.vacant {
             return;
         }
-        let securing = self.is_securing();
         let State::Open { read, write } = &mut self.state else {
             return;
         };
@@ -212,7 +211,8 @@ impl Connection {
             // While it is being secured nothing is read: what would come is a handshake that cannot begin.
             (ReadHalf::Open, WriteHalf::Broken(cause))
                 if !ready
-                    && (securing || self.inbound.armed().is_none() && !self.interest.readable) =>
+                    && (self.security.is_under_way()
+                        || self.inbound.armed().is_none() && !self.interest.readable) =>
             {
                 let cause = cause.clone();
                 self.end(cause, None, false);

@@ -20,10 +20,14 @@ use super::state::{ReadHalf, State, WriteHalf};
 use super::{Connection, Ending, Event, Interests};
 
 /// How far a connection is with TLS.
+// Looked at several times for every request: with a tag of its own, and in this order, that is one
+// comparison.
+#[repr(u8)]
 #[derive(Debug, Default)]
 pub(super) enum Security {
     #[default]
     Plain,
+    Secured(Arc<TlsInfo>),
     /// Asked for: what was queued before, up to this position of the stream, is sent in plain first.
     Asked {
         plain_end: u64,
@@ -33,7 +37,13 @@ pub(super) enum Security {
     Shaking {
         timeout: Duration,
     },
-    Secured(Arc<TlsInfo>),
+}
+
+impl Security {
+    /// Whether it is neither what it was nor what it is to be.
+    pub(super) const fn is_under_way(&self) -> bool {
+        matches!(self, Self::Asked { .. } | Self::Shaking { .. })
+    }
 }
 
 /// Bytes of records that are not complete: they have moved, and nobody was told of them yet.
@@ -43,6 +53,8 @@ pub struct UnderWay {
     pub incoming: u64,
     /// Sent since a write was last done.
     pub outgoing: u64,
+    /// Plaintext of the write that is not done: it is in records already, which will be sent in full.
+    pub sealed: usize,
 }
 
 impl Connection {
@@ -68,10 +80,7 @@ impl Connection {
     /// Whether it is on its way to TLS.
     #[must_use]
     pub const fn is_securing(&self) -> bool {
-        matches!(
-            self.security,
-            Security::Asked { .. } | Security::Shaking { .. }
-        )
+        self.security.is_under_way()
     }
 
     /// Upgrades a connection that is in use (XAS-55): what is queued is sent in plain, then the handshake
@@ -137,10 +146,15 @@ impl Connection {
 
     /// Whether a handshake is to begin now: all that is to be sent in plain was sent, and every frame that
     /// came in plain was handled. So none can be handled behind `TlsStarted`, whoever handles them (T-12).
+    #[inline]
     #[must_use]
     pub fn wants_handshake(&self) -> bool {
-        matches!(self.security, Security::Asked { .. })
-            && self.transmittable() == 0
+        matches!(self.security, Security::Asked { .. }) && self.is_handshake_due()
+    }
+
+    #[cold]
+    fn is_handshake_due(&self) -> bool {
+        self.transmittable() == 0
             && self.credit.frames_out() == 0
             && matches!(
                 self.state,

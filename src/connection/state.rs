@@ -7,6 +7,9 @@ use crate::id::Token;
 use crate::reason::{Cause, ClosePhase, ClosedDetail};
 
 /// Where a connection is in its life.
+// It and its halves are looked at many times for every request: a tag of their own is told apart with one
+// comparison, one that hides in a cause is not.
+#[repr(u8)]
 #[derive(Debug)]
 pub(super) enum State {
     /// Outbound, not yet established. Sends are queued, nothing is read.
@@ -28,6 +31,7 @@ pub(super) enum State {
     Over { reset: bool, report: Option<Report> },
 }
 
+#[repr(u8)]
 #[derive(Debug)]
 pub(super) enum ReadHalf {
     Open,
@@ -39,6 +43,7 @@ pub(super) enum ReadHalf {
     Broken(Cause),
 }
 
+#[repr(u8)]
 #[derive(Debug)]
 pub(super) enum WriteHalf {
     Open,

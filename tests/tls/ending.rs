@@ -310,6 +310,7 @@ fn every_link_is_upgraded_anew() {
         for _ in 0..3 {
             expect!(near, Connected);
             assert_eq!(one.info().tls, None, "the link before is forgotten");
+            assert!(one.extra_info("sslcontext").is_none());
             assert!(one.can_write_eof());
             let other = expect!(far, Accepted).handle;
             other.start_tls(StartTls::server(server.clone())).unwrap();

@@ -69,6 +69,34 @@ fn t_14_what_came_together_is_there_bit_by_bit_while_the_socket_is_silent() {
     });
 }
 
+/// XAS-51: a close that does not flush sends what is in records already, and that is not unsent.
+#[test]
+fn xas_51_what_a_close_without_flush_has_sealed_is_sent_and_counted() {
+    const SIZE: usize = 50_000;
+    in_memory(Link::default().window(3_000), async |world| {
+        let (listen, connect) = (Listen::tcp(HOST), Connect::tcp(HOST));
+        let (ends, mut near, mut far) = linked(&world, listen, connect).await;
+        for token in 0..5_u64 {
+            ends.near.send_with(pattern(SIZE / 5), token).unwrap();
+        }
+        sleep(seconds(1)).await;
+        ends.near.close_with(false, None);
+        ends.far.arm(RecvData::available().always()).unwrap();
+        let mut got = 0;
+        while let ClientEvent::DataReceived(data) = far.next().await {
+            got += data.data.len();
+        }
+        let sent = got / (SIZE / 5);
+        assert!(sent > 0, "a write was under way");
+        for token in 0..sent {
+            near.expect_sent(token as u64).await;
+        }
+        let detail = expect!(near, Closed).detail;
+        assert_eq!((detail.bytes_out, detail.unsent), (got as u64, SIZE - got));
+        assert_eq!(detail.unsent_tokens.len(), 5 - sent);
+    });
+}
+
 /// T-14: a line in many records, many lines in one, and a line that waits behind the one that was armed.
 #[test]
 fn t_14_lines_do_not_depend_on_the_records() {

@@ -212,6 +212,29 @@ fn an_abort_during_an_upgrade_is_a_reset() {
     });
 }
 
+/// A thread that ends takes the handshakes on it along: each of them has failed.
+#[test]
+fn a_handshake_whose_thread_ends_is_counted_as_failed() {
+    with(Pool::builder().shards(1), async |pool| {
+        let (server, client) = pair();
+        let echo = |client| Echo { client };
+        let listen = Listen::tcp(ANY).lines().tls(server);
+        let server = pool.listen(listen, echo).await.unwrap();
+        let address = server.local_addr();
+        let connect = Connect::tcp(address).lines().tls(client);
+        let client = pool.connect(connect, echo).await.unwrap();
+        until(|| server.info().tls.handshakes == 1).await;
+        let silent = peer(move || dial(address)).await;
+        until(|| server.info().live == 2).await;
+        let stopping = client.with_socket(|_| actix_rt::Arbiter::current().stop());
+        stopping.await.unwrap();
+        until(|| server.info().live == 0).await;
+        let counts = server.info().tls;
+        assert_eq!((counts.handshakes, counts.failed), (1, 1));
+        drop(silent);
+    });
+}
+
 /// A peer may announce what it likes: what a handshake keeps of it is bounded, also of what came before it
 /// was asked for.
 #[test]

@@ -397,6 +397,9 @@ impl Drop for ClientActor {
     fn drop(&mut self) {
         self.home.leave();
         self.berth.local.gone(&self.client);
+        if matches!(*self.berth.link.borrow(), Link::Securing(_)) {
+            self.count_handshake(None);
+        }
         let shared = Arc::clone(&self.client.shared);
         let mut core = shared.lock();
         core.driver = None;

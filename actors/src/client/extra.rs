@@ -62,7 +62,8 @@ impl Client {
             #[cfg(feature = "tls")]
             "sslcontext" => {
                 let core = self.shared.lock();
-                let config = core.tls_config.clone();
+                // An earlier link may have had one.
+                let config = core.machine.tls().and(core.tls_config.clone());
                 drop(core);
                 config.map(ExtraInfo::TlsConfig)
             }

@@ -24,7 +24,9 @@ pub enum AtLimit {
     /// Accepts it and resets it (RST).
     Reset,
     /// Accepts it, sends it these bytes, and finishes: [`MAX_ANSWER`](Self::MAX_ANSWER) at most. They
-    /// are sent if the system takes them at once, which it always does for a new TCP connection.
+    /// are sent if the system takes them at once, which it always does for a new TCP connection. With
+    /// [`Listen::tls`](crate::Listen::tls) they go in plain before any handshake, which a TLS peer takes
+    /// for an error, not for words: [`Reject`](Self::Reject) is as good there.
     Answer(Bytes),
 }
 

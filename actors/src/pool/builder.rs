@@ -157,7 +157,8 @@ impl PoolBuilder {
     /// by that much of each connection (256 KiB at most, and no more than its read window and 64 KiB
     /// where frames are shorter), and by what sessions send meanwhile. A connection is counted anew
     /// when it holds 4 KiB more or less, so the sum is off by at most that for each; one that holds
-    /// less is not counted, and not ended either.
+    /// less is not counted, and not ended either. What TLS holds for itself is not counted: a record or
+    /// two each way, and 64 KiB at most in a handshake.
     pub const fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = Some(bytes);
         self

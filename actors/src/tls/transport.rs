@@ -224,7 +224,10 @@ impl Transport for TlsTransport {
     }
 
     fn under_way(&self) -> UnderWay {
-        self.below().under_way
+        UnderWay {
+            sealed: self.in_flight,
+            ..self.below().under_way
+        }
     }
 
     /// A peer says that it leaves inside of the stream, so what is left there is looked at when the

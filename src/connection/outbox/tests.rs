@@ -38,6 +38,39 @@ fn one_write_is_lent_a_bounded_part() {
     assert_eq!(writes, [32_768, 32_768, queued - 65_536]);
 }
 
+#[test]
+fn what_is_cut_off_is_the_end_with_its_tokens() {
+    for kept in [0, 1, 5_000, 5_001, 11_000, 11_003, 11_006] {
+        let mut outbox = Outbox::new(1 << 20, 1 << 20, 1 << 20);
+        let mut all = Vec::new();
+        for (token, length) in [5_000, 6_000, 3, 3].into_iter().enumerate() {
+            let part = vec![b'a' + u8::try_from(token).unwrap(); length];
+            all.extend_from_slice(&part);
+            outbox.push(part);
+            outbox.mark(Token(token as u64), length);
+        }
+        let dropped = outbox.truncate(kept);
+        let ends = [5_000, 11_000, 11_003, 11_006];
+        let unsent = (0..4).filter(|&token| ends[token] > kept);
+        assert!(
+            dropped.iter().map(|token| token.0 as usize).eq(unsent),
+            "{kept}"
+        );
+        assert_eq!(outbox.size(), kept);
+        let mut left = Vec::new();
+        let mut sent = 0;
+        while !outbox.is_empty() {
+            let lent = front(&outbox, usize::MAX);
+            left.extend_from_slice(&lent);
+            let _ = outbox.advance(lent.len());
+            while outbox.take_sent().is_some() {
+                sent += 1;
+            }
+        }
+        assert_eq!((left.as_slice(), sent + dropped.len()), (&all[..kept], 4));
+    }
+}
+
 /// AIO-09, AIO-11.
 #[test]
 fn aio_09_it_pauses_above_high_and_resumes_at_low() {
