@@ -200,8 +200,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<Totals, Box<dyn Error>> {
-    let identity = localhost::identity(options.ca.as_deref())?;
-    let tls = TlsServer::builder(identity).build()?;
+    let made = localhost::make()?;
+    let tls = TlsServer::builder(made.identity.clone()).build()?;
     let serve = |pool: Pool| async move {
         let listen = Listen::tcp(options.address)
             .tls(tls)
@@ -213,6 +213,7 @@ fn run(options: Options) -> Result<Totals, Box<dyn Error>> {
             request: None,
         };
         let server = pool.listen(listen, session).await?;
+        made.publish(options.ca.as_deref())?;
         println!("listening on {}", server.local_addr());
         Ok(io::stdout().flush()?)
     };

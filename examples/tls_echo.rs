@@ -74,11 +74,12 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<Totals, Box<dyn Error>> {
-    let identity = localhost::identity(options.ca.as_deref())?;
-    let tls = TlsServer::builder(identity).build()?;
+    let made = localhost::make()?;
+    let tls = TlsServer::builder(made.identity.clone()).build()?;
     let serve = |pool: Pool| async move {
         let listen = Listen::tcp(options.address).tls(tls).data();
         let server = pool.listen(listen, |client| Echo { client }).await?;
+        made.publish(options.ca.as_deref())?;
         println!("listening on {}", server.local_addr());
         Ok(io::stdout().flush()?)
     };

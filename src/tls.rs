@@ -206,7 +206,7 @@ pub enum CertificateError {
 fn names(names: &[String]) -> String {
     const SHOWN: usize = 4;
     match names {
-        [] => "no name".to_owned(),
+        [] => "no name (a common name does not count)".to_owned(),
         names if names.len() <= SHOWN => names.join(", "),
         names => format!("{} and more", names[..SHOWN].join(", ")),
     }

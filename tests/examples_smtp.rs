@@ -16,7 +16,8 @@ mod session;
 use std::time::Duration;
 
 use actix::SyncArbiter;
-use switchboard::testkit::{Rates, Simulation, World};
+use switchboard::testkit::{MemoryStream, Rates, Simulation, World};
+use switchboard::{Drain, Pool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use dialogue::{Dialogue, Security, Step};
@@ -144,8 +145,8 @@ fn paths_and_parameters_are_read_as_the_rfc_writes_them() {
     }
 }
 
-/// What a peer is told that says this and then nothing, for ever.
-async fn silent_after(world: World, says: &str) -> String {
+/// The server in this world.
+async fn serve(world: &World) -> Pool {
     let service = Service {
         printer: SyncArbiter::start(1, Printer::default),
         tls: None,
@@ -156,6 +157,12 @@ async fn silent_after(world: World, says: &str) -> String {
     pool.listen(session::listen("10.0.0.1:25"), session)
         .await
         .unwrap();
+    pool
+}
+
+/// What a peer is told that says this and then nothing, for ever.
+async fn silent_after(world: World, says: &str) -> String {
+    serve(&world).await;
     let mut peer = world.net().connect("10.0.0.1:25").await.unwrap();
     let since = tokio::time::Instant::now();
     peer.write_all(says.as_bytes()).await.unwrap();
@@ -184,4 +191,40 @@ fn a_peer_that_says_nothing_for_five_minutes_is_told_to_go() {
             assert_eq!(told.lines().count(), lines, "{told}");
         }
     }
+}
+
+const MAIL: &str = "EHLO a.example\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n";
+
+/// Reads lines through the first that starts like this.
+async fn heard(peer: &mut MemoryStream, start: &str) {
+    let mut line = String::new();
+    loop {
+        line.push(char::from(peer.read_u8().await.unwrap()));
+        if line.ends_with('\n') {
+            if line.starts_with(start) {
+                return;
+            }
+            line.clear();
+        }
+    }
+}
+
+/// RFC 5321 3.8: a server that goes says 421, also to whoever has not ended a mail in time.
+#[test]
+fn a_drain_tells_who_does_not_end_a_mail_to_go() {
+    Simulation::seeded(1).run(|world| async move {
+        let pool = serve(&world).await;
+        let mut peer = world.net().connect("10.0.0.1:25").await.unwrap();
+        let half = format!("{MAIL}half a mail");
+        peer.write_all(half.as_bytes()).await.unwrap();
+        heard(&mut peer, "354 ").await;
+        let drained = pool.drain(Drain::within(Duration::from_secs(10)));
+        let since = tokio::time::Instant::now();
+        let mut told = String::new();
+        peer.read_to_string(&mut told).await.unwrap();
+        assert_eq!(told, "421 4.3.2 shutting down\r\n");
+        assert_eq!(since.elapsed().as_secs(), 9);
+        drop(peer);
+        drained.await;
+    });
 }

@@ -172,9 +172,21 @@ fn program(name: &str) -> PathBuf {
             "debug" => "dev",
             other => other,
         };
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "switchboard-examples"])
-            .args(["--examples", "--profile", profile])
+        // What cargo tells a test about its package would have build scripts run again, and most of the
+        // workspace be built again: now, and once more when the next test run has none of it.
+        let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        let mut command = Command::new(env!("CARGO"));
+        ours.for_each(|name| {
+            command.env_remove(name);
+        });
+        let status = command
+            // The whole workspace, as at its top and in `cargo test --workspace`: another selection has
+            // other features, for which everything would be built once more.
+            .args(["build", "--quiet", "--workspace", "--examples"])
+            .args(["--profile", profile])
             .args([
                 "--manifest-path",
                 concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),

@@ -35,11 +35,13 @@ use actix::SyncArbiter;
 use switchboard::prelude::*;
 use switchboard::tls::{Identity, TlsServer};
 
+use localhost::Made;
 use options::{Certificate, Options, USAGE};
 use printer::Printer;
 use session::{Service, Session};
 
-/// With the largest mail this bounds the memory: each peer has at most one mail under way.
+/// With the largest mail this bounds the memory: each peer has at most one mail under way, and one that
+/// goes before its mail is printed keeps its place until then.
 const MOST_PEERS: usize = 100;
 const TOO_MANY: &str = "421 4.3.2 too many connections, try later\r\n";
 
@@ -65,19 +67,26 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let tls = tls_of(&options.certificate)?;
+    let own = match &options.certificate {
+        Certificate::Own { .. } => Some(localhost::make()?),
+        _ => None,
+    };
+    let tls = tls_of(&options.certificate, own.as_ref())?;
     let totals = Pool::builder()
         .name("smtp_sink")
-        .run(|pool| serve(pool, options, tls))?;
+        .run(|pool| serve(pool, options, tls, own))?;
     eprintln!("{totals}");
     Ok(())
 }
 
-fn tls_of(certificate: &Certificate) -> Result<Option<TlsServer>, Box<dyn Error>> {
-    let identity = match certificate {
-        Certificate::None => return Ok(None),
-        Certificate::Own { ca } => localhost::identity(ca.as_deref())?,
-        Certificate::Given { cert, key } => Identity::from_pem_files(cert, key)?,
+fn tls_of(
+    certificate: &Certificate,
+    own: Option<&Made>,
+) -> Result<Option<TlsServer>, Box<dyn Error>> {
+    let identity = match (certificate, own) {
+        (Certificate::Given { cert, key }, _) => Identity::from_pem_files(cert, key)?,
+        (_, Some(made)) => made.identity.clone(),
+        (_, None) => return Ok(None),
     };
     Ok(Some(TlsServer::builder(identity).build()?))
 }
@@ -86,6 +95,7 @@ async fn serve(
     pool: Pool,
     options: Options,
     tls: Option<TlsServer>,
+    own: Option<Made>,
 ) -> Result<(), switchboard::Error> {
     let service = Service {
         printer: SyncArbiter::start(1, Printer::default),
@@ -97,6 +107,10 @@ async fn serve(
         .at_limit(AtLimit::Answer(Bytes::from_static(TOO_MANY.as_bytes())));
     let session = move |client| Session::new(client, service.clone());
     let server = pool.listen(listen, session).await?;
-    println!("listening on {}", server.local_addr());
-    Ok(io::stdout().flush()?)
+    if let (Some(made), Certificate::Own { ca }) = (own, &options.certificate) {
+        made.publish(ca.as_deref())?;
+    }
+    let mut out = io::stdout();
+    writeln!(out, "listening on {}", server.local_addr())?;
+    Ok(out.flush()?)
 }

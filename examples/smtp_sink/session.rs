@@ -13,6 +13,8 @@ use super::reply::Reply;
 
 /// How long a server waits for a command, or for the next line of a mail (RFC 5321 4.5.3.2.7).
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long before the end of a drain whoever is still in mid-mail is told to go.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// So many faults of one peer, and it is told to go.
 const MOST_FAULTS: u32 = 10;
 
@@ -145,7 +147,10 @@ impl Session {
         let printed = self.service.printer.send(mail).into_actor(self);
         ctx.wait(printed.map(|printed, session, _| {
             let reply = match printed {
-                Ok(Ok(number)) => Reply::new(250, "2.0.0", format!("this is mail {number}")),
+                Ok(Ok(number)) => {
+                    session.faults = 0;
+                    Reply::new(250, "2.0.0", format!("this is mail {number}"))
+                }
                 Ok(Err(_)) | Err(_) => Reply::new(451, "4.3.0", "it cannot be printed"),
             };
             session.answer(&reply);
@@ -215,12 +220,23 @@ impl Handler<Idle> for Session {
 impl Handler<Draining> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: Draining, _: &mut Self::Context) {
+    fn handle(&mut self, msg: Draining, ctx: &mut Self::Context) {
         self.is_last = true;
         if matches!(self.expecting, Expecting::Command) {
-            self.leave_if_last();
+            return self.leave_if_last();
         }
+        // At the deadline the pool would cut the connection without a word.
+        let left = msg.deadline.saturating_sub(LAST_WORD);
+        ctx.run_later(left, |session, _| session.leave_if_last());
     }
+}
+
+impl Handler<PeerFinished> for Session {
+    type Result = ();
+
+    /// Closes, as without this handler, but not before the mail that is being printed is answered: the
+    /// end of the peer waits behind it.
+    fn handle(&mut self, _: PeerFinished, _: &mut Self::Context) {}
 }
 
 impl Handler<Closed> for Session {

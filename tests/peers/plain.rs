@@ -1,7 +1,7 @@
 //! Peers of plain sockets against the `smtp_sink` example.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 
 use switchboard_tests::dial;
@@ -65,6 +65,25 @@ fn who_makes_faults_only_is_told_to_go() {
     assert!(told.ends_with("421 4.7.0 too many faults\r\n"), "{told}");
     assert_eq!(told.matches("\r\n500 ").count(), 10, "{told}");
     assert!(sink.end().is_empty());
+}
+
+/// Who has nothing more to say still hears that the mail is taken, and need not send it again.
+#[test]
+fn a_peer_that_finishes_behind_its_mail_hears_that_it_is_taken() {
+    let sink = Sink::start();
+    for number in 1..=5 {
+        let mut stream = dial(sink.address);
+        greet(&mut stream);
+        stream
+            .write_all(b"MAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nDATA\r\ntext\r\n.\r\n")
+            .unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).unwrap();
+        let last = format!("250 2.0.0 this is mail {number}\r\n");
+        assert!(told.ends_with(&last), "{told}");
+    }
+    assert_eq!(sink.end().len(), 5);
 }
 
 /// A drain tells who is idle, and lets a mail that is under way come in.

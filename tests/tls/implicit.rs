@@ -143,3 +143,14 @@ fn a_server_that_is_not_trusted_is_named() {
         far.finish();
     });
 }
+
+#[test]
+fn a_server_name_without_tls_is_refused() {
+    with_pool(async |pool| {
+        let near = Probe::new();
+        let connect = Connect::tcp("127.0.0.1:1").server_name("localhost");
+        let error = pool.connect(connect, near.session()).await.unwrap_err();
+        assert_eq!(error.phase, ConnectPhase::Options);
+        assert!(error.message.contains("server name"), "{error}");
+    });
+}

@@ -10,6 +10,7 @@ mod garbage;
 mod implicit;
 mod network;
 mod own_root;
+mod pem;
 mod records;
 mod reload;
 mod resumption;

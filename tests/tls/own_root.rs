@@ -1,6 +1,9 @@
 //! A certificate that is trusted as it is, marked as an authority's, as `openssl req -x509` makes them.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, GeneralSubtree, IsCa, KeyPair, NameConstraints,
+    date_time_ymd,
+};
 use switchboard::tls::{ClientAuth, Roots, TlsClient, TlsServer};
 use switchboard::{CertificateError, TlsError, TlsVersion};
 use switchboard_tests::certificates::{Issued, params};
@@ -8,10 +11,13 @@ use switchboard_tests::with_pool;
 
 use super::meet_midstream;
 
-fn self_made(mut params: CertificateParams) -> Issued {
+fn self_made(params: CertificateParams) -> Issued {
+    self_made_with(&KeyPair::generate().unwrap(), params)
+}
+
+fn self_made_with(key: &KeyPair, mut params: CertificateParams) -> Issued {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
+    let certificate = params.self_signed(key).unwrap();
     Issued {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
@@ -73,5 +79,25 @@ fn its_name_its_time_and_its_key_count_all_the_same() {
                 other => panic!("for {name}: {other}"),
             }
         }
+    });
+}
+
+/// Who may vouch for some hosts only cannot vouch for itself as another one.
+#[test]
+fn a_root_is_no_host_that_it_may_not_vouch_for() {
+    with_pool(async |pool| {
+        let key = KeyPair::generate().unwrap();
+        let mut constrained = params(&["a.corp.example"]);
+        constrained.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("corp.example".into())],
+            excluded_subtrees: Vec::new(),
+        });
+        let root = self_made_with(&key, constrained);
+        // The same name and key, without the constraint.
+        let presented = self_made_with(&key, params(&["bank.example"]));
+        let server = TlsServer::builder(presented.identity()).build().unwrap();
+        let client = TlsClient::builder(roots(&root)).build().unwrap();
+        let (near, _) = meet_midstream(&pool, &server, &client, "bank.example").await;
+        assert!(matches!(near, Err(TlsError::Certificate(_))), "{near:?}");
     });
 }

@@ -148,7 +148,7 @@ events! {
     }
     /// The connection speaks TLS: all bytes that come behind this are protected (XAS-55). After
     /// [`Accepted`] or [`Connected`] where it does from the start, else after
-    /// [`start_tls`](Client::start_tls).
+    /// `Client::start_tls`.
     TlsStarted {
         /// What both sides agreed on.
         tls: Arc<TlsInfo>,

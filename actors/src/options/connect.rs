@@ -88,7 +88,7 @@ impl Connect {
     }
 
     /// Whom the peer must prove to be by its certificate, and whom it is asked for (SNI): a host name or
-    /// an IP address. Default: the host that is connected to.
+    /// an IP address. Without [`tls`](Self::tls) it is refused. Default: the host that is connected to.
     #[cfg(feature = "tls")]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
@@ -104,6 +104,10 @@ impl Connect {
         }
         if self.config.reconnect.is_some() && self.target.adopted.is_some() {
             return Err("an adopted connection cannot be established again".into());
+        }
+        #[cfg(feature = "tls")]
+        if self.server_name.is_some() && self.secure.is_none() {
+            return Err("a server name needs tls".into());
         }
         if let Some(secure) = &self.secure {
             secure.validate(&self.target.address)?;

@@ -27,6 +27,13 @@ pub enum TlsConfigError {
         /// The file, or what else it was.
         place: String,
     },
+    /// The private key needs a password, which cannot be given here: decrypt it first, as
+    /// `openssl pkey -in key.pem -out plain.pem` does.
+    #[error("the private key in {place} is encrypted, decrypt it first")]
+    EncryptedKey {
+        /// The file, or what else it was.
+        place: String,
+    },
     /// What was given is not PEM.
     #[error("{place} is not valid PEM: {why}")]
     Pem {
@@ -47,8 +54,8 @@ pub enum TlsConfigError {
         /// What is wrong with it.
         why: String,
     },
-    /// Certificate and key do not belong together.
-    #[error("the key is not the one of the certificate")]
+    /// Certificate and key do not belong together; of a chain it is the first certificate that counts.
+    #[error("the key is not the one of the certificate, which is the first of a chain")]
     KeyMismatch,
     /// A name is not that of a host, or of all hosts one label below another (`*.b.example`).
     #[error("{name:?} is no host name")]

@@ -59,6 +59,11 @@ fn of_rustls(error: &rustls::Error, stage: &Stage) -> TlsError {
     }
 }
 
+/// What is wrong with a certificate that nobody has presented yet.
+pub(super) fn refusal(refused: &CertificateError) -> Refused {
+    of_certificate(refused, &Stage::Open)
+}
+
 fn of_certificate(refused: &CertificateError, stage: &Stage) -> Refused {
     use CertificateError as C;
     match refused {
@@ -132,8 +137,11 @@ fn of_webpki(error: &webpki::Error) -> Refused {
         | E::InvalidSerialNumber
         | E::MalformedDnsIdentifier
         | E::MalformedExtensions
-        | E::MalformedNameConstraint
-        | E::UnsupportedCertVersion => Refused::BadEncoding,
+        | E::MalformedNameConstraint => Refused::BadEncoding,
+        // As `openssl x509 -req` makes them when it is given no extensions.
+        E::UnsupportedCertVersion => Refused::Other {
+            what: "it is of an older version than 3, which has no names of hosts".to_owned(),
+        },
         error => Refused::Other {
             what: error.to_string(),
         },
@@ -202,7 +210,7 @@ mod tests {
             (C::UnhandledCriticalExtension, Refused::UnknownExtension),
             (passed_on(E::CaUsedAsEndEntity), Refused::WrongPurpose),
             (passed_on(E::MaximumPathDepthExceeded), long),
-            (passed_on(E::UnsupportedCertVersion), Refused::BadEncoding),
+            (passed_on(E::MalformedExtensions), Refused::BadEncoding),
             (
                 passed_on(E::SignatureAlgorithmMismatch),
                 Refused::BadSignature,
@@ -234,7 +242,7 @@ mod tests {
         );
         assert_eq!(
             wrong_name(&asking, &[]).to_string(),
-            "it is not for the name a.example, but for no name"
+            "it is not for the name a.example, but for no name (a common name does not count)"
         );
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-use super::TlsConfigError;
+use super::{TlsConfigError, fault};
 
 /// How certificates are named that came from no file.
 pub(super) const GIVEN: &str = "the certificates given";
@@ -88,13 +88,13 @@ impl Identity {
     ) -> Result<Self, TlsConfigError> {
         let chain = certificates_in(certificates, certificates_place)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => TlsConfigError::NoKey {
+            _ if is_encrypted(key) => TlsConfigError::EncryptedKey {
                 place: key_place.to_owned(),
             },
-            error => TlsConfigError::Pem {
+            pem::Error::NoItemsFound => TlsConfigError::NoKey {
                 place: key_place.to_owned(),
-                why: error.to_string(),
             },
+            error => bad_pem(&error, key_place),
         })?;
         Ok(Self {
             chain: chain.into(),
@@ -111,7 +111,7 @@ impl Identity {
             .map(Arc::new)
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => TlsConfigError::KeyMismatch,
-                error => unusable(error),
+                error => unusable(words(&error)),
             })
     }
 }
@@ -119,6 +119,15 @@ impl Identity {
 pub(super) fn unusable(error: impl fmt::Display) -> TlsConfigError {
     TlsConfigError::Unusable {
         why: error.to_string(),
+    }
+}
+
+/// What is wrong with a certificate or a key of our own; the library takes every one for a peer's.
+pub(super) fn words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(error) => fault::refusal(error).to_string(),
+        rustls::Error::General(why) => why.clone(),
+        error => error.to_string(),
     }
 }
 
@@ -143,14 +152,32 @@ pub(super) fn certificates_in(
     place: &str,
 ) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| TlsConfigError::Pem {
-        place: place.to_owned(),
-        why: error.to_string(),
-    })?;
+    let found = found.map_err(|error| bad_pem(&error, place))?;
     if found.is_empty() {
         return Err(TlsConfigError::NoCertificate {
             place: place.to_owned(),
         });
     }
     Ok(found)
+}
+
+/// The library's own words have what it stumbled over in them, which may be all of a key.
+fn bad_pem(error: &pem::Error, place: &str) -> TlsConfigError {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no line that ends it",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is not whole",
+        pem::Error::Base64Decode(_) => "what is in a section is not base64",
+        _ => "it cannot be read",
+    };
+    TlsConfigError::Pem {
+        place: place.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+/// Whether it looks like a key that needs a password, of the newer or the older kind.
+fn is_encrypted(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || text.contains("Proc-Type: 4,ENCRYPTED")
 }

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::TlsConfigError;
-use super::identity::{GIVEN, certificates_in, contents};
+use super::identity::{GIVEN, certificates_in, contents, unusable, words};
 
 /// Certificates that are trusted, and with them all that they have signed. There is always one at least.
 #[derive(Clone)]
@@ -80,9 +80,7 @@ impl Roots {
         for certificate in certificates {
             store
                 .add(certificate)
-                .map_err(|error| TlsConfigError::Unusable {
-                    why: error.to_string(),
-                })?;
+                .map_err(|error| unusable(format_args!("{place}: {}", words(&error))))?;
         }
         if store.is_empty() {
             return Err(TlsConfigError::NoCertificate {

@@ -223,10 +223,35 @@ impl Secure {
     }
 }
 
-/// The host of `host:port`, without the brackets of an IPv6 address.
+/// The host of `host:port`, without the brackets of an IPv6 address, and without its zone, which means
+/// something on this machine only (RFC 6874 1).
 fn host(target: &str) -> &str {
     let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match address {
+        Some(address) => address.split_once('%').map_or(address, |(ip, _)| ip),
+        None => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_neither_port_nor_brackets_nor_zone() {
+        for (target, expected) in [
+            ("a.example:443", "a.example"),
+            ("a.example", "a.example"),
+            ("192.0.2.1:1", "192.0.2.1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[fe80::1%2]:443", "fe80::1"),
+            ("[fe80::1%eth0]:443", "fe80::1"),
+            (":443", ""),
+        ] {
+            assert_eq!(host(target), expected, "{target}");
+        }
+    }
 }

@@ -87,6 +87,16 @@ impl TlsTransport {
         Poll::Ready(Ok(std::mem::take(&mut self.in_flight)))
     }
 
+    /// Sends what the library has to say to what was read: that there is no other handshake, to a peer
+    /// of TLS 1.2 that has asked for one and waits (RFC 5246 7.2.2). The next read or write finds what
+    /// fails here.
+    #[cold]
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Ok(())) = Pin::new(&mut self.stream).poll_flush(cx) {
+            self.below_mut().under_way.outgoing = 0;
+        }
+    }
+
     /// rustls asserts, in debug builds only, that no invalid record comes after our own close_notify. That
     /// is the peer's affair, and must not be our panic.
     #[cold]
@@ -148,9 +158,15 @@ impl AsyncRead for TlsTransport {
         }
         // The transport is asked once: a second time would be in vain for most, and is the reader's affair.
         loop {
-            let opened = match ready!(Pin::new(&mut this.stream).poll_fill_buf(cx)) {
-                Ok(opened) => opened,
-                Err(error) => return Poll::Ready(this.read_failed(error, buf)),
+            let opened = match Pin::new(&mut this.stream).poll_fill_buf(cx) {
+                Poll::Ready(Ok(opened)) => opened,
+                Poll::Ready(Err(error)) => return Poll::Ready(this.read_failed(error, buf)),
+                Poll::Pending => {
+                    if this.in_flight == 0 && this.stream.get_ref().1.wants_write() {
+                        this.answer(cx);
+                    }
+                    return Poll::Pending;
+                }
             };
             let count = opened.len().min(buf.remaining());
             buf.put_slice(&opened[..count]);

@@ -273,11 +273,14 @@ fn exactly(
     Err(refused(Refused::SelfSigned))
 }
 
-/// Whether it has the name and the key of a root. Who presents it has to prove that it has the key.
+/// Whether it has the name and the key of a root. Who presents it has to prove that it has the key. One
+/// that may not vouch for every host could vouch here for itself as any.
 fn is_root(certificate: &CertificateDer<'_>, roots: &RootCertStore) -> bool {
     webpki::anchor_from_trusted_cert(certificate).is_ok_and(|it| {
         roots.roots.iter().any(|root| {
-            root.subject == it.subject && root.subject_public_key_info == it.subject_public_key_info
+            root.subject == it.subject
+                && root.subject_public_key_info == it.subject_public_key_info
+                && root.name_constraints.is_none()
         })
     })
 }

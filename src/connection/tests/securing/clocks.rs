@@ -130,6 +130,7 @@ fn t_14_a_record_that_is_under_way_keeps_the_clocks_of_the_network() {
         let under_way = UnderWay {
             incoming: round * 10,
             outgoing: round * 10,
+            sealed: 0,
         };
         let mut now = wire.now();
         wire.machine.handle_under_way(under_way, &mut now);
