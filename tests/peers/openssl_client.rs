@@ -81,6 +81,40 @@ fn aio_40_a_line_is_echoed_and_both_sides_know_the_same_facts() {
     }
 }
 
+/// Records that have no bytes for anybody are answered at once: new keys are taken in both directions (TLS
+/// 1.3), and who asks to renegotiate (TLS 1.2) is refused.
+#[test]
+fn new_keys_are_taken_and_a_renegotiation_is_refused() {
+    let Some(openssl) = peer("openssl") else {
+        return;
+    };
+    let (authority, directory) = authority();
+    let identity = authority.issue(&["localhost"]).identity();
+    let server = Server::start(TlsServer::builder(identity).build().unwrap());
+
+    let mut keys = client(&openssl, server.address, &directory, &["-tls1_3"]);
+    keys.say("with the first keys\n");
+    keys.wait_for("with the first keys");
+    // New keys of the client's, and the wish for new ones of ours.
+    keys.say("K\n");
+    keys.wait_for("KEYUPDATE");
+    for round in ["with new keys\n", "and again\n"] {
+        keys.say(round);
+        keys.wait_for(round.trim_end());
+    }
+    keys.say("Q\n");
+    keys.end().succeeded();
+    server.log.secured();
+    server.log.ends_cleanly();
+
+    let mut again = client(&openssl, server.address, &directory, &["-tls1_2"]);
+    again.say("before\n");
+    again.wait_for("before");
+    again.say("R\n");
+    let told = again.end().text();
+    assert!(told.contains("no renegotiation"), "{told}");
+}
+
 /// XAS-55: a mail over STARTTLS, typed by hand.
 #[test]
 fn xas_55_a_mail_comes_in_behind_starttls_smtp() {

@@ -123,7 +123,8 @@ impl Listen {
     /// Speaks TLS from the first byte (AIO-40). A peer is counted against the limits as soon as it is
     /// accepted; its session is made when its handshake has ended, and is told
     /// [`Accepted`](crate::message::Accepted), then [`TlsStarted`](crate::message::TlsStarted), or
-    /// [`Closed`](crate::message::Closed) alone when it failed. Default: plain.
+    /// [`Closed`](crate::message::Closed) alone when it failed; none is made for a handshake whose thread
+    /// ends. Default: plain.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: TlsServer) -> Self {
         self.tls = Some(tls);

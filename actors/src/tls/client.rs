@@ -122,7 +122,8 @@ impl TlsClientBuilder {
 
     /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
     /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
-    /// warning. Default: off, whatever the environment says.
+    /// warning; nothing is written where the environment names no file, or one that cannot be opened.
+    /// Default: off, whatever the environment says.
     pub fn key_log(mut self) -> Self {
         self.settings.set_key_log();
         self

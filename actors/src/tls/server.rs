@@ -201,7 +201,8 @@ impl TlsServerBuilder {
 
     /// Whether clients may resume their sessions. They keep them themselves, sealed with keys that
     /// change every 6 hours and are never stored; those that cannot have the last 256 of them kept here,
-    /// for each host. Default: yes.
+    /// for each host. A client that resumes is not asked for its certificate again, so one that has expired
+    /// meanwhile is good for 12 hours at most. Default: yes.
     pub fn resumption(mut self, resumption: bool) -> Self {
         self.settings.resumption = resumption;
         self
@@ -209,7 +210,8 @@ impl TlsServerBuilder {
 
     /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
     /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
-    /// warning. Default: off, whatever the environment says.
+    /// warning; nothing is written where the environment names no file, or one that cannot be opened.
+    /// Default: off, whatever the environment says.
     pub fn key_log(mut self) -> Self {
         self.settings.set_key_log();
         self
