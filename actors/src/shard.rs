@@ -201,7 +201,7 @@ impl ShardLocal {
                 let attach = Arc::clone(&recipe.factory.attach);
                 let factory = Factory::new(attach, recipe.seating, span.clone());
                 let entry = Entry::new(factory, recipe.hosts.clone(), handshake.asked());
-                (Link::Securing(handshake), Some(entry))
+                (Link::Securing(handshake), Some(Box::new(entry)))
             }
         };
         let (outlet, errand) = if entry.is_some() {
@@ -253,10 +253,12 @@ impl ShardLocal {
             refusal,
         } = open;
         let span = telemetry::connection_span(client.pool().span(), &client);
-        let dialler = connect.config.reconnect.is_some().then(|| Dialler {
-            network: Arc::clone(network),
-            target: connect.target.clone(),
-            secure: connect.secure.clone(),
+        let dialler = connect.config.reconnect.is_some().then(|| {
+            Box::new(Dialler {
+                network: Arc::clone(network),
+                target: connect.target.clone(),
+                secure: connect.secure.clone(),
+            })
         });
         let factory = match &make {
             MakeSession::Once(_) => None,

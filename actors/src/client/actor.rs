@@ -50,12 +50,12 @@ pub struct ClientActor {
     home: Home,
     pub(super) outlet: Outlet,
     /// Makes the session when the handshake that comes first has ended.
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<Box<Entry>>,
     /// Makes another session when one panics; `None` where the connection closes then.
     pub(super) factory: Option<Factory>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Makes further attempts, where the settings say so.
-    pub(super) dialler: Option<Dialler>,
+    pub(super) dialler: Option<Box<Dialler>>,
     /// Told once whether an outbound connection came to be.
     pub(super) outcome: Option<Outcome>,
     /// Given back when the actor ends, whatever happens.
@@ -83,9 +83,9 @@ pub(crate) struct Launch {
     pub(crate) client: Client,
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
-    pub(crate) entry: Option<Entry>,
+    pub(crate) entry: Option<Box<Entry>>,
     pub(crate) factory: Option<Factory>,
-    pub(crate) dialler: Option<Dialler>,
+    pub(crate) dialler: Option<Box<Dialler>>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) lease: Option<SlotLease>,
     pub(crate) passes: Passes,
