@@ -1,15 +1,24 @@
 //! TLS from the first byte.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use switchboard::tls::TlsServer;
 use switchboard::{
-    Cause, ClosePhase, ClosedReason, Connect, ConnectPhase, ConnectionOptions, Listen, TimeoutKind,
-    TlsError, TlsVersion,
+    Cause, ClosePhase, ClosedReason, Connect, ConnectPhase, ConnectionOptions, Listen, Pool,
+    TimeoutKind, TlsError, TlsVersion,
 };
 use switchboard_tests::*;
 
 use super::pair;
+
+/// Opens a listener of lines whose sessions hear everything.
+async fn serve(pool: &Pool, tls: TlsServer, far: &Probe) -> SocketAddr {
+    let listen = Listen::tcp("127.0.0.1:0").lines().tls(tls);
+    let server = pool.listen(listen, far.full_session()).await.unwrap();
+    server.local_addr()
+}
 
 /// AIO-40, XAS-56.
 #[test]
@@ -17,12 +26,7 @@ fn aio_40_lines_travel_both_ways_and_both_sides_know_the_facts() {
     with_pool(async |pool| {
         let (server, client) = pair();
         let (mut near, mut far) = (Probe::new(), Probe::new());
-        let listen = Listen::tcp("127.0.0.1:0").lines().tls(server);
-        let address = pool
-            .listen(listen, far.full_session())
-            .await
-            .unwrap()
-            .local_addr();
+        let address = serve(&pool, server, &far).await;
         let target = format!("localhost:{}", address.port());
         let connect = Connect::tcp(target).lines().tls(client);
         let client = pool.connect(connect, near.full_session()).await.unwrap();
@@ -57,12 +61,7 @@ fn plain_text_to_a_tls_port_is_named_and_harms_nobody_else() {
     with_pool(async |pool| {
         let (server, _) = pair();
         let mut far = Probe::new();
-        let listen = Listen::tcp("127.0.0.1:0").lines().tls(server);
-        let address = pool
-            .listen(listen, far.full_session())
-            .await
-            .unwrap()
-            .local_addr();
+        let address = serve(&pool, server, &far).await;
         let answer = peer(move || {
             let mut peer = dial(address);
             peer.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -84,18 +83,12 @@ fn plain_text_to_a_tls_port_is_named_and_harms_nobody_else() {
 fn a_stalled_handshake_ends_with_its_timeout() {
     with_pool(async |pool| {
         let authority = certificates::Authority::new("test authority");
-        let server =
-            switchboard::tls::TlsServer::builder(authority.issue(&["localhost"]).identity())
-                .handshake_timeout(Duration::from_millis(100))
-                .build()
-                .unwrap();
+        let server = TlsServer::builder(authority.issue(&["localhost"]).identity())
+            .handshake_timeout(Duration::from_millis(100))
+            .build()
+            .unwrap();
         let mut far = Probe::new();
-        let listen = Listen::tcp("127.0.0.1:0").lines().tls(server);
-        let address = pool
-            .listen(listen, far.full_session())
-            .await
-            .unwrap()
-            .local_addr();
+        let address = serve(&pool, server, &far).await;
         let silent = dial(address);
         let closed = expect!(far, Closed);
         assert!(matches!(
@@ -117,12 +110,7 @@ fn a_server_that_is_not_trusted_is_named() {
         let (server, _) = pair();
         let (_, stranger) = pair();
         let (mut near, mut far) = (Probe::new(), Probe::new());
-        let listen = Listen::tcp("127.0.0.1:0").lines().tls(server);
-        let address = pool
-            .listen(listen, far.full_session())
-            .await
-            .unwrap()
-            .local_addr();
+        let address = serve(&pool, server, &far).await;
         let error = pool
             .connect(Connect::tcp(address).tls(stranger), near.full_session())
             .await

@@ -19,7 +19,8 @@ use crate::tls::Secure;
 use crate::transport::{self, LocalFuture, Network};
 
 use super::actor::Link;
-use super::shared::{Addresses, Core, Reader};
+use super::addresses::Addresses;
+use super::shared::{Core, Reader};
 use super::{ClientActor, Shared};
 
 pub(crate) type Establish = LocalFuture<Result<transport::Connected, ConnectError>>;

@@ -1,6 +1,7 @@
 //! `Client`, the handle of one connection, and `ClientActor`, which moves its bytes.
 
 mod actor;
+mod addresses;
 mod dialling;
 mod extra;
 mod held;

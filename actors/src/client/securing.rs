@@ -19,7 +19,7 @@ use super::actor::Link;
 #[cfg(feature = "tls")]
 use super::clock;
 #[cfg(feature = "tls")]
-use super::shared::wake_if_needed;
+use super::shared::{Core, wake_if_needed};
 use super::{ClientActor, Shared};
 
 impl ClientActor {
@@ -111,6 +111,15 @@ impl Shared {
             wake_if_needed(core);
         }
         started
+    }
+
+    /// Frames that are with the session, and that it has not begun with.
+    fn frames_pending(&self, core: &Core) -> usize {
+        if core.tickets > 0 {
+            // One may be what its handler is at.
+            return (core.machine.frames_out() as usize).saturating_sub(1);
+        }
+        core.machine.batch_len().saturating_sub(self.claim.begun())
     }
 }
 

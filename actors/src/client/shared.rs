@@ -18,6 +18,7 @@ use crate::tls::{TlsConfig, Upgrade};
 
 use super::ClientActor;
 use super::actor::Link;
+use super::addresses::Addresses;
 use super::home::{Home, this_thread};
 use super::making::Making;
 use super::moving::{read, write};
@@ -31,20 +32,13 @@ pub(crate) struct Shared {
     pub(crate) outbound: bool,
     pub(crate) opened: Instant,
     /// Others after each link of a connection that reconnects.
-    addresses: Mutex<Addresses>,
+    pub(super) addresses: Mutex<Addresses>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
     /// How far the session is with its batch.
-    claim: Claim,
+    pub(super) claim: Claim,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
     pub(super) states: Mutex<Option<Box<States>>>,
-}
-
-/// Both ends of the link, as far as they are known.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Addresses {
-    pub(super) local: Option<SocketAddr>,
-    pub(super) peer: Option<SocketAddr>,
 }
 
 pub(super) type States = HashMap<TypeId, Box<dyn Any + Send>>;
@@ -141,20 +135,6 @@ impl Shared {
             }),
             states: Mutex::new(None),
         })
-    }
-
-    pub(super) fn addresses(&self) -> Addresses {
-        *self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn set_addresses(&self, addresses: Addresses) {
-        *self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
@@ -270,16 +250,6 @@ impl Shared {
         } else {
             core.machine.recall(self.claim.recall_elsewhere(), now);
         }
-    }
-
-    /// Frames that are with the session, and that it has not begun with.
-    #[cfg(feature = "tls")]
-    pub(super) fn frames_pending(&self, core: &Core) -> usize {
-        if core.tickets > 0 {
-            // One may be what its handler is at.
-            return (core.machine.frames_out() as usize).saturating_sub(1);
-        }
-        core.machine.batch_len().saturating_sub(self.claim.begun())
     }
 
     /// A turn is interrupted; the session comes back to it.

@@ -1,11 +1,9 @@
 //! What the client's side of a handshake needs.
 
 use std::fmt;
-use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_core::TlsVersion;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
@@ -13,9 +11,9 @@ use tokio_rustls::rustls::sign::SingleCertAndKey;
 use crate::telemetry;
 
 use super::identity::unusable;
-use super::settings::Settings;
+use super::settings::{Settings, common_settings};
 use super::verify::Trust;
-use super::{Identity, Provider, Roots, TlsConfigError};
+use super::{Identity, Roots, TlsConfigError};
 
 /// How many servers a client remembers the last session of.
 const SESSIONS: usize = 256;
@@ -92,6 +90,8 @@ impl TlsClient {
     }
 }
 
+common_settings!(TlsClientBuilder);
+
 impl TlsClientBuilder {
     /// What it presents to a server that asks for a certificate. Default: nothing.
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -107,43 +107,10 @@ impl TlsClientBuilder {
         self
     }
 
-    /// Which versions it speaks: `TlsVersion::Tls13..` are those from 1.3 on. Default: 1.2 and 1.3.
-    pub fn versions(mut self, versions: impl RangeBounds<TlsVersion>) -> Self {
-        self.settings.set_versions(&versions);
-        self
-    }
-
     /// Whether it resumes sessions. It remembers the last ones with 256 servers, in memory; no other
     /// `TlsClient` uses them. Default: yes.
     pub fn resumption(mut self, resumption: bool) -> Self {
         self.settings.resumption = resumption;
-        self
-    }
-
-    /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
-    /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
-    /// warning; nothing is written where the environment names no file, or one that cannot be opened.
-    /// Default: off, whatever the environment says.
-    pub fn key_log(mut self) -> Self {
-        self.settings.set_key_log();
-        self
-    }
-
-    /// Where the cryptography comes from. Default: [`Provider::Ring`].
-    pub fn provider(mut self, provider: Provider) -> Self {
-        self.settings.provider = provider;
-        self
-    }
-
-    /// How long a handshake may take. Default: 5 s.
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.handshake_timeout = timeout;
-        self
-    }
-
-    /// As [`TlsServerBuilder::accept_missing_close_notify`](super::TlsServerBuilder::accept_missing_close_notify).
-    pub fn accept_missing_close_notify(mut self) -> Self {
-        self.settings.lenient = true;
         self
     }
 

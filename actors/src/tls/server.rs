@@ -1,13 +1,12 @@
 //! What the server's side of a handshake needs.
 
 use std::fmt;
-use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_core::{TlsError, TlsVersion};
+use switchboard_core::TlsError;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::telemetry;
@@ -15,9 +14,9 @@ use crate::transport::Transport;
 
 use super::handshake::Handshake;
 use super::hosts::{Hosts, UnknownHost};
-use super::settings::Settings;
+use super::settings::{Settings, common_settings};
 use super::table::{Press, Table};
-use super::{ClientAuth, Identity, Provider, TlsConfig, TlsConfigError};
+use super::{ClientAuth, Identity, TlsConfig, TlsConfigError};
 
 /// The server's side of TLS: its certificates, and whom it lets in. Clones are the same one.
 #[derive(Clone)]
@@ -165,6 +164,8 @@ impl TlsServer {
     }
 }
 
+common_settings!(TlsServerBuilder);
+
 impl TlsServerBuilder {
     /// Presents another certificate to clients that ask for this host (SNI), or with `*.b.example` for
     /// any host one label below. The certificate must be for it.
@@ -193,47 +194,12 @@ impl TlsServerBuilder {
         self
     }
 
-    /// Which versions it speaks: `TlsVersion::Tls13..` are those from 1.3 on. Default: 1.2 and 1.3.
-    pub fn versions(mut self, versions: impl RangeBounds<TlsVersion>) -> Self {
-        self.settings.set_versions(&versions);
-        self
-    }
-
     /// Whether clients may resume their sessions. They keep them themselves, sealed with keys that
     /// change every 6 hours and are never stored; those that cannot have the last 256 of them kept here,
     /// for each host. A client that resumes is not asked for its certificate again, so one that has expired
     /// meanwhile is good for 12 hours at most. Default: yes.
     pub fn resumption(mut self, resumption: bool) -> Self {
         self.settings.resumption = resumption;
-        self
-    }
-
-    /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
-    /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
-    /// warning; nothing is written where the environment names no file, or one that cannot be opened.
-    /// Default: off, whatever the environment says.
-    pub fn key_log(mut self) -> Self {
-        self.settings.set_key_log();
-        self
-    }
-
-    /// Where the cryptography comes from. Default: [`Provider::Ring`].
-    pub fn provider(mut self, provider: Provider) -> Self {
-        self.settings.provider = provider;
-        self
-    }
-
-    /// How long a handshake may take. Default: 5 s.
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.handshake_timeout = timeout;
-        self
-    }
-
-    /// Takes a connection that ends without close_notify for one that ended in order. Whoever cuts it
-    /// can then shorten what was sent: only for protocols that know the length of what they send, as
-    /// HTTP does. Default: it is a truncation.
-    pub fn accept_missing_close_notify(mut self) -> Self {
-        self.settings.lenient = true;
         self
     }
 

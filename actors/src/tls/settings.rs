@@ -90,3 +90,49 @@ impl Settings {
         }
     }
 }
+
+/// The settings that the builders of both sides have, as methods of each.
+macro_rules! common_settings {
+    ($builder:ty) => {
+        impl $builder {
+            /// Which versions it speaks: `TlsVersion::Tls13..` are those from 1.3 on. Default: 1.2 and 1.3.
+            pub fn versions(
+                mut self,
+                versions: impl ::std::ops::RangeBounds<switchboard_core::TlsVersion>,
+            ) -> Self {
+                self.settings.set_versions(&versions);
+                self
+            }
+
+            /// Appends the keys of all its connections to the file that the environment names in `SSLKEYLOGFILE`,
+            /// for Wireshark and the like. **Whoever has that file can read everything.** Building it logs a
+            /// warning; nothing is written where the environment names no file, or one that cannot be opened.
+            /// Default: off, whatever the environment says.
+            pub fn key_log(mut self) -> Self {
+                self.settings.set_key_log();
+                self
+            }
+
+            /// Where the cryptography comes from. Default: [`Provider::Ring`](crate::tls::Provider::Ring).
+            pub fn provider(mut self, provider: $crate::tls::Provider) -> Self {
+                self.settings.provider = provider;
+                self
+            }
+
+            /// How long a handshake may take. Default: 5 s.
+            pub fn handshake_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+                self.settings.handshake_timeout = timeout;
+                self
+            }
+
+            /// Takes a connection that ends without close_notify for one that ended in order. Whoever cuts it
+            /// can then shorten what was sent: only for protocols that know the length of what they send, as
+            /// HTTP does. Default: it is a truncation.
+            pub fn accept_missing_close_notify(mut self) -> Self {
+                self.settings.lenient = true;
+                self
+            }
+        }
+    };
+}
+pub(super) use common_settings;

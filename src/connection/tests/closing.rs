@@ -3,7 +3,6 @@
 use super::*;
 use crate::error::SendRefusal;
 use crate::reason::{ClosePhase, ClosedReason, TimeoutKind};
-use crate::tls::{Cipher, TlsInfo, TlsVersion};
 
 /// AIO-01, XAS-20.
 #[test]
@@ -34,38 +33,6 @@ fn aio_01_close_flushes_then_finishes_then_lingers_until_the_peer_finishes() {
     assert_eq!(detail.cause.reason(), ClosedReason::ClosedByHost);
     assert_eq!((detail.bytes_in, detail.bytes_out), (18, 10));
     assert_eq!((detail.unsent, detail.phase), (0, ClosePhase::Open));
-}
-
-/// ACO-13: on TLS a peer that has finished is told that we finish too; whether it still hears that changes
-/// nothing about a good end.
-#[test]
-fn aco_13_on_tls_the_end_of_the_peer_is_answered_with_ours() {
-    let cipher = Cipher {
-        name: "TLS_AES_128_GCM_SHA256",
-        bits: 128,
-    };
-    for is_heard in [true, false] {
-        let mut wire = Wire::open_for(Interests::DATA, config(|_| {}));
-        let info = Arc::new(TlsInfo::new(TlsVersion::Tls13, cipher));
-        wire.machine.handle_secured(info, &mut wire.now());
-        wire.receive(&Receive::always(ReceiveKind::Available));
-        wire.machine.handle_eof(&mut wire.now());
-        assert!(wire.machine.wants_finish());
-        if is_heard {
-            wire.drive();
-            assert!(wire.finished);
-        } else {
-            let reset = io::ErrorKind::BrokenPipe.into();
-            wire.machine.handle_write_error(&reset, &mut wire.now());
-            wire.drive();
-        }
-        assert_eq!(wire.machine.is_over(), Some(false));
-        let detail = wire.closed();
-        assert_eq!(
-            (&detail.cause, &detail.cut_short),
-            (&Cause::PeerFinished, &None)
-        );
-    }
 }
 
 /// XAS-20: 20 MB queued, all of them arrive.
@@ -472,59 +439,4 @@ fn a_peer_that_finishes_while_we_flush_makes_lingering_needless() {
     wire.takes(3);
     assert_eq!(wire.told(), ["closed: closed here"]);
     assert_eq!(wire.machine.is_over(), Some(false));
-}
-
-/// A connection in use that speaks TLS, for a session that closes when its peer finishes.
-fn protected() -> Wire {
-    let cipher = Cipher {
-        name: "TLS13_AES_128_GCM_SHA256",
-        bits: 128,
-    };
-    let info = TlsInfo::new(TlsVersion::Tls13, cipher);
-    let mut wire = Wire::accepted(config(|_| {}));
-    let mut now = wire.now();
-    wire.machine.handle_secured(Arc::new(info), &mut now);
-    wire.machine
-        .set_interests(all_but(Interests::PEER_FINISHED));
-    wire.adopt();
-    wire.receive(&Receive::always(LINE));
-    wire.told();
-    wire
-}
-
-/// RFC 8446 6.1: without it the peer would take our end for a truncation. In plain the end of the
-/// transport is enough.
-#[test]
-fn over_tls_the_end_is_said_though_the_peer_has_finished_and_nothing_is_queued() {
-    let mut wire = protected();
-    wire.peer_finishes();
-    assert!(wire.finished, "it leaves without a word");
-    assert_eq!(wire.machine.is_over(), Some(false));
-    assert_eq!(wire.told(), ["closed: peer finished"]);
-
-    let mut wire = protected();
-    wire.takes(0);
-    wire.send("queued");
-    wire.peer_finishes();
-    assert!(!wire.finished);
-    wire.takes(usize::MAX);
-    assert!(wire.finished);
-    assert_eq!(wire.told(), ["closed: peer finished"]);
-}
-
-#[test]
-fn a_peer_that_has_finished_and_gone_needs_no_word() {
-    let mut wire = protected();
-    let mut now = wire.now();
-    wire.machine.handle_eof(&mut now);
-    assert!(wire.machine.wants_finish());
-    assert_eq!(wire.machine.read_wish(), ReadWish::Nothing);
-    let gone = io::ErrorKind::BrokenPipe.into();
-    wire.machine.handle_write_error(&gone, &mut now);
-    wire.drive();
-    let detail = wire.closed();
-    assert_eq!(
-        (&detail.cause, &detail.cut_short),
-        (&Cause::PeerFinished, &None)
-    );
 }

@@ -3,6 +3,7 @@
 mod boundary;
 mod clocks;
 mod ending;
+mod finishing;
 mod lives;
 
 use super::*;
