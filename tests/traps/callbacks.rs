@@ -63,7 +63,9 @@ session!(Obeys);
 /// A peer gives this command with a line right behind it; whoever gets the descriptors next is heard.
 fn command(address: SocketAddr, way: &str, round: usize) {
     let mut stream = dial(address);
-    write!(stream, "{way}\nbehind {way}\n").unwrap();
+    // In one piece: some commands leave no time for a second one.
+    let lines = format!("{way}\nbehind {way}\n");
+    stream.write_all(lines.as_bytes()).unwrap();
     let mut rest = Vec::new();
     match way {
         "close" => assert_eq!(read_all(&mut stream), b"bye\n"),

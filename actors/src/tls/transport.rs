@@ -30,6 +30,8 @@ pub(super) struct TlsTransport {
     /// Plaintext of the write under way: encrypted, and not taken in full by the transport. The next
     /// write begins with the same bytes.
     in_flight: usize,
+    /// Whether somebody waits to write, or to end: whoever reads must not take their wake-up.
+    write_waits: bool,
     /// Found by a read that had plaintext to give first.
     failed: Option<io::Error>,
     /// Whether the peer may end without close_notify.
@@ -58,6 +60,7 @@ impl TlsTransport {
             stream,
             info,
             in_flight: 0,
+            write_waits: false,
             failed: None,
             lenient,
             hangup: Watch::Out,
@@ -84,6 +87,7 @@ impl TlsTransport {
     fn poll_land(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.below_mut().under_way.outgoing = 0;
+        self.write_waits = false;
         Poll::Ready(Ok(std::mem::take(&mut self.in_flight)))
     }
 
@@ -162,7 +166,7 @@ impl AsyncRead for TlsTransport {
                 Poll::Ready(Ok(opened)) => opened,
                 Poll::Ready(Err(error)) => return Poll::Ready(this.read_failed(error, buf)),
                 Poll::Pending => {
-                    if this.in_flight == 0 && this.stream.get_ref().1.wants_write() {
+                    if !this.write_waits && this.stream.get_ref().1.wants_write() {
                         this.answer(cx);
                     }
                     return Poll::Pending;
@@ -188,6 +192,7 @@ impl AsyncWrite for TlsTransport {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.write_waits = true;
         if this.in_flight == 0 {
             this.in_flight = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
         }
@@ -201,6 +206,7 @@ impl AsyncWrite for TlsTransport {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.write_waits = true;
         if this.in_flight == 0 {
             this.in_flight = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
         }
@@ -218,6 +224,7 @@ impl AsyncWrite for TlsTransport {
     /// Sends close_notify (RFC 8446 6.1), then finishes the transport.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.ended = true;
+        self.write_waits = true;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

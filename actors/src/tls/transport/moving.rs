@@ -68,6 +68,8 @@ impl Detached for DetachedTls {
             stream: revive(self.state)?,
             info: self.info,
             in_flight: self.in_flight,
+            // Whoever does asks again here.
+            write_waits: false,
             failed: self.failed,
             lenient: self.lenient,
             hangup: self.hangup,
