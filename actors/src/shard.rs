@@ -253,11 +253,12 @@ impl ShardLocal {
             refusal,
         } = open;
         let span = telemetry::connection_span(client.pool().span(), &client);
+        let secure = connect.secure();
         let dialler = connect.config.reconnect.is_some().then(|| {
             Box::new(Dialler {
                 network: Arc::clone(network),
                 target: connect.target.clone(),
-                secure: connect.secure.clone(),
+                secure: secure.clone(),
             })
         });
         let factory = match &make {
@@ -266,14 +267,14 @@ impl ShardLocal {
                 Factory::if_needed(&connect.config, attach, seating, &span)
             }
         };
-        if let Some(secure) = &connect.secure {
+        if let Some(secure) = &secure {
             client.shared.lock().tls_config = Some(secure.config());
         }
         let (outlet, errand) = self.seat(&client, make, seating, &span);
         let (link, outcome) = match refusal {
             None => {
                 let target = connect.target.address.clone();
-                let establish = establish(&**network, connect.target, connect.secure);
+                let establish = establish(&**network, connect.target, secure);
                 (Link::Connecting { target, establish }, Some(outcome))
             }
             Some(error) => {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use switchboard_core::{ConnectionConfig, ReconnectConfig};
 
-use crate::tls::Secure;
-#[cfg(feature = "tls")]
-use crate::tls::TlsClient;
+use crate::tls::{Secure, TlsClient};
 
 use super::{ConnectTarget, ConnectionOptions, SocketOptions, validate};
 
@@ -24,8 +22,8 @@ pub struct Connect {
     pub(crate) config: ConnectionConfig,
     pub(crate) on_workers: Option<bool>,
     /// `None`: plain.
-    pub(crate) secure: Option<Secure>,
-    #[cfg(feature = "tls")]
+    tls: Option<TlsClient>,
+    /// `None`: the host that is connected to.
     server_name: Option<String>,
 }
 
@@ -36,8 +34,7 @@ impl Connect {
             target: ConnectTarget::new(address.to_string()),
             config: ConnectionConfig::default(),
             on_workers: None,
-            secure: None,
-            #[cfg(feature = "tls")]
+            tls: None,
             server_name: None,
         }
     }
@@ -82,8 +79,7 @@ impl Connect {
     /// a timeout of its own, behind that of connecting. Default: plain.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: TlsClient) -> Self {
-        let server_name = self.server_name.clone();
-        self.secure = Some(Secure { tls, server_name });
+        self.tls = Some(tls);
         self
     }
 
@@ -92,10 +88,13 @@ impl Connect {
     #[cfg(feature = "tls")]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
-        if let Some(secure) = &mut self.secure {
-            secure.server_name.clone_from(&self.server_name);
-        }
         self
+    }
+
+    /// How it speaks TLS, if it does.
+    pub(crate) fn secure(&self) -> Option<Secure> {
+        let tls = self.tls.clone()?;
+        Some(Secure::new(tls, self.server_name.clone()))
     }
 
     pub(crate) fn validate(&self) -> Result<(), String> {
@@ -105,12 +104,10 @@ impl Connect {
         if self.config.reconnect.is_some() && self.target.adopted.is_some() {
             return Err("an adopted connection cannot be established again".into());
         }
-        #[cfg(feature = "tls")]
-        if self.server_name.is_some() && self.secure.is_none() {
-            return Err("a server name needs tls".into());
-        }
-        if let Some(secure) = &self.secure {
-            secure.validate(&self.target.address)?;
+        match self.secure() {
+            Some(secure) => secure.validate(&self.target.address)?,
+            None if self.server_name.is_some() => return Err("a server name needs tls".into()),
+            None => {}
         }
         validate(&self.config, &self.target.socket)
     }

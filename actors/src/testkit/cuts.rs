@@ -76,10 +76,7 @@ impl CutPoints {
     /// [`Faults::cut_reads_at`](super::Faults::cut_reads_at). Default: it speaks no TLS.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, client: crate::tls::TlsClient, server_name: impl Into<String>) -> Self {
-        self.secure = Some(Secure {
-            tls: client,
-            server_name: Some(server_name.into()),
-        });
+        self.secure = Some(Secure::new(client, Some(server_name.into())));
         self
     }
 

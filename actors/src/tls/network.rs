@@ -92,10 +92,7 @@ impl Network for TlsNetwork {
 
     /// The handshake has the time that the [`TlsClient`] gives it, after the connection is established.
     fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
-        let secure = Secure {
-            tls: self.client.clone(),
-            server_name: None,
-        };
+        let secure = Secure::new(self.client.clone(), None);
         let address = target.address.clone();
         let connecting = self.inner.connect(target);
         Box::pin(async move { secure.connect(connecting.await?, address).await })

@@ -175,12 +175,16 @@ impl Upgrade {
 /// How an outbound connection speaks TLS from the start.
 #[derive(Debug, Clone)]
 pub(crate) struct Secure {
-    pub(crate) tls: TlsClient,
+    tls: TlsClient,
     /// `None`: the host that is connected to.
-    pub(crate) server_name: Option<String>,
+    server_name: Option<String>,
 }
 
 impl Secure {
+    pub(crate) const fn new(tls: TlsClient, server_name: Option<String>) -> Self {
+        Self { tls, server_name }
+    }
+
     pub(crate) fn config(&self) -> TlsConfig {
         TlsConfig::Client(self.tls.clone())
     }
