@@ -6,13 +6,15 @@
 //! and never decides a protocol question.
 //!
 //! Reading order: [`connection`] (the machine), [`frame`] (where a frame ends), [`reason`] (why a
-//! connection ended), [`config`] (every knob), then [`slots`] and [`gate`] (bounded memory, bounded
+//! connection ended), [`config`] (every knob), [`datagram`] (the other machine), then [`slots`] and [`gate`] (bounded memory, bounded
 //! admission) and [`budget`] (what all hold together).
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod budget;
 pub mod config;
 pub mod connection;
+pub mod datagram;
 pub mod encoding;
 pub mod error;
 pub mod fifo;
@@ -31,11 +33,13 @@ pub mod slots;
 mod sync;
 pub mod tls;
 
+pub use address::{Address, Destination, UnixName};
 pub use budget::{Budget, Share};
 pub use config::{
     ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, RateRule, ReconnectConfig,
 };
 pub use connection::{Connection, ConnectionState, Event, Interests};
+pub use datagram::{DatagramError, DatagramRefusal};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};
 pub use error::{
     ArmError, ConnectError, ConnectPhase, LimitsError, SendError, SendRefusal, SlotError,

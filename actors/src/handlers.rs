@@ -6,9 +6,10 @@ use actix::Recipient;
 use switchboard_core::{ClosedReason, Interests};
 
 use crate::message::{
-    Accepted, Adopted, ClientEvent, Closed, ConnectFailed, Connected, DataReceived, Disconnected,
-    Draining, Idle, LineReceived, MessageReceived, PeerFinished, Readable, Reconnecting, Sent,
-    TlsStarted, Writable, WritePaused, WriteResumed,
+    Accepted, Adopted, ClientEvent, Closed, ConnectFailed, Connected, DataReceived, DatagramFailed,
+    DatagramReceived, Disconnected, Draining, Idle, LineReceived, MessageReceived, PeerFinished,
+    PipeClosed, PipeData, PipeLine, ProcessExited, Readable, Reconnecting, Sent, TlsStarted,
+    UdpError, UrgentReceived, Writable, WritePaused, WriteResumed,
 };
 
 macro_rules! handlers {
@@ -105,6 +106,22 @@ handlers! {
     draining: Draining => DRAINING,
     /// Sends [`TlsStarted`] there.
     tls_started: TlsStarted => TLS_STARTED,
+    /// Sends [`UrgentReceived`] there.
+    urgent: UrgentReceived => URGENT,
+    /// Sends [`DatagramReceived`] there.
+    datagram: DatagramReceived => DATAGRAM,
+    /// Sends [`DatagramFailed`] there.
+    datagram_failed: DatagramFailed => DATAGRAM_FAILED,
+    /// Sends [`UdpError`] there.
+    udp_error: UdpError => UDP_ERROR,
+    /// Sends [`PipeLine`] there.
+    pipe_line: PipeLine => PIPE_LINE,
+    /// Sends [`PipeData`] there.
+    pipe_data: PipeData => PIPE_DATA,
+    /// Sends [`PipeClosed`] there.
+    pipe_closed: PipeClosed => PIPE_CLOSED,
+    /// Sends [`ProcessExited`] there.
+    process_exited: ProcessExited => PROCESS_EXITED,
     /// Sends [`Disconnected`] there.
     disconnected: Disconnected => DISCONNECTED,
     /// Sends [`Reconnecting`] there.

@@ -5,6 +5,7 @@ pub mod client;
 mod drain;
 mod error;
 mod failure;
+mod handle;
 mod handlers;
 pub mod message;
 mod options;
@@ -15,6 +16,7 @@ mod run;
 mod server;
 mod session;
 mod shard;
+mod states;
 mod supervisor;
 pub mod telemetry;
 #[cfg(feature = "testkit")]
@@ -35,6 +37,7 @@ pub use error::{
     SuspendError,
 };
 pub use failure::HandlerFailed;
+pub use handle::Handle;
 pub use handlers::Handlers;
 pub use message::PoolEvent;
 pub use options::{
@@ -57,14 +60,15 @@ pub use supervisor::{
 pub use workers::WorkerStatus;
 
 pub use switchboard_core::{
-    AcceptRate, AccessList, Alarm, ArmError, AsLine, BackoffConfig, BackoffError, BufferSlot,
-    BufferSlots, Cause, CertificateError, Cidr, CidrError, Cipher, ClientId, ClosePhase,
-    ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase, ConnectionConfig,
-    ConnectionState, CrashPolicy, Encoding, Fifo, FifoEmpty, FrameError, Gate, IdleAction,
-    IdleRule, Interests, IoOperation, LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload,
-    RateError, RateRule, Receive, ReceiveKind, ReconnectConfig, RejectReason, Repeat, SendError,
-    SendRefusal, ServerId, SlotError, SlotsError, StartTlsError, TimeoutKind, TlsError, TlsInfo,
-    TlsVersion, Token, Undecodable, UnknownEncoding,
+    AcceptRate, AccessList, Address, Alarm, ArmError, AsLine, BackoffConfig, BackoffError,
+    BufferSlot, BufferSlots, Cause, CertificateError, Cidr, CidrError, Cipher, ClientId,
+    ClosePhase, ClosedDetail, ClosedReason, ConfigError, ConnectError, ConnectPhase,
+    ConnectionConfig, ConnectionState, CrashPolicy, DatagramError, DatagramRefusal, Destination,
+    Encoding, Fifo, FifoEmpty, FrameError, Gate, IdleAction, IdleRule, Interests, IoOperation,
+    LimitsError, Line, LineEnding, LineRule, OnTimeout, Payload, RateError, RateRule, Receive,
+    ReceiveKind, ReconnectConfig, RejectReason, Repeat, SendError, SendRefusal, ServerId,
+    SlotError, SlotsError, StartTlsError, TimeoutKind, TlsError, TlsInfo, TlsVersion, Token,
+    Undecodable, UnixName, UnknownEncoding,
 };
 
 /// Everything that a session usually needs, actix's own prelude included.
@@ -76,9 +80,11 @@ pub mod prelude {
     pub use bytes::Bytes;
 
     pub use crate::message::{
-        Accepted, Adopted, Closed, ConnectFailed, Connected, DataReceived, Disconnected, Draining,
-        Idle, LineReceived, MessageReceived, PeerFinished, Readable, Reconnecting, RecvData,
-        RecvLine, RecvMsg, RecvUntil, Sent, TlsStarted, Writable, WritePaused, WriteResumed,
+        Accepted, Adopted, Closed, ConnectFailed, Connected, DataReceived, DatagramFailed,
+        DatagramReceived, Disconnected, Draining, Idle, LineReceived, MessageReceived,
+        PeerFinished, PipeClosed, PipeData, PipeLine, ProcessExited, Readable, Reconnecting,
+        RecvData, RecvLine, RecvMsg, RecvUntil, Sent, TlsStarted, UdpError, UrgentReceived,
+        Writable, WritePaused, WriteResumed,
     };
     pub use crate::{
         AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Drain, Handlers, Line,

@@ -252,7 +252,10 @@ macro_rules! session {
                 (SENT, Sent), (WRITE_PAUSED, WritePaused), (WRITE_RESUMED, WriteResumed),
                 (PEER_FINISHED, PeerFinished), (IDLE, Idle), (READABLE, Readable),
                 (WRITABLE, Writable), (ADOPTED, Adopted), (TLS_STARTED, TlsStarted),
-                (DRAINING, Draining),
+                (DRAINING, Draining), (URGENT, UrgentReceived), (DATAGRAM, DatagramReceived),
+                (DATAGRAM_FAILED, DatagramFailed), (UDP_ERROR, UdpError),
+                (PIPE_LINE, PipeLine), (PIPE_DATA, PipeData), (PIPE_CLOSED, PipeClosed),
+                (PROCESS_EXITED, ProcessExited),
                 (DISCONNECTED, Disconnected), (RECONNECTING, Reconnecting), (CLOSED, Closed)
             }
         };

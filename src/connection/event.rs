@@ -142,8 +142,24 @@ impl Interests {
     pub const RECONNECTING: Self = Self(1 << 16);
     /// `TlsStarted`.
     pub const TLS_STARTED: Self = Self(1 << 17);
+    /// `UrgentReceived`.
+    pub const URGENT: Self = Self(1 << 18);
+    /// `DatagramReceived`.
+    pub const DATAGRAM: Self = Self(1 << 19);
+    /// `DatagramFailed`.
+    pub const DATAGRAM_FAILED: Self = Self(1 << 20);
+    /// `UdpError`.
+    pub const UDP_ERROR: Self = Self(1 << 21);
+    /// `PipeLine`.
+    pub const PIPE_LINE: Self = Self(1 << 22);
+    /// `PipeData`.
+    pub const PIPE_DATA: Self = Self(1 << 23);
+    /// `PipeClosed`.
+    pub const PIPE_CLOSED: Self = Self(1 << 24);
+    /// `ProcessExited`.
+    pub const PROCESS_EXITED: Self = Self(1 << 25);
     /// Everything.
-    pub const ALL: Self = Self((1 << 18) - 1);
+    pub const ALL: Self = Self((1 << 26) - 1);
 
     /// Both sets together.
     #[must_use]

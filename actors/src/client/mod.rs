@@ -12,7 +12,6 @@ mod moving;
 mod securing;
 mod shared;
 mod slot;
-mod states;
 mod succession;
 mod ticket;
 
@@ -32,6 +31,7 @@ use switchboard_core::{
 use tokio::sync::oneshot;
 
 use crate::pool::Pool;
+use crate::states::{States, keeps_states};
 
 pub use actor::ClientActor;
 use actor::WithSocket;
@@ -402,6 +402,14 @@ impl Client {
         self.shared.command(|machine, _| machine.abort(cause))
     }
 }
+
+impl Client {
+    fn states(&self) -> &States {
+        &self.shared.states
+    }
+}
+
+keeps_states!(Client);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

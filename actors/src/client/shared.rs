@@ -1,7 +1,5 @@
 //! What a connection's handle, its actor and its session share.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,6 +12,7 @@ use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now
 
 use crate::pool::Pool;
 use crate::server::ServerState;
+use crate::states::States;
 use crate::tls::{TlsConfig, Upgrade};
 
 use super::ClientActor;
@@ -38,10 +37,8 @@ pub(crate) struct Shared {
     pub(super) claim: Claim,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
-    pub(super) states: Mutex<Option<Box<States>>>,
+    pub(crate) states: States,
 }
-
-pub(super) type States = HashMap<TypeId, Box<dyn Any + Send>>;
 
 /// Everything behind the connection's lock. The lock is held for bounded work only: never while user
 /// code runs and never while a message is sent or dropped.
@@ -133,7 +130,7 @@ impl Shared {
                 tickets: 0,
                 released: false,
             }),
-            states: Mutex::new(None),
+            states: States::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 //! The order is fixed: [`Accepted`] or [`Connected`] first and once, [`Closed`] last and once, data
 //! in the order of the stream between them. [`ConnectFailed`] comes instead of all others.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,12 @@ use actix::Message;
 use bytes::Bytes;
 use switchboard_core::connection::Event as CoreEvent;
 use switchboard_core::{
-    ClientId, ClosedDetail, ClosedReason, ConnectError, Line, ServerId, TimeoutKind, TlsInfo, Token,
+    Address, ClientId, ClosedDetail, ClosedReason, ConnectError, DatagramError, Destination,
+    IoOperation, Line, ServerId, TimeoutKind, TlsInfo, Token,
 };
 
 use crate::client::{Answer, Client, Ticket};
+use crate::handle::Handle;
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
@@ -140,7 +143,7 @@ events! {
     /// still sent; what it had not handled is still there.
     Adopted {
         /// The handle of the connection.
-        handle: Client,
+        handle: Handle,
         /// Received bytes that wait for it.
         unread: usize,
         /// How many sessions of this connection panicked before it.
@@ -172,6 +175,70 @@ events! {
         /// How long the pause is.
         delay: Duration,
     }
+    /// The peer sent an urgent byte. The stream around it is as if it had not been sent (AC-06, XAS-70).
+    UrgentReceived {
+        /// The byte.
+        byte: u8,
+    }
+    /// A datagram came (XAS-59, AIO-38). It may be empty.
+    DatagramReceived {
+        /// Who sent it.
+        from: Address,
+        /// Its bytes; yours to keep.
+        data: Bytes,
+        /// Whether it was longer than the receive size, and its end is lost.
+        truncated: bool,
+    }
+    /// An accepted datagram was never sent: instead of [`Sent`], whether or not that was asked for
+    /// (XAS-61). The socket lives on.
+    DatagramFailed {
+        /// The number that the sender gave, if any.
+        token: Option<Token>,
+        /// Where it was to go; `None`: to the peer that the socket is connected to.
+        to: Option<Destination>,
+        /// What was to be sent.
+        data: Bytes,
+        /// Why it was not.
+        error: DatagramError,
+    }
+    /// The system reported an error of the socket, such as that nobody listens at a peer (AIO-38). The
+    /// socket lives on.
+    UdpError {
+        /// What was tried when it was reported; it may be about an earlier datagram.
+        operation: IoOperation,
+        /// The portable kind, such as `ConnectionRefused`.
+        kind: io::ErrorKind,
+        /// The system's number, if it gave one.
+        errno: Option<i32>,
+        /// How often it was reported in a row.
+        count: u64,
+    }
+    /// A child process wrote a line (AIO-21).
+    PipeLine {
+        /// The number of the pipe in the child: 1 for its output, 2 for its errors.
+        fd: i32,
+        /// The line without its ending.
+        line: Line,
+    }
+    /// A child process wrote bytes (AIO-21).
+    PipeData {
+        /// The number of the pipe in the child: 1 for its output, 2 for its errors.
+        fd: i32,
+        /// The bytes; never empty.
+        data: Bytes,
+    }
+    /// A pipe of a child process closed (AIO-22).
+    PipeClosed {
+        /// The number of the pipe in the child, from 0.
+        fd: i32,
+        /// Why, and what was not sent or not read.
+        detail: Box<ClosedDetail>,
+    }
+    /// A child process ended; its pipes may be open still, held by children of its own (AIO-23).
+    ProcessExited {
+        /// Its exit code, or minus the number of the signal that ended it (AIO-17).
+        code: i32,
+    }
     /// It is over. Comes last, once, on every path (XAS-19).
     Closed {
         /// Who or what ended it.
@@ -179,7 +246,7 @@ events! {
         /// Everything that is known about it.
         detail: Box<ClosedDetail>,
         /// The handle, for the state that was kept in it (XAS-21).
-        handle: Client,
+        handle: Handle,
     }
 }
 
@@ -224,7 +291,7 @@ impl ClientEvent {
             CoreEvent::Readable => Self::Readable(Readable::new(client)),
             CoreEvent::Writable => Self::Writable(Writable::new(client)),
             CoreEvent::Adopted { unread, restarts } => {
-                Self::Adopted(Adopted::new(client, handle.clone(), unread, restarts))
+                Self::Adopted(Adopted::new(client, handle.into(), unread, restarts))
             }
             CoreEvent::TlsStarted(tls) => Self::TlsStarted(TlsStarted::new(client, tls)),
             CoreEvent::Draining(deadline) => Self::Draining(Draining::new(client, deadline)),
@@ -238,7 +305,7 @@ impl ClientEvent {
                 client,
                 detail.cause.reason(),
                 detail,
-                handle.clone(),
+                handle.into(),
             )),
             CoreEvent::ConnectFailed(error) => {
                 Self::ConnectFailed(ConnectFailed::new(client, error))

@@ -55,7 +55,8 @@ macro_rules! kinds {
 kinds! {
     Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived, Sent,
     WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable, Adopted, TlsStarted,
-    Draining, Disconnected, Reconnecting, Closed,
+    Draining, UrgentReceived, DatagramReceived, DatagramFailed, UdpError, PipeLine, PipeData,
+    PipeClosed, ProcessExited, Disconnected, Reconnecting, Closed,
 }
 
 /// An event in one short line: its name, and what tells it from others of its kind.
@@ -80,6 +81,30 @@ pub(super) fn describe(event: &ClientEvent) -> String {
         ),
         ClientEvent::TlsStarted(started) => write!(text, " {}", started.tls),
         ClientEvent::Draining(draining) => write!(text, " within {:?}", draining.deadline),
+        ClientEvent::UrgentReceived(urgent) => write!(text, " {}", quote_bytes(&[urgent.byte])),
+        ClientEvent::DatagramReceived(datagram) => {
+            let cut = if datagram.truncated {
+                ", truncated"
+            } else {
+                ""
+            };
+            let data = quote_bytes(&datagram.data);
+            write!(text, " from {}: {data}{cut}", datagram.from)
+        }
+        ClientEvent::DatagramFailed(failed) => {
+            write!(text, " {}: {}", quote_bytes(&failed.data), failed.error)
+        }
+        ClientEvent::UdpError(error) => {
+            write!(
+                text,
+                " {}: {}, {} times",
+                error.operation, error.kind, error.count
+            )
+        }
+        ClientEvent::PipeLine(line) => write!(text, " {}: {}", line.fd, quote(&line.line)),
+        ClientEvent::PipeData(data) => write!(text, " {}: {}", data.fd, quote_bytes(&data.data)),
+        ClientEvent::PipeClosed(closed) => write!(text, " {}: {}", closed.fd, closed.detail),
+        ClientEvent::ProcessExited(exited) => write!(text, " {}", exited.code),
         ClientEvent::Disconnected(down) => write!(text, " {}: {}", down.reason, down.detail),
         ClientEvent::Reconnecting(next) => {
             write!(text, " attempt {} in {:?}", next.attempt, next.delay)

@@ -104,7 +104,9 @@ records! {
     /// [`Draining`], which it does not handle: what the runtime does by itself in their place can
     /// be seen. Made by [`Probe::session`](super::Probe::session).
     ProbeSession: Accepted, Connected, ConnectFailed, LineReceived, DataReceived, MessageReceived,
-    Sent, Idle, Readable, Writable, Adopted, TlsStarted, Disconnected, Reconnecting, Closed,
+    Sent, Idle, Readable, Writable, Adopted, TlsStarted, UrgentReceived, DatagramReceived,
+    DatagramFailed, UdpError, PipeLine, PipeData, PipeClosed, ProcessExited, Disconnected,
+    Reconnecting, Closed,
 }
 
 records! {
@@ -112,5 +114,6 @@ records! {
     /// [`Probe::full_session`](super::Probe::full_session).
     FullProbeSession: Accepted, Connected, ConnectFailed, LineReceived, DataReceived,
     MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable,
-    Adopted, TlsStarted, Draining, Disconnected, Reconnecting, Closed,
+    Adopted, TlsStarted, Draining, UrgentReceived, DatagramReceived, DatagramFailed, UdpError,
+    PipeLine, PipeData, PipeClosed, ProcessExited, Disconnected, Reconnecting, Closed,
 }

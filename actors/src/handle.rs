@@ -1,0 +1,60 @@
+//! The handle of anything that has a session.
+
+use switchboard_core::ClientId;
+
+use crate::client::Client;
+use crate::states::{States, keeps_states};
+
+/// What an event that any kind of session may get is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Handle {
+    /// A connection.
+    Client(Client),
+}
+
+impl Handle {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> ClientId {
+        match self {
+            Self::Client(client) => client.id(),
+        }
+    }
+
+    /// The connection, if it is one.
+    #[must_use]
+    pub const fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Client(client) => Some(client),
+        }
+    }
+}
+
+impl Handle {
+    fn states(&self) -> &States {
+        match self {
+            Self::Client(client) => &client.shared.states,
+        }
+    }
+}
+
+keeps_states!(Handle);
+
+impl From<&Client> for Handle {
+    fn from(client: &Client) -> Self {
+        Self::Client(client.clone())
+    }
+}
+
+impl From<Client> for Handle {
+    fn from(client: Client) -> Self {
+        Self::Client(client)
+    }
+}
+
+impl PartialEq<Client> for Handle {
+    fn eq(&self, other: &Client) -> bool {
+        self.client() == Some(other)
+    }
+}
