@@ -6,8 +6,8 @@
 //! and never decides a protocol question.
 //!
 //! Reading order: [`connection`] (the machine), [`frame`] (where a frame ends), [`reason`] (why a
-//! connection ended), [`config`] (every knob), [`datagram`] (the other machine), then [`slots`] and [`gate`] (bounded memory, bounded
-//! admission) and [`budget`] (what all hold together).
+//! connection ended), [`config`] (every knob), [`datagram`] (the other machine), then [`slots`] and
+//! [`gate`] (bounded memory, bounded admission) and [`budget`] (what all hold together).
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -39,7 +39,7 @@ pub use config::{
     ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, RateRule, ReconnectConfig,
 };
 pub use connection::{Connection, ConnectionState, Event, Interests};
-pub use datagram::{DatagramError, DatagramRefusal};
+pub use datagram::{DatagramConfig, DatagramError, DatagramEvent, DatagramRefusal, Datagrams};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};
 pub use error::{
     ArmError, ConnectError, ConnectPhase, LimitsError, SendError, SendRefusal, SlotError,

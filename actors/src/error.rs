@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 
 use switchboard_core::{
-    ArmError, BackoffError, CidrError, ConfigError, ConnectError, FifoEmpty, LimitsError,
-    RateError, SendError, SendRefusal, SlotError, SlotsError, UnknownEncoding,
+    ArmError, BackoffError, CidrError, ConfigError, ConnectError, DatagramRefusal, FifoEmpty,
+    LimitsError, RateError, SendError, SendRefusal, SlotError, SlotsError, UnknownEncoding,
 };
 
 use crate::server::SetLimitsError;
 use crate::supervisor::SuperviseError;
+use crate::udp::{BindError, DatagramSendError};
 
 /// A pool could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,8 @@ pub enum ListenPhase {
     Bind,
     /// Starting to listen.
     Listen,
+    /// Connecting a datagram socket to its peer.
+    Connect,
 }
 
 impl fmt::Display for ListenPhase {
@@ -71,6 +74,7 @@ impl fmt::Display for ListenPhase {
             Self::Resolve => "resolving the name",
             Self::Bind => "binding",
             Self::Listen => "listening",
+            Self::Connect => "connecting",
         })
     }
 }
@@ -174,6 +178,12 @@ pub enum Error {
     /// See [`ListenError`].
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// See [`BindError`].
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// See [`DatagramSendError`]; what was to be sent is not kept here.
+    #[error(transparent)]
+    Datagram(#[from] DatagramRefusal),
     /// See [`ConnectError`].
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -225,6 +235,12 @@ pub enum Error {
     /// The system's own error, such as a signal that cannot be listened for.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<DatagramSendError> for Error {
+    fn from(error: DatagramSendError) -> Self {
+        Self::Datagram(error.refusal)
+    }
 }
 
 impl<P> From<SendError<P>> for Error {

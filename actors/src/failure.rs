@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Message, Recipient};
-use switchboard_core::ClientId;
+use switchboard_core::{Cause, ClientId};
 
+use crate::message::PoolEvent;
+use crate::pool::Pool;
 use crate::telemetry;
 
 /// A session panicked, or the factory that should have made it (UA-24, AC-09). Goes to the pool's failure
@@ -41,6 +43,25 @@ impl fmt::Display for HandlerFailed {
         }
         write!(f, ": {}", self.text)
     }
+}
+
+/// Tells that a session panicked.
+pub(crate) fn report(pool: &Pool, client: ClientId, cause: Cause, restarted: bool) {
+    let Cause::SessionPanicked { event, text } = cause else {
+        return;
+    };
+    pool.report(PoolEvent::SessionFailed {
+        client,
+        event,
+        text: text.clone(),
+        restarted,
+    });
+    pool.failed(HandlerFailed {
+        client,
+        event,
+        text,
+        restarted,
+    });
 }
 
 /// Who is told; shared by the pool's handle and its actor.

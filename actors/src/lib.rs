@@ -28,6 +28,7 @@ pub mod tls;
 mod tls;
 pub mod transport;
 mod turn;
+pub mod udp;
 mod workers;
 
 pub use client::{Client, ClientActor, ClientInfo, ExtraInfo, SendSlot};
@@ -37,11 +38,12 @@ pub use error::{
     SuspendError,
 };
 pub use failure::HandlerFailed;
-pub use handle::Handle;
+pub use handle::{ChannelKind, Handle};
 pub use handlers::Handlers;
 pub use message::PoolEvent;
 pub use options::{
-    AtLimit, Connect, ConnectTarget, ConnectionOptions, Listen, ListenTarget, SocketOptions,
+    AtLimit, BindUdp, Connect, ConnectTarget, ConnectionOptions, Interface, Listen, ListenTarget,
+    Multicast, SocketOptions,
 };
 pub use placement::Placement;
 pub use pool::{
@@ -57,6 +59,7 @@ pub use session::{IntoSession, Session};
 pub use supervisor::{
     ChildSpec, ChildStatus, OnEscalation, Restart, Strategy, Supervise, SuperviseError, Supervisor,
 };
+pub use udp::{BindError, OpenRaw, Peers, Raw, RawActor, Udp, UdpActor};
 pub use workers::WorkerStatus;
 
 pub use switchboard_core::{
@@ -87,8 +90,8 @@ pub mod prelude {
         Writable, WritePaused, WriteResumed,
     };
     pub use crate::{
-        AtLimit, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Drain, Handlers, Line,
-        Listen, Placement, Pool, PoolEvent, Server, Token, session,
+        AtLimit, BindUdp, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Drain,
+        Handlers, Line, Listen, Placement, Pool, PoolEvent, Server, Token, Udp, session,
     };
 }
 

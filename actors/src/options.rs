@@ -1,18 +1,23 @@
 //! What a listener and an outbound connection are made with: every option, its unit, its default.
 
 mod admission;
+mod bind_udp;
 mod connect;
 mod connection;
 mod listen;
+mod multicast;
 mod target;
 
 use switchboard_core::{ConfigError, ConnectionConfig};
 
 pub(crate) use admission::AdmissionOptions;
 pub use admission::AtLimit;
+pub use bind_udp::BindUdp;
+pub(crate) use bind_udp::{DatagramOptions, DatagramPlace};
 pub use connect::Connect;
 pub use connection::ConnectionOptions;
 pub use listen::Listen;
+pub use multicast::{Interface, Multicast};
 pub use target::{ConnectTarget, ListenTarget, SocketOptions};
 
 fn validate(config: &ConnectionConfig, socket: &SocketOptions) -> Result<(), String> {

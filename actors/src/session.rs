@@ -19,7 +19,8 @@ use crate::handlers::Handlers;
 use crate::message::ClientEvent;
 use crate::shard::{Attach, Member};
 use crate::supervisor::{Exit, panic_text, start_guarded};
-use crate::turn::{Burst, Intake};
+use crate::turn::{Burst, Intake, Source};
+use crate::udp::Socket;
 
 /// An actor that can be given a connection. Implemented by [`session!`](crate::session!).
 pub trait Session: Actor<Context = Context<Self>> + Handler<Burst> {
@@ -47,9 +48,16 @@ pub trait IntoSession: 'static {
 /// Where a session is attached.
 #[derive(Debug)]
 pub struct Seat<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) holder: Holder<'a>,
     pub(crate) member: Member,
     pub(crate) span: &'a Span,
+}
+
+/// Whose session it becomes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Holder<'a> {
+    Client(&'a Client),
+    Socket(&'a Socket),
 }
 
 /// Where the events of a connection go.
@@ -82,13 +90,25 @@ impl fmt::Debug for Outlet {
 
 #[doc(hidden)]
 pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outlet) {
-    let shared = Arc::clone(&seat.client.shared);
-    let number = shared.seat();
-    let member = seat.member;
-    let intake = Intake::new(seat.client.clone());
+    match seat.holder {
+        Holder::Client(client) => start_session(session, client.clone(), seat.member, seat.span),
+        Holder::Socket(socket) => start_session(session, socket.clone(), seat.member, seat.span),
+    }
+    (S::INTERESTS, Outlet::Own)
+}
+
+/// Starts a session that is a source's own.
+fn start_session<S: Session, C: Source + Clone + Unpin>(
+    session: S,
+    source: C,
+    member: Member,
+    span: &Span,
+) {
+    let number = source.seat();
+    let intake = Intake::new(source.clone());
     start_guarded(
         session,
-        seat.span.clone(),
+        span.clone(),
         |ctx| {
             ctx.spawn(intake);
         },
@@ -97,11 +117,10 @@ pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outle
                 Exit::Normal => Cause::SessionStopped,
                 Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
             };
-            shared.session_gone(number, cause);
+            source.session_gone(number, cause);
             drop(member);
         },
     );
-    (S::INTERESTS, Outlet::Own)
 }
 
 impl<S: Session> IntoSession for Addr<S> {
@@ -153,7 +172,7 @@ impl SessionFactory {
             attach: Arc::new(move |client, member, span| {
                 let made = make_session(|| session(client.clone()))?;
                 Ok(made.attach(Seat {
-                    client,
+                    holder: Holder::Client(client),
                     member,
                     span,
                 }))

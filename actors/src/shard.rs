@@ -1,6 +1,7 @@
 //! `ShardActor`: one per arbiter. It owns that thread's registry, so that opening and closing a
 //! connection never crosses threads.
 
+mod channel;
 mod control;
 mod crew;
 mod drain;
@@ -20,9 +21,7 @@ use std::time::Duration;
 use actix::{Actor, Context};
 use bytes::BytesMut;
 use switchboard_core::connection::Ending;
-use switchboard_core::{
-    Cause, ClientId, ClosePhase, ClosedDetail, Connection, ConnectionState, Interests, Now,
-};
+use switchboard_core::{Cause, ClientId, ClosePhase, ClosedDetail, Connection, Interests, Now};
 use tracing::Span;
 
 use crate::client::{Client, ClientActor, Dialler, Launch, Link, Origin, Shared, clock, establish};
@@ -36,7 +35,8 @@ use crate::telemetry;
 use crate::transport::{Incoming, Network};
 use crate::workers::{Errand, Seating};
 
-pub(crate) use control::{Count, FindClient, ListClients, StopShard};
+pub(crate) use channel::{Channel, Registered};
+pub(crate) use control::{Count, Find, ListClients, StopShard};
 pub(crate) use crew::{Crew, Member};
 pub(crate) use factory::{Entry, Factory};
 pub(crate) use home::{Mailbox, Settling, ShardHandle, ShardHome};
@@ -98,9 +98,9 @@ pub(crate) struct ShardActor {
 pub(crate) struct ShardLocal {
     /// What outlives this thread.
     home: ShardHandle,
-    registry: RefCell<HashMap<ClientId, Client>>,
+    registry: RefCell<HashMap<ClientId, Registered>>,
     /// Connections whose end was told and whose actor is still there.
-    lingering: RefCell<HashMap<ClientId, Client>>,
+    lingering: RefCell<HashMap<ClientId, Registered>>,
     scratch: RefCell<BytesMut>,
     /// From a stop on nothing new stays open here.
     stopping: Cell<bool>,
@@ -134,6 +134,13 @@ impl ShardActor {
                 }
             },
         );
+    }
+}
+
+impl ShardActor {
+    /// What the actors here share.
+    pub(crate) const fn local(&self) -> &Rc<ShardLocal> {
+        &self.local
     }
 }
 
@@ -237,7 +244,7 @@ impl ShardLocal {
             span,
         };
         let client = self.launch(launch, errand);
-        self.turn_away(&client);
+        self.turn_away(&*client.shared);
     }
 
     /// Begins an outbound connection here.
@@ -298,7 +305,7 @@ impl ShardLocal {
             span,
         };
         let client = self.launch(launch, errand);
-        self.turn_away(&client);
+        self.turn_away(&*client.shared);
     }
 
     /// Gives a connection its session, or the successor of one; without any it closes at once. What a
@@ -340,9 +347,7 @@ impl ShardLocal {
     /// Starts the connection's actor, and sends for a session that a worker makes.
     fn launch(self: &Rc<Self>, launch: Launch, errand: Option<Errand>) -> Client {
         let client = launch.client.clone();
-        self.registry
-            .borrow_mut()
-            .insert(client.id(), client.clone());
+        self.register(Arc::clone(&client.shared) as Registered);
         client.shared.set_moved(self);
         ClientActor::launch(launch, Rc::clone(self));
         if self.stopping.get() {
@@ -350,6 +355,11 @@ impl ShardLocal {
         }
         Self::send_for(&client, errand);
         client
+    }
+
+    /// From now on it is listed, drained and stopped.
+    pub(crate) fn register(&self, channel: Registered) {
+        self.registry.borrow_mut().insert(channel.id(), channel);
     }
 
     /// An outbound connection was established.
@@ -376,7 +386,7 @@ impl ShardLocal {
             // Its last link was counted when it was lost.
             Ending::Closed(detail) if detail.phase == ClosePhase::Reconnecting => {
                 self.home.count().connect_failed += 1;
-                telemetry::closed(client, detail);
+                telemetry::closed(client.id(), detail);
             }
             Ending::Closed(detail) => {
                 let reason = detail.cause.reason();
@@ -384,16 +394,44 @@ impl ShardLocal {
                 if let Some(server) = &client.shared.server {
                     server.closed(reason);
                 }
-                telemetry::closed(client, detail);
+                telemetry::closed(client.id(), detail);
             }
         }
     }
 
+    /// A socket or a process opened here.
+    pub(crate) fn opened(&self, id: ClientId) {
+        self.home.count().opened += 1;
+        telemetry::opened(id);
+    }
+
+    /// Takes one that has ended off the registry, before its end is told.
+    pub(crate) fn release_channel(&self, id: ClientId, detail: &ClosedDetail) {
+        self.registry.borrow_mut().remove(&id);
+        self.drainage.ended(id, Ending::Closed(detail));
+        self.home.count().closed[detail.cause.reason() as usize] += 1;
+        telemetry::closed(id, detail);
+    }
+
+    /// The id of something that opens here.
+    pub(crate) fn next_id(&self) -> ClientId {
+        self.home.ids.client()
+    }
+
+    /// One more of those that live here.
+    pub(crate) fn take_share(&self) -> Share {
+        self.home.take_share()
+    }
+
+    /// Whether nothing new stays open here.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
     /// An ended connection lingers: a stop must still reach it.
     pub(crate) fn lingers(&self, client: &Client) {
-        self.lingering
-            .borrow_mut()
-            .insert(client.id(), client.clone());
+        let channel = Arc::clone(&client.shared) as Registered;
+        self.lingering.borrow_mut().insert(client.id(), channel);
     }
 
     /// A connection's actor is gone.
@@ -416,21 +454,31 @@ impl ShardLocal {
         next
     }
 
-    fn client(&self, id: ClientId) -> Option<Client> {
+    fn channel(&self, id: ClientId) -> Option<Registered> {
         self.registry.borrow().get(&id).cloned()
+    }
+
+    /// What is here, in the order in which it was opened.
+    fn channels(&self) -> Vec<Registered> {
+        in_order(&self.registry.borrow())
     }
 
     /// The connections here, in the order in which they were opened.
     fn clients(&self) -> Vec<Client> {
-        in_order(&self.registry.borrow())
+        let channels = self.channels();
+        channels
+            .into_iter()
+            .filter_map(channel::as_client)
+            .collect()
     }
 
     fn totals(&self) -> Totals {
         let mut totals = self.home.count().clone();
-        for client in self.registry.borrow().values() {
-            match client.shared.lock().machine.state() {
-                ConnectionState::Connecting => totals.connecting += 1,
-                _ => totals.live += 1,
+        for channel in self.registry.borrow().values() {
+            if channel.is_connecting() {
+                totals.connecting += 1;
+            } else {
+                totals.live += 1;
             }
         }
         totals
@@ -438,10 +486,10 @@ impl ShardLocal {
 }
 
 /// What is done to all of them is done in the same order each time.
-fn in_order(registry: &HashMap<ClientId, Client>) -> Vec<Client> {
-    let mut clients: Vec<_> = registry.values().cloned().collect();
-    clients.sort_unstable_by_key(Client::id);
-    clients
+fn in_order(registry: &HashMap<ClientId, Registered>) -> Vec<Registered> {
+    let mut channels: Vec<_> = registry.values().cloned().collect();
+    channels.sort_unstable_by_key(|channel| channel.id());
+    channels
 }
 
 /// An accepted connection's papers.

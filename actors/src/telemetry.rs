@@ -25,6 +25,7 @@
 //! | `peer rejected` | debug | `peer`, `reason` |
 //! | `peer gone` | debug | `peer` |
 //! | `connected` | debug | `id`, `peer` |
+//! | `opened` | debug | `id` |
 //! | `tls started` | debug | `id`, `tls` |
 //! | `handshake failed` | debug | `peer`, `error` |
 //! | `tls not verified` | warn | none: a client was built that accepts every certificate |
@@ -67,6 +68,7 @@ use crate::client::Client;
 use crate::drain::{Drain, DrainReport};
 use crate::pool::Totals;
 use crate::server::{ServerInfo, Suspend};
+use crate::udp::Socket;
 
 const TARGET: &str = "switchboard";
 
@@ -97,6 +99,18 @@ pub(crate) fn connection_span(parent: &Span, client: &Client) -> Span {
         "connection",
         id = %client.id(),
         peer = %Maybe(client.peer_addr()),
+    )
+}
+
+/// Of a socket, which is a connection to who reads the log; its peer is the address it is connected to.
+pub(crate) fn socket_span(pool: &Span, socket: &Socket) -> Span {
+    let info = socket.info();
+    debug_span!(
+        target: TARGET,
+        parent: pool,
+        "connection",
+        id = %info.id,
+        peer = %Maybe(info.peer_addr),
     )
 }
 
@@ -165,6 +179,11 @@ pub(crate) fn connected(client: &Client) {
     debug!(target: TARGET, id = %client.id(), peer = %Maybe(client.peer_addr()), "connected");
 }
 
+/// A socket or a process.
+pub(crate) fn opened(id: ClientId) {
+    debug!(target: TARGET, %id, "opened");
+}
+
 pub(crate) fn tls_started(client: &Client, tls: &TlsInfo) {
     debug!(target: TARGET, id = %client.id(), %tls, "tls started");
 }
@@ -203,9 +222,9 @@ pub(crate) fn reconnecting(client: &Client, pause: Duration, error: &ConnectErro
     debug!(target: TARGET, id = %client.id(), ?pause, %error, "reconnecting");
 }
 
-pub(crate) fn closed(client: &Client, detail: &ClosedDetail) {
+pub(crate) fn closed(id: ClientId, detail: &ClosedDetail) {
     let reason = detail.cause.reason();
-    debug!(target: TARGET, id = %client.id(), %reason, %detail, "connection closed");
+    debug!(target: TARGET, %id, %reason, %detail, "connection closed");
 }
 
 pub(crate) fn session_panicked(id: ClientId, event: Option<&'static str>, text: &str) {

@@ -3,12 +3,13 @@
 //! The connection's actor only says that there are events; the session then takes them, one by one,
 //! straight from the machine until none is left. So what it does in one handler (arm, pause, close)
 //! decides what it gets next. A session that is the connection's own is woken by an [`Intake`] in its
-//! own context; one that serves many connections gets a [`Burst`] in its mailbox.
+//! own context; one that serves many connections gets a [`Burst`] in its mailbox. Whatever else has a
+//! session is a [`Source`] of events in the same way.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use actix::{ActorContext, ActorFuture, AsyncContext, Context, Message};
 use switchboard_core::Cause;
@@ -18,151 +19,198 @@ use crate::client::{Client, Next, SharedEvent};
 use crate::message::{ClientEvent, DataReceived, LineReceived, MessageReceived};
 use crate::session::Session;
 use crate::supervisor::text_of;
+use crate::udp::Socket;
 
 /// How many events a session handles before others on its thread get their turn.
 const TURN: usize = 128;
 
 /// How a turn ended.
-enum Turn {
+pub(crate) enum Turn {
     /// Nothing is left.
     Done,
     /// There may be more, but others come first.
     Later,
 }
 
-/// A session's claim on the events of one connection. Dropped before the last event was handled (the
-/// session is gone, or panicked), it closes the connection.
-struct Claim {
-    client: Client,
-    /// Which of the connection's sessions it is.
+/// Where a session gets its events from: whatever has a session of its own.
+pub(crate) trait Source: 'static {
+    /// Which of its sessions it is on.
+    fn seat(&self) -> u32;
+
+    /// The session of this seat failed or ended.
+    fn session_gone(&self, seat: u32, cause: Cause);
+
+    /// Whether there are events; if not, the waker will be called when there are.
+    fn is_called(&self, waker: &Waker) -> bool;
+
+    /// A session that serves many begins a turn.
+    fn begin_turn(&self);
+
+    /// Lets the session handle what there is; `over` is set when the last event of all is handled.
+    fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn;
+}
+
+/// A session's claim on the events of one source. Dropped before the last event was handled (the session
+/// is gone, or panicked), it closes it.
+struct Claim<C: Source> {
+    source: C,
+    /// Which of its sessions it is.
     seat: u32,
     /// Whether the last event was handled.
     over: bool,
 }
 
-impl Claim {
-    fn new(client: Client) -> Self {
+impl<C: Source> Claim<C> {
+    fn new(source: C) -> Self {
         Self {
-            seat: client.shared.seat(),
-            client,
+            seat: source.seat(),
+            source,
             over: false,
         }
     }
 
-    /// Lets the session handle the events. A panic closes the connection and goes on.
+    /// Lets the session handle the events. A panic is told to the source and goes on.
     fn take_turn<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> Turn {
-        let (client, over) = (&self.client, &mut self.over);
+        let (source, over) = (&self.source, &mut self.over);
         let mut current = None;
         let turn = catch_unwind(AssertUnwindSafe(|| {
-            take_turn(client, session, ctx, &mut current, over)
+            let mut seat = Seated {
+                session,
+                ctx,
+                current: &mut current,
+                back: Permit::NONE,
+                left: TURN,
+            };
+            source.take_turn(&mut seat, over)
         }));
         turn.unwrap_or_else(|payload| {
             let text = text_of(&*payload).unwrap_or_else(|| "a panic without a text".into());
             let event = current;
             let cause = Cause::SessionPanicked { event, text };
-            self.client.shared.session_gone(self.seat, cause);
+            self.source.session_gone(self.seat, cause);
             resume_unwind(payload);
         })
     }
+
+    /// One turn of a session that serves many, from its mailbox. `true`: there may be more.
+    fn take_one<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> bool {
+        self.source.begin_turn();
+        match self.take_turn(session, ctx) {
+            Turn::Later => true,
+            Turn::Done => {
+                // The actor lives on for its other connections, and for the next turn of this one.
+                self.over = true;
+                false
+            }
+        }
+    }
 }
 
-impl Drop for Claim {
+impl<C: Source> Drop for Claim<C> {
     fn drop(&mut self) {
         if !self.over {
             let cause = Cause::SessionStopped;
-            self.client.shared.session_gone(self.seat, cause);
+            self.source.session_gone(self.seat, cause);
         }
     }
 }
 
-fn take_turn<S: Session>(
-    client: &Client,
-    session: &mut S,
-    ctx: &mut Context<S>,
-    current: &mut Option<&'static str>,
-    over: &mut bool,
-) -> Turn {
-    let id = client.id();
-    let mut seat = Seated {
-        client,
-        session,
-        ctx,
-        current,
-        back: Permit::NONE,
-        left: TURN,
-    };
-    while seat.goes_on() {
-        match client.shared.next_event(std::mem::take(&mut seat.back)) {
-            None => return Turn::Done,
-            Some(Next::One((event, permit))) => {
-                *over |= matches!(
-                    event,
-                    SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
-                );
-                seat.handle(ClientEvent::from_core(event, client), permit);
-            }
-            Some(Next::Many(batch)) => match batch.kind() {
-                FrameKind::Line => seat.handle_all(|position| {
-                    let (line, permit) = batch.line(position)?;
-                    Some((
-                        ClientEvent::LineReceived(LineReceived::new(id, line)),
-                        permit,
-                    ))
-                }),
-                FrameKind::Data => seat.handle_all(|position| {
-                    let (data, permit) = batch.body(position)?;
-                    Some((
-                        ClientEvent::DataReceived(DataReceived::new(id, data)),
-                        permit,
-                    ))
-                }),
-                FrameKind::Message => seat.handle_all(|position| {
-                    let (message, permit) = batch.body(position)?;
-                    Some((
-                        ClientEvent::MessageReceived(MessageReceived::new(id, message)),
-                        permit,
-                    ))
-                }),
-            },
-        }
+impl Source for Client {
+    fn seat(&self) -> u32 {
+        self.shared.seat()
     }
-    // Others come first, or the handler waits for something and what follows must wait for it too.
-    client.shared.interrupt_turn(seat.back);
-    Turn::Later
+
+    fn session_gone(&self, seat: u32, cause: Cause) {
+        self.shared.session_gone(seat, cause);
+    }
+
+    fn is_called(&self, waker: &Waker) -> bool {
+        self.shared.is_called(waker)
+    }
+
+    fn begin_turn(&self) {
+        self.shared.begin_turn();
+    }
+
+    fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn {
+        let id = self.id();
+        let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
+        while seat.goes_on() {
+            match self.shared.next_event(std::mem::take(&mut seat.back)) {
+                None => return Turn::Done,
+                Some(Next::One((event, permit))) => {
+                    *over |= matches!(
+                        event,
+                        SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
+                    );
+                    seat.handle(ClientEvent::from_core(event, self), permit);
+                }
+                Some(Next::Many(batch)) => match batch.kind() {
+                    FrameKind::Line => seat.handle_all(claim, |position| {
+                        let (line, permit) = batch.line(position)?;
+                        Some((
+                            ClientEvent::LineReceived(LineReceived::new(id, line)),
+                            permit,
+                        ))
+                    }),
+                    FrameKind::Data => seat.handle_all(claim, |position| {
+                        let (data, permit) = batch.body(position)?;
+                        Some((
+                            ClientEvent::DataReceived(DataReceived::new(id, data)),
+                            permit,
+                        ))
+                    }),
+                    FrameKind::Message => seat.handle_all(claim, |position| {
+                        let (message, permit) = batch.body(position)?;
+                        Some((
+                            ClientEvent::MessageReceived(MessageReceived::new(id, message)),
+                            permit,
+                        ))
+                    }),
+                },
+            }
+        }
+        // Others come first, or the handler waits for something and what follows must wait for it too.
+        self.shared.interrupt_turn(seat.back);
+        Turn::Later
+    }
 }
 
 /// A session in its turn.
-struct Seated<'a, S: Session> {
-    client: &'a Client,
+pub(crate) struct Seated<'a, S: Session> {
     session: &'a mut S,
     ctx: &'a mut Context<S>,
     /// The event that is being handled.
     current: &'a mut Option<&'static str>,
     /// What was handled and not yet given back.
-    back: Permit,
+    pub(crate) back: Permit,
     /// How many events may still be handled.
     left: usize,
 }
 
 impl<S: Session> Seated<'_, S> {
     #[inline]
-    fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.left > 0 && !self.ctx.waiting()
     }
 
     /// Handles the frames of a batch, as many as nobody recalls.
     #[inline(always)]
-    fn handle_all(&mut self, frame: impl Fn(usize) -> Option<(ClientEvent, Permit)>) {
+    fn handle_all(
+        &mut self,
+        claim: impl Fn(&mut u32) -> usize,
+        frame: impl Fn(usize) -> Option<(ClientEvent, Permit)>,
+    ) {
         let mut claimed = 0;
         while self.goes_on()
-            && let Some((event, permit)) = frame(self.client.shared.begin_frame(&mut claimed))
+            && let Some((event, permit)) = frame(claim(&mut claimed))
         {
             self.handle(event, permit);
         }
     }
 
     #[inline(always)]
-    fn handle(&mut self, event: ClientEvent, permit: Permit) {
+    pub(crate) fn handle(&mut self, event: ClientEvent, permit: Permit) {
         self.left -= 1;
         self.back = self.back.join(permit);
         *self.current = Some(event.name());
@@ -170,17 +218,17 @@ impl<S: Session> Seated<'_, S> {
     }
 }
 
-/// Takes the turns of a session that is a connection's own, inside the session's context. A handler
-/// that makes the context wait holds the events back as it holds back everything else there.
-pub(crate) struct Intake(Claim);
+/// Takes the turns of a session that is a source's own, inside the session's context. A handler that
+/// makes the context wait holds the events back as it holds back everything else there.
+pub(crate) struct Intake<C: Source>(Claim<C>);
 
-impl Intake {
-    pub(crate) fn new(client: Client) -> Self {
-        Self(Claim::new(client))
+impl<C: Source> Intake<C> {
+    pub(crate) fn new(source: C) -> Self {
+        Self(Claim::new(source))
     }
 }
 
-impl<S: Session> ActorFuture<S> for Intake {
+impl<S: Session, C: Source + Unpin> ActorFuture<S> for Intake<C> {
     type Output = ();
 
     fn poll(
@@ -190,7 +238,7 @@ impl<S: Session> ActorFuture<S> for Intake {
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let claim = &mut self.get_mut().0;
-        if !claim.client.shared.is_called(cx.waker()) {
+        if !claim.source.is_called(cx.waker()) {
             return Poll::Pending;
         }
         match claim.take_turn(session, ctx) {
@@ -208,29 +256,37 @@ impl<S: Session> ActorFuture<S> for Intake {
 }
 
 /// A turn of a session that serves many connections.
-pub struct Burst(Option<Claim>);
+pub struct Burst(Claimed);
+
+enum Claimed {
+    Client(Claim<Client>),
+    Socket(Claim<Socket>),
+}
 
 impl Message for Burst {
     type Result = ();
 }
 
 impl Burst {
-    pub(crate) const fn new(client: Client, seat: u32) -> Self {
+    pub(crate) const fn of_client(source: Client, seat: u32) -> Self {
         let over = false;
-        Self(Some(Claim { client, seat, over }))
+        Self(Claimed::Client(Claim { source, seat, over }))
+    }
+
+    pub(crate) const fn of_socket(source: Socket, seat: u32) -> Self {
+        let over = false;
+        Self(Claimed::Socket(Claim { source, seat, over }))
     }
 
     /// Lets the session handle the events.
     #[doc(hidden)]
     pub fn deliver<S: Session>(mut self, session: &mut S, ctx: &mut Context<S>) {
-        let Some(mut claim) = self.0.take() else {
-            return;
+        let again = match &mut self.0 {
+            Claimed::Client(claim) => claim.take_one(session, ctx),
+            Claimed::Socket(claim) => claim.take_one(session, ctx),
         };
-        claim.client.shared.begin_turn();
-        match claim.take_turn(session, ctx) {
-            Turn::Later => ctx.address().do_send(Self(Some(claim))),
-            // The actor lives on for its other connections, and for the next turn of this one.
-            Turn::Done => claim.over = true,
+        if again {
+            ctx.address().do_send(self);
         }
     }
 }

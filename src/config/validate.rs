@@ -112,20 +112,7 @@ impl ConnectionConfig {
                 return Err(ConfigError::ZeroDuration { setting });
             }
         }
-        if let CrashPolicy::Restart { max, within } = self.crash {
-            if max == 0 {
-                return Err(ConfigError::TooSmall {
-                    setting: "crash.max",
-                    value: 0,
-                    least: 1,
-                });
-            }
-            if within.is_zero() {
-                return Err(ConfigError::ZeroDuration {
-                    setting: "crash.within",
-                });
-            }
-        }
+        self.crash.validate()?;
         if let Some(reconnect) = &self.reconnect {
             reconnect.backoff.validate()?;
             if reconnect.max_attempts == Some(0) {
@@ -146,6 +133,28 @@ impl ConnectionConfig {
         }
         if let Some(receive) = &self.first_receive {
             connection::check_receive(receive, self)?;
+        }
+        Ok(())
+    }
+}
+
+impl CrashPolicy {
+    /// Checks what a restart needs.
+    pub(crate) const fn validate(self) -> Result<(), ConfigError> {
+        let Self::Restart { max, within } = self else {
+            return Ok(());
+        };
+        if max == 0 {
+            return Err(ConfigError::TooSmall {
+                setting: "crash.max",
+                value: 0,
+                least: 1,
+            });
+        }
+        if within.is_zero() {
+            return Err(ConfigError::ZeroDuration {
+                setting: "crash.within",
+            });
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What becomes of a connection whose session panicked: it closes, or another session takes it over.
 
+use std::time::{Duration, Instant};
+
 use crate::config::CrashPolicy;
 use crate::now::Now;
 use crate::reason::{Cause, TimeoutKind};
@@ -11,9 +13,31 @@ use super::{Connection, Event, Interests, Readiness};
 
 /// The sessions that a connection has lost.
 #[derive(Debug)]
-pub(super) struct Crashes {
+pub(crate) struct Crashes {
     intensity: Intensity,
     restarts: u32,
+}
+
+impl Crashes {
+    /// None so far.
+    pub(crate) const fn new(max: u32, within: Duration) -> Self {
+        Self {
+            intensity: Intensity::new(max, within),
+            restarts: 0,
+        }
+    }
+
+    /// One more; whether another session may follow.
+    pub(crate) fn count(&mut self, now: Instant) -> bool {
+        let allowed = self.intensity.allows(now);
+        self.restarts += u32::from(allowed);
+        allowed
+    }
+
+    /// How many sessions were followed by another one.
+    pub(crate) const fn restarts(&self) -> u32 {
+        self.restarts
+    }
 }
 
 impl Connection {
@@ -59,15 +83,10 @@ impl Connection {
         if !matches!(cause, Cause::SessionPanicked { .. }) || !self.is_to_go_on() {
             return false;
         }
-        let crashes = self.crashes.get_or_insert_with(|| {
-            Box::new(Crashes {
-                intensity: Intensity::new(max, within),
-                restarts: 0,
-            })
-        });
-        let allowed = crashes.intensity.allows(now.get());
-        crashes.restarts += u32::from(allowed);
-        allowed
+        let crashes = self
+            .crashes
+            .get_or_insert_with(|| Box::new(Crashes::new(max, within)));
+        crashes.count(now.get())
     }
 
     /// Whether it waits for another session.
@@ -79,7 +98,9 @@ impl Connection {
     /// How many of its sessions panicked and were replaced.
     #[must_use]
     pub fn restarts(&self) -> u32 {
-        self.crashes.as_ref().map_or(0, |crashes| crashes.restarts)
+        self.crashes
+            .as_ref()
+            .map_or(0, |crashes| crashes.restarts())
     }
 
     /// Another session has it now: it is told how things stand, and what a fresh connection would receive

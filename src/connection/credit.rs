@@ -18,7 +18,7 @@ impl Permit {
     }
 
     /// A permit for one frame of so many bytes.
-    pub(super) const fn one(bytes: usize) -> Self {
+    pub(crate) const fn one(bytes: usize) -> Self {
         Self { frames: 1, bytes }
     }
 
@@ -54,7 +54,7 @@ impl Permit {
 
 /// Counts what is with the session, in frames and in bytes.
 #[derive(Debug, Default)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     frames: u32,
     bytes: usize,
 }
@@ -65,22 +65,22 @@ impl Credit {
         self.frames == 0 || ((self.frames as usize) < frames && self.bytes < bytes)
     }
 
-    pub(super) const fn take(&mut self, permit: Permit) -> Permit {
+    pub(crate) const fn take(&mut self, permit: Permit) -> Permit {
         self.frames += permit.frames;
         self.bytes += permit.bytes;
         permit
     }
 
-    pub(super) const fn give_back(&mut self, permit: Permit) {
+    pub(crate) const fn give_back(&mut self, permit: Permit) {
         self.frames = self.frames.saturating_sub(permit.frames);
         self.bytes = self.bytes.saturating_sub(permit.bytes);
     }
 
-    pub(super) const fn frames_out(&self) -> u32 {
+    pub(crate) const fn frames_out(&self) -> u32 {
         self.frames
     }
 
-    pub(super) const fn bytes_out(&self) -> usize {
+    pub(crate) const fn bytes_out(&self) -> usize {
         self.bytes
     }
 }

@@ -62,6 +62,8 @@ use crate::receive::Receive;
 pub(crate) use batch::Frames;
 pub use batch::{Batch, FrameKind};
 pub use claim::Claim;
+pub(crate) use crash::Crashes;
+pub(crate) use credit::Credit;
 pub use credit::Permit;
 pub use drain::Standing;
 pub use event::{Event, Interests};
@@ -69,8 +71,6 @@ pub use secure::UnderWay;
 pub use state::ConnectionState;
 
 use batch::Lent;
-use crash::Crashes;
-use credit::Credit;
 use inbound::{Armed, Inbound};
 use outbox::Outbox;
 use reconnect::Redial;

@@ -34,7 +34,7 @@ use super::dialling::{Dialler, Establish, given_up};
 use super::home::{Berth, Home};
 use super::moving::{read, watch, write};
 use super::shared::{Core, Reader};
-use super::ticket::Ticket;
+use super::ticket::{Issuer, Ticket};
 use super::{Client, Shared, clock};
 
 /// After so many messages in a row the actor lets others have their turn: actix itself never does.
@@ -296,7 +296,7 @@ impl ClientActor {
                     drop(core);
                     shared.pool.pass();
                     // One burst at most is ever in the mailbox.
-                    recipient.do_send(Burst::new(self.client.clone(), seat));
+                    recipient.do_send(Burst::of_client(self.client.clone(), seat));
                 }
             }
             Outlet::Handlers(handlers) => {
@@ -305,7 +305,7 @@ impl ClientActor {
                 while let Some((event, permit)) = core.poll_event(now) {
                     let mut event = ClientEvent::from_core(event, &self.client);
                     event.set_ticket(Ticket::issue(
-                        (&self.client.shared, seat),
+                        (Arc::clone(&self.client.shared) as Arc<dyn Issuer>, seat),
                         permit,
                         &event,
                         handlers,

@@ -34,7 +34,7 @@ pub(super) fn this_thread() -> u64 {
 }
 
 /// Whether the calling thread's arbiter was stopped, so that everything on it is being dropped.
-pub(super) fn thread_ends() -> bool {
+pub(crate) fn thread_ends() -> bool {
     actix_rt::Arbiter::try_current().is_some_and(|arbiter| !arbiter.alive())
 }
 

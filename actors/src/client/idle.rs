@@ -17,6 +17,12 @@ pub(crate) struct Idleness {
     moved: u64,
 }
 
+impl Idleness {
+    pub(crate) const fn new(busy: bool, moved: u64) -> Self {
+        Self { busy, moved }
+    }
+}
+
 impl Shared {
     /// How idle it is; `None` once it is closing.
     pub(crate) fn idleness(&self) -> Option<Idleness> {
@@ -25,6 +31,11 @@ impl Shared {
             busy: core.in_flight || core.tickets > 0 || core.machine.is_busy(),
             moved: core.moved,
         })
+    }
+
+    /// Whether it is outbound and not yet established.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.lock().machine.state() == ConnectionState::Connecting
     }
 
     /// Whether its end is fixed, told or not.

@@ -30,6 +30,7 @@ use switchboard_core::{
 };
 use tokio::sync::oneshot;
 
+use crate::handle::ChannelKind;
 use crate::pool::Pool;
 use crate::states::{States, keeps_states};
 
@@ -38,9 +39,11 @@ use actor::WithSocket;
 pub(crate) use actor::{Launch, Link};
 pub(crate) use dialling::{Dialler, establish};
 pub use extra::ExtraInfo;
+pub(crate) use home::thread_ends;
 pub(crate) use idle::Idleness;
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 pub use slot::SendSlot;
+pub(crate) use ticket::Issuer;
 pub use ticket::{Answer, Ticket};
 
 /// The handle of one connection. Cheap to clone, usable from any thread; dropping every handle does
@@ -73,6 +76,8 @@ pub struct Client {
 pub struct ClientInfo {
     /// The connection.
     pub id: ClientId,
+    /// What kind of thing it is.
+    pub kind: ChannelKind,
     /// The listener that accepted it; `None` for an outbound connection.
     pub server: Option<ServerId>,
     /// Whether we connected to the peer (or it to us).
@@ -139,6 +144,7 @@ impl Client {
         drop(core);
         ClientInfo {
             id: self.id(),
+            kind: ChannelKind::Tcp,
             server: self.server(),
             outbound: self.is_outbound(),
             local_addr: self.local_addr(),

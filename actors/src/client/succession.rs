@@ -5,8 +5,7 @@ use std::task::Context as TaskContext;
 
 use switchboard_core::{Cause, ConnectionState, Interests, Now};
 
-use crate::failure::HandlerFailed;
-use crate::message::PoolEvent;
+use crate::failure;
 use crate::session::Outlet;
 use crate::telemetry;
 
@@ -67,27 +66,8 @@ impl Shared {
         wake(core);
         drop(session);
         if let Some(cause) = failure {
-            self.report_failure(cause, restarted);
+            failure::report(&self.pool, self.id, cause, restarted);
         }
-    }
-
-    /// Tells that the session panicked.
-    fn report_failure(&self, cause: Cause, restarted: bool) {
-        let Cause::SessionPanicked { event, text } = cause else {
-            return;
-        };
-        self.pool.report(PoolEvent::SessionFailed {
-            client: self.id,
-            event,
-            text: text.clone(),
-            restarted,
-        });
-        self.pool.failed(HandlerFailed {
-            client: self.id,
-            event,
-            text,
-            restarted,
-        });
     }
 }
 

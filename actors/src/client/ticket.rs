@@ -9,8 +9,7 @@ use switchboard_core::connection::Permit;
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
 
-use super::Client;
-use super::shared::Shared;
+use super::{Client, Shared};
 
 /// Gives credit back when an event that went to a shared handler is dropped, finds the connection
 /// whose event made the handler panic, and notices an event that was never handled since its handler
@@ -18,8 +17,17 @@ use super::shared::Shared;
 #[derive(Default)]
 pub struct Ticket(Option<Box<Issued>>);
 
+/// Whose events go to shared handlers.
+pub(crate) trait Issuer: Send + Sync {
+    /// The session of this seat failed or ended.
+    fn session_gone(&self, seat: u32, cause: Cause);
+
+    /// A shared handler is done with an event that it was given for the session of this seat.
+    fn ticket_back(&self, seat: u32, permit: Permit);
+}
+
 struct Issued {
-    shared: Arc<Shared>,
+    issuer: Arc<dyn Issuer>,
     seat: u32,
     permit: Permit,
     event: &'static str,
@@ -32,13 +40,13 @@ impl Ticket {
     }
 
     pub(crate) fn issue(
-        (shared, seat): (&Arc<Shared>, u32),
+        (issuer, seat): (Arc<dyn Issuer>, u32),
         permit: Permit,
         event: &ClientEvent,
         handlers: &Arc<Handlers>,
     ) -> Self {
         Self(Some(Box::new(Issued {
-            shared: Arc::clone(shared),
+            issuer,
             seat,
             permit,
             event: event.name(),
@@ -61,15 +69,25 @@ impl Issued {
     fn come_back(self) {
         // A mailbox that is dropped is closed first: what is still in it is nobody's fault.
         if !self.handlers.lives(self.event) {
-            self.shared.session_gone(self.seat, Cause::SessionStopped);
+            self.issuer.session_gone(self.seat, Cause::SessionStopped);
         } else if std::thread::panicking() {
             let cause = Cause::SessionPanicked {
                 event: Some(self.event),
                 text: "in a shared handler".into(),
             };
-            self.shared.session_gone(self.seat, cause);
+            self.issuer.session_gone(self.seat, cause);
         }
-        self.shared.ticket_back(self.seat, self.permit);
+        self.issuer.ticket_back(self.seat, self.permit);
+    }
+}
+
+impl Issuer for Shared {
+    fn session_gone(&self, seat: u32, cause: Cause) {
+        Self::session_gone(self, seat, cause);
+    }
+
+    fn ticket_back(&self, seat: u32, permit: Permit) {
+        Self::ticket_back(self, seat, permit);
     }
 }
 

@@ -8,5 +8,7 @@ pub use command::*;
 pub use event::*;
 pub use pool::*;
 
+pub use crate::udp::{JoinMulticast, LeaveMulticast, SendTo};
+
 #[cfg(feature = "tls")]
 pub use crate::tls::StartTls;

@@ -23,10 +23,11 @@ use crate::client::{Client, ClientInfo};
 use crate::drain::{Drain, DrainReport};
 use crate::error::PoolStopped;
 use crate::failure::{FailureHandler, HandlerFailed};
+use crate::handle::Handle;
 use crate::message::PoolEvent;
 use crate::placement::Placer;
 use crate::places::PoolGates;
-use crate::shard::{Count, FindClient, ListClients, ShardHandle};
+use crate::shard::{Count, Find, ListClients, ShardHandle};
 use crate::supervisor::{Supervise, SuperviseError, Supervisor};
 use crate::workers::Workers;
 
@@ -117,11 +118,18 @@ impl Pool {
         Ok(all)
     }
 
-    /// The connection with this id; `None` if it is closed or never was (XAS-06).
+    /// The connection with this id; `None` if it is closed, never was, or is none (XAS-06).
     pub async fn connection(&self, id: ClientId) -> Option<Client> {
+        match self.find(id).await? {
+            Handle::Client(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Whatever has this id: a connection, a socket, a process; `None` if it is closed or never was.
+    pub async fn find(&self, id: ClientId) -> Option<Handle> {
         let shard = self.inner.shards.get(id.shard())?;
-        let found = shard.address().send(FindClient(id));
-        found.await.ok()?
+        shard.address().send(Find(id)).await.ok()?
     }
 
     /// What the pool is doing.

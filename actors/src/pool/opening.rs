@@ -12,7 +12,7 @@ use crate::error::{ListenError, PoolDraining, PoolStopped};
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::places::Passes;
 use crate::server::{Server, host_sessions};
-use crate::session::{IntoSession, Seat, SessionFactory, make_session, own};
+use crate::session::{Holder, IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{AttachOnce, MakeSession, OpenListener, OpenOutbound, Outbound};
 use crate::workers::Seating;
 
@@ -86,7 +86,7 @@ impl Pool {
         let attach: AttachOnce = Box::new(move |client, member, span| {
             let made = make_session(|| session(client.clone()))?;
             Ok(made.attach(Seat {
-                client,
+                holder: Holder::Client(client),
                 member,
                 span,
             }))

@@ -6,7 +6,7 @@ use switchboard_core::ClosedReason;
 
 use crate::workers::WorkerStatus;
 
-/// A pool's counters: `accepted + connected` is always `live` and all of `closed` together.
+/// A pool's counters: `accepted + connected + opened` is always `live` and all of `closed` together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -14,6 +14,8 @@ pub struct Totals {
     pub accepted: u64,
     /// Outbound connections that were established.
     pub connected: u64,
+    /// Sockets that move datagrams, peers of such with a session of their own, and processes.
+    pub opened: u64,
     /// Outbound connections that never came to be.
     pub connect_failed: u64,
     /// Outbound connections that are being established.
@@ -34,6 +36,7 @@ impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.connected += other.connected;
+        self.opened += other.opened;
         self.connect_failed += other.connect_failed;
         self.connecting += other.connecting;
         self.live += other.live;

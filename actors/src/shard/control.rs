@@ -6,9 +6,10 @@ use std::time::Duration;
 use actix::{Handler, Message, ResponseActFuture, WrapFuture};
 use switchboard_core::{Cause, ClientId};
 
-use super::{PATIENCE, ShardActor, in_order};
-use crate::client::{Client, ClientInfo};
+use super::{Channel, PATIENCE, ShardActor, in_order};
+use crate::client::ClientInfo;
 use crate::drain::DrainReport;
+use crate::handle::Handle;
 use crate::pool::Totals;
 use crate::server::Server;
 
@@ -23,22 +24,21 @@ impl Handler<ListClients> for ShardActor {
     type Result = Vec<ClientInfo>;
 
     fn handle(&mut self, _: ListClients, _: &mut Self::Context) -> Self::Result {
-        let mut clients: Vec<_> = self.local.clients().iter().map(Client::info).collect();
-        clients.sort_by_key(|info| info.id);
-        clients
+        let channels = self.local.channels();
+        channels.into_iter().map(Channel::info).collect()
     }
 }
 
-/// Asks for one connection.
+/// Asks for one of them.
 #[derive(Message)]
-#[rtype(result = "Option<Client>")]
-pub(crate) struct FindClient(pub(crate) ClientId);
+#[rtype(result = "Option<Handle>")]
+pub(crate) struct Find(pub(crate) ClientId);
 
-impl Handler<FindClient> for ShardActor {
-    type Result = Option<Client>;
+impl Handler<Find> for ShardActor {
+    type Result = Option<Handle>;
 
-    fn handle(&mut self, find: FindClient, _: &mut Self::Context) -> Self::Result {
-        self.local.client(find.0)
+    fn handle(&mut self, find: Find, _: &mut Self::Context) -> Self::Result {
+        self.local.channel(find.0).map(Channel::handle)
     }
 }
 
@@ -87,30 +87,30 @@ impl Handler<StopShard> for ShardActor {
                 Server::of(&server).close().await;
             }
             let ended = in_order(&local.lingering.borrow());
-            for client in ended {
+            for channel in ended {
                 if stop.grace.is_zero() {
-                    client.abort_because(Cause::PoolStopped);
+                    channel.abort(Cause::PoolStopped);
                 } else {
-                    client.shared.hurry(STOP_LINGER);
+                    channel.hurry(STOP_LINGER);
                 }
             }
-            let clients = local.clients();
-            for client in &clients {
+            let channels = local.channels();
+            for channel in &channels {
                 if stop.grace.is_zero() {
-                    client.abort_because(Cause::PoolStopped);
+                    channel.abort(Cause::PoolStopped);
                 } else {
-                    client.shared.hurry(STOP_LINGER);
-                    client.close_because(Cause::PoolStopped, true, Some(stop.grace));
+                    channel.hurry(STOP_LINGER);
+                    channel.close(Cause::PoolStopped, stop.grace);
                 }
             }
-            drop(clients);
+            drop(channels);
             let deadline = stop.grace + STOP_LINGER + PATIENCE;
             if tokio::time::timeout(deadline, local.crew.gone())
                 .await
                 .is_err()
             {
-                for client in local.clients() {
-                    client.abort_because(Cause::PoolStopped);
+                for channel in local.channels() {
+                    channel.abort(Cause::PoolStopped);
                 }
                 let _ = tokio::time::timeout(PATIENCE, local.crew.gone()).await;
             }

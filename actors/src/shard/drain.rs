@@ -13,11 +13,11 @@ use switchboard_core::{Cause, ClientId, TimeoutKind};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::client::{Client, Idleness};
+use crate::client::Idleness;
 use crate::drain::{Drain, DrainReport};
 use crate::server::Server;
 
-use super::{PATIENCE, ShardActor, ShardLocal};
+use super::{Channel, PATIENCE, Registered, ShardActor, ShardLocal};
 
 /// How many connections are looked at again for one that is closed: with more that are never idle, the
 /// choice is no longer exact.
@@ -208,38 +208,33 @@ impl ShardLocal {
     /// Tells every session, and ends what no session has yet.
     fn begin_drain(&self, order: &DrainShard) {
         let drain = order.drain;
-        let (ended, clients): (Vec<_>, Vec<_>) = self
-            .clients()
+        let (ended, channels): (Vec<_>, Vec<_>) = self
+            .channels()
             .into_iter()
-            .partition(|client| client.shared.has_ended());
-        for client in ended {
+            .partition(|channel| channel.has_ended());
+        for channel in ended {
             // Its link must not be made again.
-            client
-                .shared
-                .command(|machine, _| machine.handle_draining(Duration::ZERO));
+            channel.drain(Duration::ZERO);
         }
         let report = DrainReport {
-            live: clients.len() as u64,
+            live: channels.len() as u64,
             ..DrainReport::default()
         };
         *self.drainage.book.borrow_mut() = Some(Book {
             drain,
-            open: clients
+            open: channels
                 .iter()
-                .map(|client| (client.id(), Outcome::Finished))
+                .map(|channel| (channel.id(), Outcome::Finished))
                 .collect(),
             report,
             cut: self.stopping.get(),
         });
-        for client in clients {
+        for channel in channels {
             let left = order.deadline.saturating_duration_since(Instant::now());
-            let standing = client
-                .shared
-                .command(|machine, _| machine.handle_draining(left));
-            match standing {
-                Standing::Unadopted => self.drain_one(&client, Outcome::GivenUp, drain.flush),
+            match channel.drain(left) {
+                Standing::Unadopted => self.drain_one(&*channel, Outcome::GivenUp, drain.flush),
                 Standing::Untold if drain.close_untold => {
-                    self.drain_one(&client, Outcome::Untold, left.max(drain.flush));
+                    self.drain_one(&*channel, Outcome::Untold, left.max(drain.flush));
                 }
                 Standing::Told | Standing::Untold | Standing::Ending => {}
             }
@@ -247,16 +242,16 @@ impl ShardLocal {
     }
 
     /// A connection came here when the drain had begun.
-    pub(super) fn turn_away(&self, client: &Client) {
+    pub(crate) fn turn_away(&self, channel: &dyn Channel) {
         let flush = match &mut *self.drainage.book.borrow_mut() {
-            Some(book) if !book.cut && !client.shared.has_ended() => {
+            Some(book) if !book.cut && !channel.has_ended() => {
                 book.report.live += 1;
-                book.open.insert(client.id(), Outcome::GivenUp);
+                book.open.insert(channel.id(), Outcome::GivenUp);
                 book.drain.flush
             }
             _ => return,
         };
-        self.drain_one(client, Outcome::GivenUp, flush);
+        self.drain_one(channel, Outcome::GivenUp, flush);
     }
 
     async fn drain_on(&self, order: DrainShard) {
@@ -277,41 +272,41 @@ impl ShardLocal {
             () = sleep_until(deadline) => {}
             () = pacing => {}
         }
-        for client in self.clients() {
-            self.drain_one(&client, Outcome::Overdue, drain.flush);
+        for channel in self.channels() {
+            self.drain_one(&*channel, Outcome::Overdue, drain.flush);
         }
         let patience = drain.flush.saturating_add(PATIENCE);
         if timeout(patience, self.drainage.settle()).await.is_ok() {
             return;
         }
-        for client in self.clients() {
-            self.drain_one(&client, Outcome::Aborted, Duration::ZERO);
+        for channel in self.channels() {
+            self.drain_one(&*channel, Outcome::Aborted, Duration::ZERO);
         }
         let _ = timeout(PATIENCE, self.drainage.settle()).await;
     }
 
     /// Closes one connection after the other as long as there are any in use.
     async fn pace(&self, pacer: &Pacer, flush: Duration) {
-        let mut queue = Queue::of(self.clients());
+        let mut queue = Queue::of(self.channels());
         while !queue.0.is_empty() {
             sleep_until(pacer.take()).await;
-            if let Some(client) = queue.next(self) {
-                self.drain_one(&client, Outcome::Paced, flush);
+            if let Some(channel) = queue.next(self) {
+                self.drain_one(&*channel, Outcome::Paced, flush);
             }
         }
     }
 
     /// Closes a connection for the drain; with no time to flush it is reset.
-    fn drain_one(&self, client: &Client, outcome: Outcome, flush: Duration) {
+    fn drain_one(&self, channel: &dyn Channel, outcome: Outcome, flush: Duration) {
         let resets = flush.is_zero() && outcome != Outcome::GivenUp;
         let outcome = if resets { Outcome::Aborted } else { outcome };
-        if !self.drainage.mark(client.id(), outcome) {
+        if !self.drainage.mark(channel.id(), outcome) {
             return;
         }
         if resets {
-            client.abort_because(Cause::Drained);
+            channel.abort(Cause::Drained);
         } else {
-            client.shared.close_within(Cause::Drained, flush);
+            channel.close_within(Cause::Drained, flush);
         }
     }
 }
@@ -320,27 +315,27 @@ impl ShardLocal {
 struct Queue(BTreeSet<(Idleness, ClientId)>);
 
 impl Queue {
-    fn of(clients: Vec<Client>) -> Self {
-        let ranked = clients
+    fn of(channels: Vec<Registered>) -> Self {
+        let ranked = channels
             .iter()
-            .filter_map(|client| Some((client.shared.idleness()?, client.id())));
+            .filter_map(|channel| Some((channel.idleness()?, channel.id())));
         Self(ranked.collect())
     }
 
     /// The one that can be missed first. Who has been at work since it was ranked is ranked anew.
-    fn next(&mut self, local: &ShardLocal) -> Option<Client> {
+    fn next(&mut self, local: &ShardLocal) -> Option<Registered> {
         let mut anew = BTreeSet::new();
         let mut found = None;
         while found.is_none()
             && anew.len() < MOST_LOOKS
             && let Some((ranked, id)) = self.0.pop_first()
         {
-            let Some(client) = local.client(id) else {
+            let Some(channel) = local.channel(id) else {
                 continue;
             };
-            match client.shared.idleness() {
+            match channel.idleness() {
                 None => {}
-                Some(now) if now <= ranked => found = Some(client),
+                Some(now) if now <= ranked => found = Some(channel),
                 Some(now) => {
                     anew.insert((now, id));
                 }
@@ -348,7 +343,7 @@ impl Queue {
         }
         let found = found.or_else(|| {
             let (_, id) = anew.pop_first()?;
-            local.client(id)
+            local.channel(id)
         });
         self.0.append(&mut anew);
         found

@@ -108,7 +108,8 @@ impl ShardHome {
     /// Its counters while it is down: whatever has not ended is counted as living.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = self.count().clone();
-        totals.live = (totals.accepted + totals.connected).saturating_sub(totals.closed_in_all());
+        totals.live = (totals.accepted + totals.connected + totals.opened)
+            .saturating_sub(totals.closed_in_all());
         totals
     }
 

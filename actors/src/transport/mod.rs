@@ -4,6 +4,9 @@
 //! [`Network`]. The system's TCP is [`TcpNetwork`]; another one can be put under a whole pool with
 //! [`PoolBuilder::network`](crate::PoolBuilder::network), and no session notices.
 
+pub(crate) mod datagram;
+#[cfg(unix)]
+mod register;
 mod spare;
 mod tcp;
 mod watch;

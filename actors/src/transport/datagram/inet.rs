@@ -1,0 +1,146 @@
+//! UDP of the system.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use switchboard_core::Address;
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+
+use super::DatagramSocket;
+
+/// A UDP socket.
+#[derive(Debug)]
+pub(crate) struct InetSocket {
+    socket: Arc<UdpSocket>,
+}
+
+impl InetSocket {
+    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: Arc::new(UdpSocket::from_std(socket)?),
+        })
+    }
+}
+
+impl DatagramSocket for InetSocket {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        datagram: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Address>> {
+        self.socket
+            .poll_recv_from(cx, datagram)
+            .map_ok(Address::from)
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        to: Option<&Address>,
+    ) -> Poll<io::Result<()>> {
+        let sent = match to {
+            None => ready!(self.socket.poll_send(cx, data)),
+            Some(Address::Inet(to)) => ready!(self.socket.poll_send_to(cx, data, *to)),
+            Some(Address::Unix(_)) => return Poll::Ready(Err(other_family())),
+        };
+        Poll::Ready(sent.map(drop))
+    }
+
+    fn local_addr(&self) -> Option<Address> {
+        bound(&self.socket)
+    }
+
+    fn connect(&self, peer: &Address) -> io::Result<()> {
+        let peer = peer.inet().ok_or_else(other_family)?;
+        SockRef::from(&*self.socket).connect(&peer.into())
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
+        Some(SockRef::from(&*self.socket))
+    }
+
+    fn share(&self, peer: &Address) -> Option<Box<dyn DatagramSocket>> {
+        Some(Box::new(PeerSocket {
+            socket: Arc::clone(&self.socket),
+            peer: peer.clone(),
+            writable: None,
+        }))
+    }
+}
+
+/// A share of a UDP socket, for one of its peers.
+struct PeerSocket {
+    socket: Arc<UdpSocket>,
+    peer: Address,
+    /// Several shares may wait at once, for which the socket's own wait has no room.
+    writable: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
+}
+
+impl DatagramSocket for PeerSocket {
+    fn poll_recv(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<Address>> {
+        // Datagrams are handed to it.
+        Poll::Pending
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        _: Option<&Address>,
+    ) -> Poll<io::Result<()>> {
+        let peer = self.peer.inet().ok_or_else(other_family)?;
+        loop {
+            if let Some(writable) = &mut self.writable {
+                ready!(writable.as_mut().poll(cx))?;
+                self.writable = None;
+            }
+            match self.socket.try_send_to(data, peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let socket = Arc::clone(&self.socket);
+                    self.writable = Some(Box::pin(async move { socket.writable().await }));
+                }
+                sent => return Poll::Ready(sent.map(drop)),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> Option<Address> {
+        bound(&self.socket)
+    }
+
+    fn connect(&self, _: &Address) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
+        None
+    }
+}
+
+impl fmt::Debug for PeerSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerSocket")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bound(socket: &UdpSocket) -> Option<Address> {
+    let address = socket.local_addr().ok()?;
+    (address.port() != 0).then(|| address.into())
+}
+
+fn other_family() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the address is of another family than the socket",
+    )
+}

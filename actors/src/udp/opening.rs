@@ -1,0 +1,477 @@
+//! How a pool opens sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, Handler, Message, ResponseActFuture, WrapFuture};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as SystemSocket, Type};
+use switchboard_core::datagram::DatagramConfig;
+use switchboard_core::{Address, Cause, Destination, Interests};
+use tokio::net::lookup_host;
+use tracing::Span;
+
+use crate::error::{ListenPhase, PoolDraining, PoolStopped};
+use crate::handle::ChannelKind;
+use crate::options::{BindUdp, DatagramOptions, DatagramPlace};
+use crate::placement::Share;
+use crate::places::Passes;
+use crate::pool::Pool;
+use crate::session::{Holder, IntoSession, Outlet, Seat, make_session};
+use crate::shard::{Member, ShardActor, ShardLocal};
+use crate::telemetry;
+use crate::transport::datagram::{DatagramSocket, InetSocket};
+
+use super::actor::{Launch, UdpActor};
+use super::raw::{self, OpenRaw, Raw};
+use super::shared::{Beginning, Socket};
+use super::{Udp, resolve};
+
+/// A socket that could not be opened (XAS-58).
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open a socket on {target}: {phase} failed: {source}")]
+#[non_exhaustive]
+pub struct BindError {
+    /// The address as it was written.
+    pub target: String,
+    /// Where it failed.
+    pub phase: ListenPhase,
+    /// What failed.
+    pub source: io::Error,
+}
+
+impl BindError {
+    pub(super) fn new(target: &str, phase: ListenPhase, source: io::Error) -> Self {
+        Self {
+            target: target.to_owned(),
+            phase,
+            source,
+        }
+    }
+
+    pub(super) fn options(target: &str, why: String) -> Self {
+        Self::refused(target, io::ErrorKind::InvalidInput, why)
+    }
+
+    fn refused(
+        target: &str,
+        kind: io::ErrorKind,
+        why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(target, ListenPhase::Options, io::Error::new(kind, why))
+    }
+}
+
+/// Makes the session of a socket and attaches it.
+pub(crate) type SocketFactory = Arc<
+    dyn Fn(&Socket, &Rc<ShardLocal>, Member, &Span) -> Result<(Interests, Outlet), Cause>
+        + Send
+        + Sync,
+>;
+
+/// Opening sockets that move datagrams.
+impl Pool {
+    /// Opens a UDP or Unix datagram socket (XAS-58, UA-25). Its session from `session` is told
+    /// [`DatagramReceived`](crate::message::DatagramReceived), and
+    /// [`Closed`](crate::message::Closed) last. Like a connection it is listed, counted against the pool's
+    /// limit, drained and stopped.
+    ///
+    /// # Errors
+    /// Names the address and how far it came: a bad or busy address, a name that does not resolve, options
+    /// that cannot work, a draining or stopped pool or one that is full.
+    pub async fn bind_udp<F, S>(&self, bind: BindUdp, session: F) -> Result<Udp, BindError>
+    where
+        F: Fn(Udp) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        let factory = socket_factory(session, Udp::new);
+        let socket = self.open_datagrams(Origin::Udp(bind), Some(factory)).await;
+        Ok(Udp::new(socket?))
+    }
+
+    /// Opens a UDP or Unix datagram socket without a session: for
+    /// [`recv_from`](Udp::recv_from) and [`sent_to`](Udp::sent_to) (UA-26, UA-27).
+    ///
+    /// # Errors
+    /// As [`bind_udp`](Self::bind_udp).
+    pub async fn open_udp(&self, bind: BindUdp) -> Result<Udp, BindError> {
+        let socket = self.open_datagrams(Origin::Udp(bind), None).await;
+        Ok(Udp::new(socket?))
+    }
+
+    /// Opens a raw IP socket (UA-36). Its session is told
+    /// [`DatagramReceived`](crate::message::DatagramReceived) for each packet of the protocol that comes.
+    ///
+    /// # Errors
+    /// As [`bind_udp`](Self::bind_udp); without the right to open one (CAP_NET_RAW on Linux)
+    /// [`ErrorKind::PermissionDenied`](io::ErrorKind::PermissionDenied), which says so.
+    pub async fn open_raw<F, S>(&self, open: OpenRaw, session: F) -> Result<Raw, BindError>
+    where
+        F: Fn(Raw) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        let factory = socket_factory(session, Raw::new);
+        let socket = self.open_datagrams(Origin::Raw(open), Some(factory)).await;
+        Ok(Raw::new(socket?))
+    }
+
+    /// Opens a raw IP socket without a session: for [`recv`](Raw::recv) (UA-38).
+    ///
+    /// # Errors
+    /// As [`open_raw`](Self::open_raw).
+    pub async fn open_raw_alone(&self, open: OpenRaw) -> Result<Raw, BindError> {
+        let socket = self.open_datagrams(Origin::Raw(open), None).await;
+        Ok(Raw::new(socket?))
+    }
+
+    pub(super) async fn open_datagrams(
+        &self,
+        origin: Origin,
+        factory: Option<SocketFactory>,
+    ) -> Result<Socket, BindError> {
+        let target = origin.target();
+        let refused = |kind, why: String| Err(BindError::refused(&target, kind, why));
+        if let Err(why) = origin.validate() {
+            return refused(io::ErrorKind::InvalidInput, why);
+        }
+        if self.is_draining() {
+            return refused(io::ErrorKind::NotConnected, PoolDraining.to_string());
+        }
+        if !self.is_running() {
+            return refused(io::ErrorKind::NotConnected, PoolStopped.to_string());
+        }
+        let passes = match self.gates().try_enter() {
+            Ok(passes) => passes,
+            Err(full) => return refused(io::ErrorKind::QuotaExceeded, full.to_string()),
+        };
+        let shards = self.shards();
+        let shard = &shards[self
+            .placer()
+            .place(shards.len(), |at| shards[at].load(), None)];
+        tokio::select! {
+            () = shard.up() => {}
+            _ = self.stopped() => {
+                return refused(io::ErrorKind::NotConnected, PoolStopped.to_string());
+            }
+        }
+        let open = OpenSocket {
+            origin,
+            factory,
+            pool: self.clone(),
+            passes,
+            share: shard.take_share(),
+        };
+        match shard.address().send(open).await {
+            Ok(outcome) => outcome,
+            Err(_) if self.is_running() => refused(
+                io::ErrorKind::Interrupted,
+                "its shard has failed".to_owned(),
+            ),
+            Err(_) => refused(io::ErrorKind::NotConnected, PoolStopped.to_string()),
+        }
+    }
+}
+
+/// A factory of sessions for sockets that are handed out as `H`.
+pub(super) fn socket_factory<H, F, S>(
+    session: F,
+    wrap: impl Fn(Socket) -> H + Send + Sync + 'static,
+) -> SocketFactory
+where
+    F: Fn(H) -> S + Send + Sync + 'static,
+    S: IntoSession,
+{
+    Arc::new(move |socket, _, member, span| {
+        let made = make_session(|| session(wrap(socket.clone())))?;
+        Ok(made.attach(Seat {
+            holder: Holder::Socket(socket),
+            member,
+            span,
+        }))
+    })
+}
+
+/// What is opened.
+pub(crate) enum Origin {
+    Udp(BindUdp),
+    Raw(OpenRaw),
+}
+
+impl Origin {
+    fn target(&self) -> String {
+        match self {
+            Self::Udp(bind) => bind.target(),
+            Self::Raw(open) => open.target(),
+        }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Udp(bind) => bind.validate(),
+            Self::Raw(open) => open.validate(),
+        }
+    }
+
+    fn config(&self) -> DatagramConfig {
+        match self {
+            Self::Udp(bind) => bind.config.clone(),
+            Self::Raw(open) => open.config.clone(),
+        }
+    }
+
+    fn kind(&self) -> ChannelKind {
+        match self {
+            Self::Udp(bind) if bind.is_unix() => ChannelKind::UnixDatagram,
+            Self::Udp(_) => ChannelKind::Udp,
+            Self::Raw(_) => ChannelKind::Raw,
+        }
+    }
+
+    const fn reads(&self) -> bool {
+        !matches!(
+            self,
+            Self::Udp(BindUdp {
+                place: DatagramPlace::Unbound,
+                ..
+            })
+        )
+    }
+
+    fn strips_header(&self) -> bool {
+        matches!(self, Self::Raw(open) if open.strips_header())
+    }
+
+    /// Opens it; the address of its peer comes with it.
+    async fn open(&self) -> Result<Opened, (ListenPhase, io::Error)> {
+        match self {
+            Self::Udp(bind) => open_udp(bind).await,
+            Self::Raw(open) => raw::open(open).await,
+        }
+    }
+}
+
+/// A socket, and whom it is connected to.
+pub(super) type Opened = (Box<dyn DatagramSocket>, Option<Address>);
+
+/// Opens a socket on this shard.
+#[derive(Message)]
+#[rtype(result = "Result<Socket, BindError>")]
+pub(crate) struct OpenSocket {
+    origin: Origin,
+    factory: Option<SocketFactory>,
+    pool: Pool,
+    passes: Passes,
+    share: Share,
+}
+
+impl Handler<OpenSocket> for ShardActor {
+    type Result = ResponseActFuture<Self, Result<Socket, BindError>>;
+
+    fn handle(&mut self, open: OpenSocket, _: &mut Self::Context) -> Self::Result {
+        let opening = async move {
+            let opened = open.origin.open().await;
+            (open, opened)
+        };
+        Box::pin(opening.into_actor(self).map(|(open, opened), shard, _| {
+            let target = open.origin.target();
+            let (link, peer) =
+                opened.map_err(|(phase, error)| BindError::new(&target, phase, error))?;
+            let local = Rc::clone(shard.local());
+            if local.is_stopping() {
+                let kind = io::ErrorKind::NotConnected;
+                return Err(BindError::refused(&target, kind, PoolStopped));
+            }
+            let socket = Socket::new(Beginning {
+                id: local.next_id(),
+                pool: open.pool,
+                kind: open.origin.kind(),
+                config: Arc::new(open.origin.config()),
+                link,
+                peer,
+                reads: open.origin.reads(),
+                strips_header: open.origin.strips_header(),
+            });
+            let span = telemetry::socket_span(socket.pool().span(), &socket);
+            local.opened(socket.id());
+            let launch = Launch {
+                socket: socket.clone(),
+                factory: open.factory,
+                passes: open.passes,
+                share: open.share,
+                span,
+            };
+            UdpActor::launch(launch, &local);
+            Ok(socket)
+        }))
+    }
+}
+
+async fn open_udp(bind: &BindUdp) -> Result<Opened, (ListenPhase, io::Error)> {
+    let failed = |phase| move |error| (phase, error);
+    let bound = failed(ListenPhase::Bind);
+    let (link, kind, v6): (Box<dyn DatagramSocket>, _, _) = match &bind.place {
+        DatagramPlace::Inet(local) => {
+            let addresses = lookup_host(local)
+                .await
+                .map_err(failed(ListenPhase::Resolve))?;
+            let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            let mut outcome = Err((ListenPhase::Resolve, none));
+            for local in addresses {
+                outcome = bind_inet(Some(local), &bind.options).map_err(bound);
+                if outcome.is_ok() {
+                    break;
+                }
+            }
+            let (socket, v6) = outcome?;
+            (Box::new(socket), ChannelKind::Udp, v6)
+        }
+        DatagramPlace::Unbound => {
+            let (socket, v6) = bind_inet(None, &bind.options).map_err(bound)?;
+            (Box::new(socket), ChannelKind::Udp, v6)
+        }
+        DatagramPlace::Adopted(socket) => {
+            let (socket, v6) = adopt_inet(socket, &bind.options).map_err(bound)?;
+            (Box::new(socket), ChannelKind::Udp, v6)
+        }
+        #[cfg(unix)]
+        DatagramPlace::Unix(name) => {
+            let socket = super::unix::bind(name, &bind.options).map_err(bound)?;
+            (Box::new(socket), ChannelKind::UnixDatagram, false)
+        }
+        #[cfg(unix)]
+        DatagramPlace::AdoptedUnix(socket) => {
+            let socket = super::unix::adopt(socket, &bind.options).map_err(bound)?;
+            (Box::new(socket), ChannelKind::UnixDatagram, false)
+        }
+        #[cfg(not(unix))]
+        DatagramPlace::Unix(_) => {
+            return Err((ListenPhase::Bind, io::ErrorKind::Unsupported.into()));
+        }
+    };
+    let peer = match &bind.remote {
+        None => None,
+        Some(Destination::Address(address)) => Some(address.clone()),
+        Some(Destination::Name(name)) => {
+            let found = resolve::one(name, kind, v6).await;
+            Some(found.map_err(failed(ListenPhase::Resolve))?)
+        }
+    };
+    if let Some(peer) = &peer {
+        link.connect(peer).map_err(failed(ListenPhase::Connect))?;
+    }
+    // One that was taken over may be connected already.
+    let peer = peer.or_else(|| {
+        let peer = link.socket()?.peer_addr().ok()?.as_socket()?;
+        Some(peer.into())
+    });
+    Ok((link, peer))
+}
+
+/// Opens a UDP socket; `None`: without an address, of IPv4.
+fn bind_inet(
+    local: Option<SocketAddr>,
+    options: &DatagramOptions,
+) -> io::Result<(InetSocket, bool)> {
+    let v6 = local.is_some_and(|local| local.is_ipv6());
+    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = SystemSocket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    let system = SockRef::from(&socket);
+    system.set_reuse_address(options.reuse_addr)?;
+    #[cfg(unix)]
+    system.set_reuse_port(options.reuse_port)?;
+    if let Some(only) = options.only_v6.filter(|_| v6) {
+        system.set_only_v6(only)?;
+    }
+    apply(&system, options, v6)?;
+    if let Some(local) = local {
+        socket.bind(&local.into())?;
+    }
+    join(&system, options)?;
+    Ok((InetSocket::new(socket.into())?, v6))
+}
+
+/// Takes a UDP socket over, through a descriptor of our own.
+fn adopt_inet(
+    socket: &std::net::UdpSocket,
+    options: &DatagramOptions,
+) -> io::Result<(InetSocket, bool)> {
+    let socket = socket.try_clone()?;
+    let system = SockRef::from(&socket);
+    if system.r#type()? != Type::DGRAM {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the descriptor is no datagram socket",
+        ));
+    }
+    let v6 = system.local_addr()?.is_ipv6();
+    apply(&system, options, v6)?;
+    join(&system, options)?;
+    Ok((InetSocket::new(socket)?, v6))
+}
+
+/// Sets what has to do with the address family and the buffers.
+fn apply(socket: &SockRef<'_>, options: &DatagramOptions, v6: bool) -> io::Result<()> {
+    buffers(socket, options)?;
+    if options.broadcast {
+        socket.set_broadcast(true)?;
+    }
+    if let Some(hops) = options.ttl {
+        if v6 {
+            socket.set_unicast_hops_v6(hops)?;
+        } else {
+            socket.set_ttl_v4(hops)?;
+        }
+    }
+    if let Some(hops) = options.multicast_ttl {
+        set_multicast_ttl(socket, hops, v6)?;
+    }
+    if let Some(back) = options.multicast_loop {
+        set_multicast_loop(socket, back, v6)?;
+    }
+    if let Some(interface) = options.multicast_interface {
+        interface.use_for(socket, v6)?;
+    }
+    Ok(())
+}
+
+pub(super) fn buffers(socket: &SockRef<'_>, options: &DatagramOptions) -> io::Result<()> {
+    if let Some(bytes) = options.recv_buffer_size {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer_size {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    Ok(())
+}
+
+fn join(socket: &SockRef<'_>, options: &DatagramOptions) -> io::Result<()> {
+    options.join.iter().try_for_each(|group| group.join(socket))
+}
+
+pub(super) fn set_multicast_ttl(socket: &SockRef<'_>, hops: u32, v6: bool) -> io::Result<()> {
+    if v6 {
+        socket.set_multicast_hops_v6(hops)
+    } else {
+        socket.set_multicast_ttl_v4(hops)
+    }
+}
+
+pub(super) fn set_multicast_loop(socket: &SockRef<'_>, back: bool, v6: bool) -> io::Result<()> {
+    if v6 {
+        socket.set_multicast_loop_v6(back)
+    } else {
+        socket.set_multicast_loop_v4(back)
+    }
+}
+
+/// The system's form of an address.
+pub(super) fn system_address(address: &Address) -> io::Result<SockAddr> {
+    match address {
+        Address::Inet(address) => Ok((*address).into()),
+        #[cfg(unix)]
+        Address::Unix(_) => crate::transport::datagram::unix_address(address),
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}

@@ -1,0 +1,57 @@
+//! Names that datagrams are for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use switchboard_core::Address;
+use switchboard_core::datagram::Lookup;
+use tokio::net::lookup_host;
+
+use crate::handle::ChannelKind;
+
+/// What was found for one datagram.
+pub(super) type Resolved = (Lookup, io::Result<Address>);
+
+/// Looks the name of one datagram up, off the thread.
+pub(super) async fn datagram(
+    lookup: Lookup,
+    name: Arc<str>,
+    kind: ChannelKind,
+    v6: bool,
+) -> Resolved {
+    (lookup, one(&name, kind, v6).await)
+}
+
+/// The first address of a name that a socket of this kind can reach.
+pub(super) async fn one(name: &str, kind: ChannelKind, v6: bool) -> io::Result<Address> {
+    match kind {
+        ChannelKind::Udp => {
+            let found = first(lookup_host(name).await?, v6)?;
+            Ok(found.into())
+        }
+        ChannelKind::Raw => {
+            let found = first(lookup_host((name, 0)).await?, v6)?;
+            Ok(found.ip().into())
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a Unix socket has no names to look up",
+        )),
+    }
+}
+
+/// Whether the first address of `name:port` is of IPv6.
+pub(super) async fn is_v6(name: &str) -> io::Result<bool> {
+    let first = lookup_host(name).await?.next();
+    first
+        .map(|address| address.is_ipv6())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+/// The first of the socket's own family.
+fn first(mut found: impl Iterator<Item = SocketAddr>, v6: bool) -> io::Result<SocketAddr> {
+    found
+        .find(|address| address.is_ipv6() == v6)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}

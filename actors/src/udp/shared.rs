@@ -1,0 +1,448 @@
+//! What a socket's handle, its actor and its session share.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Instant;
+
+use actix::WeakAddr;
+use bytes::Bytes;
+use switchboard_core::connection::Permit;
+use switchboard_core::datagram::{DatagramConfig, DatagramEvent, Datagrams};
+use switchboard_core::{ClientId, IoOperation, Now};
+use tokio::io::ReadBuf;
+use tokio::sync::Notify;
+
+use crate::client::clock;
+use crate::handle::ChannelKind;
+use crate::pool::Pool;
+use crate::states::States;
+use crate::transport::datagram::{DatagramSocket, with_scratch};
+
+use super::UdpActor;
+use super::fault::{Fault, fault};
+
+/// After so many errors of receiving others have their turn.
+const MOST_ERRORS: usize = 16;
+/// A socket that only fails, and not for what a network says, is given up after so many errors.
+const MOST_FAILURES: u32 = 1_000;
+
+/// A socket that moves datagrams, as seen from all sides.
+#[derive(Clone)]
+pub(crate) struct Socket(pub(super) Arc<SocketShared>);
+
+pub(crate) struct SocketShared {
+    pub(super) id: ClientId,
+    pub(super) pool: Pool,
+    pub(super) kind: ChannelKind,
+    pub(super) opened: Instant,
+    pub(super) config: Arc<DatagramConfig>,
+    /// Whether the header of an IP packet is taken off before it is delivered (raw IPv4).
+    pub(super) strips_header: bool,
+    pub(super) actor: OnceLock<WeakAddr<UdpActor>>,
+    pub(crate) states: States,
+    /// Something came, or it ended: for those who wait in [`recv_from`](super::Udp::recv_from).
+    pub(super) arrived: Notify,
+    /// Something went out, or it ended: for those who wait in [`sent_to`](super::Udp::sent_to).
+    pub(super) progress: Notify,
+    /// Datagrams that came, and that nobody had a place for.
+    pub(super) dropped: AtomicU64,
+    core: Mutex<Core>,
+}
+
+/// Everything behind the socket's lock, which is held for bounded work only: never while user code runs
+/// and never while a message is sent or dropped.
+pub(crate) struct Core {
+    pub(super) machine: Datagrams,
+    /// `None`: it is closed.
+    pub(super) link: Option<Box<dyn DatagramSocket>>,
+    /// Whether the session has failed or ended.
+    pub(super) session_gone: bool,
+    /// Whether it was told that the session panicked.
+    pub(super) session_failed: bool,
+    /// Which session it is on.
+    pub(super) seat: u32,
+    /// Wakes the session, if it is the socket's own.
+    pub(super) session: Option<Waker>,
+    /// Wakes the socket's actor.
+    pub(super) driver: Option<Waker>,
+    /// Whom the socket wakes when something comes.
+    pub(super) reader: Reader,
+    /// Until when the actor sleeps at most.
+    pub(super) driver_sleeps: Option<Instant>,
+    /// Whether the session has been called to a turn.
+    pub(super) in_flight: bool,
+    /// Events that are with shared handlers.
+    pub(super) tickets: u32,
+    /// Who waits in `recv_from`.
+    pub(super) receivers: usize,
+    /// Who waits in `sent_to`.
+    pub(super) senders: usize,
+    /// Whether it reads for its session; one that is for sending only reads for `recv_from` only.
+    pub(super) reads: bool,
+    /// Whether the last attempt for the head of the queue met an error that was about an earlier one.
+    pub(super) retried: bool,
+    /// Errors of receiving in a row that were about no datagram.
+    pub(super) failures: u32,
+    /// In which of its shard's wakes something moved last.
+    pub(super) moved: u64,
+    /// Whether the actor has taken the ended socket off its registry, so that its end may be told.
+    pub(super) released: bool,
+}
+
+/// Whom the socket wakes when it becomes readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Nobody,
+    Actor,
+    Session,
+}
+
+/// What a socket begins with.
+pub(crate) struct Beginning {
+    pub(crate) id: ClientId,
+    pub(crate) pool: Pool,
+    pub(crate) kind: ChannelKind,
+    pub(crate) config: Arc<DatagramConfig>,
+    pub(crate) link: Box<dyn DatagramSocket>,
+    pub(crate) peer: Option<switchboard_core::Address>,
+    pub(crate) reads: bool,
+    pub(crate) strips_header: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let mut now = Now::ask(clock);
+        let mut machine = Datagrams::new(Arc::clone(&beginning.config), false, &mut now);
+        machine.set_connected(beginning.peer);
+        Self(Arc::new(SocketShared {
+            id: beginning.id,
+            pool: beginning.pool,
+            kind: beginning.kind,
+            opened: now.get(),
+            config: beginning.config,
+            strips_header: beginning.strips_header,
+            actor: OnceLock::new(),
+            states: States::default(),
+            arrived: Notify::new(),
+            progress: Notify::new(),
+            dropped: AtomicU64::new(0),
+            core: Mutex::new(Core {
+                machine,
+                link: Some(beginning.link),
+                session_gone: false,
+                session_failed: false,
+                seat: 0,
+                session: None,
+                driver: None,
+                reader: Reader::Nobody,
+                driver_sleeps: None,
+                in_flight: false,
+                tickets: 0,
+                receivers: 0,
+                senders: 0,
+                reads: beginning.reads,
+                retried: false,
+                failures: 0,
+                moved: 0,
+                released: false,
+            }),
+        }))
+    }
+
+    pub(crate) fn id(&self) -> ClientId {
+        self.0.id
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+}
+
+impl SocketShared {
+    /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a command on the machine and wakes the actor if it has to do something about it.
+    pub(crate) fn command<R>(&self, run: impl FnOnce(&mut Datagrams, &mut Now) -> R) -> R {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        let result = run(&mut core.machine, &mut now);
+        wake_if_needed(core);
+        result
+    }
+
+    /// Runs a send. What a session sends in its turn is sent at the end of it.
+    pub(crate) fn send<T, E>(
+        &self,
+        run: impl FnOnce(&mut Datagrams, &mut Now) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        let outcome = run(&mut core.machine, &mut now)?;
+        if core.in_flight {
+            return Ok(outcome);
+        }
+        core.write(&mut now);
+        wake_if_needed(core);
+        Ok(outcome)
+    }
+
+    /// Whether there are events for the socket's own session, which reads for itself; if not, its waker
+    /// will be called when there are.
+    pub(super) fn is_called(&self, waker: &Waker) -> bool {
+        let mut core = self.lock();
+        match &core.session {
+            Some(session) if session.will_wake(waker) => {}
+            _ => core.session = Some(waker.clone()),
+        }
+        if core.reader == Reader::Session {
+            // Perhaps that is what woke it, and then nobody waits any more.
+            core.reader = Reader::Nobody;
+        }
+        if !core.in_flight {
+            let mut now = Now::ask(clock);
+            core.machine.begin_round();
+            let waits = core.read(&mut TaskContext::from_waker(waker), &mut now, self);
+            core.reader = if waits {
+                Reader::Session
+            } else {
+                Reader::Nobody
+            };
+            core.in_flight = core.has_event();
+            if !core.in_flight {
+                wake_if_needed(core);
+                return false;
+            }
+            self.pool.pass();
+        }
+        true
+    }
+
+    /// The next event for the session. `None` ends its turn.
+    pub(super) fn next_event(&self, back: Permit) -> Option<(DatagramEvent, Permit)> {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        core.machine.give_back(back, &mut now);
+        let mut next = core.poll_event(&mut now);
+        if next.is_none() {
+            core.write(&mut now);
+            if core.reader == Reader::Nobody
+                && let Some(session) = core.session.clone()
+            {
+                let waits = core.read(&mut TaskContext::from_waker(&session), &mut now, self);
+                core.reader = if waits {
+                    Reader::Session
+                } else {
+                    Reader::Nobody
+                };
+            }
+            next = core.poll_event(&mut now);
+        }
+        if next.is_none() {
+            core.in_flight = false;
+            wake_if_needed(core);
+        }
+        next
+    }
+
+    /// A turn is interrupted; the session comes back to it.
+    pub(super) fn interrupt_turn(&self, back: Permit) {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        core.machine.give_back(back, &mut now);
+        core.machine.begin_round();
+        core.write(&mut now);
+        wake_if_needed(core);
+    }
+
+    /// A shared handler is done with an event that it was given for the session of this seat.
+    pub(super) fn ticket_back(&self, seat: u32, permit: Permit) {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        core.tickets = core.tickets.saturating_sub(1);
+        if seat == core.seat {
+            core.machine.give_back(permit, &mut now);
+        }
+        wake_if_needed(core);
+    }
+}
+
+impl Core {
+    /// Takes the next event, unless it is the last one and the socket is still registered.
+    pub(super) fn poll_event(&mut self, now: &mut Now) -> Option<(DatagramEvent, Permit)> {
+        if !self.has_event() {
+            return None;
+        }
+        self.machine.poll_event(now)
+    }
+
+    /// Whether there is something that may be told now.
+    pub(super) fn has_event(&self) -> bool {
+        self.machine.has_event() && (self.released || !self.machine.is_over())
+    }
+
+    /// Whether the end was told and handled.
+    pub(super) fn is_done(&self) -> bool {
+        self.machine.is_told() && !self.in_flight && self.tickets == 0
+    }
+
+    fn read_wish(&self) -> usize {
+        if self.reads || self.receivers > 0 {
+            self.machine.read_wish()
+        } else {
+            0
+        }
+    }
+
+    /// Receives what there is and is wished for. `true`: the socket wakes this context when there is more.
+    pub(super) fn read(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        now: &mut Now,
+        shared: &SocketShared,
+    ) -> bool {
+        let size = shared.config.recv_size;
+        let mut arrived = 0;
+        let mut errors = 0;
+        let waits = with_scratch(size, |scratch| {
+            loop {
+                if self.read_wish() == 0 || errors == MOST_ERRORS {
+                    return false;
+                }
+                let Some(link) = &mut self.link else {
+                    return false;
+                };
+                let mut datagram = ReadBuf::new(scratch);
+                match link.poll_recv(cx, &mut datagram) {
+                    Poll::Pending => {
+                        self.failures = 0;
+                        return true;
+                    }
+                    Poll::Ready(Ok(from)) => {
+                        let mut data = datagram.filled();
+                        let truncated = data.len() > size;
+                        data = &data[..data.len().min(size)];
+                        if shared.strips_header {
+                            data = super::raw::without_header(data);
+                        }
+                        let data = Bytes::copy_from_slice(data);
+                        self.machine.handle_datagram(from, data, truncated, now);
+                        self.failures = 0;
+                        arrived += 1;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        errors += 1;
+                        let fault = fault(&error);
+                        self.failures += u32::from(fault != Fault::Passing);
+                        if fault == Fault::Fatal || self.failures > MOST_FAILURES {
+                            self.machine.handle_fatal(IoOperation::Read, &error);
+                            return false;
+                        }
+                        self.machine.handle_error(IoOperation::Read, &error);
+                    }
+                }
+            }
+        });
+        for _ in 0..arrived.min(self.receivers) {
+            shared.arrived.notify_one();
+        }
+        waits
+    }
+
+    /// Sends what may go.
+    pub(super) fn write(&mut self, now: &mut Now) {
+        let Self {
+            machine,
+            link: Some(link),
+            driver: Some(driver),
+            retried,
+            ..
+        } = self
+        else {
+            return;
+        };
+        let mut cx = TaskContext::from_waker(driver);
+        while let Some(outgoing) = machine.poll_send() {
+            let connected = outgoing.to.is_none();
+            let error = match link.poll_send(&mut cx, outgoing.data, outgoing.to) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => {
+                    *retried = false;
+                    machine.handle_sent(now);
+                    continue;
+                }
+                Poll::Ready(Err(error)) => error,
+            };
+            match fault(&error) {
+                // What a connected socket says first may be about an earlier datagram.
+                Fault::Passing if connected && !*retried => {
+                    *retried = true;
+                    machine.handle_error(IoOperation::Write, &error);
+                }
+                Fault::NoRoom => {
+                    machine.handle_no_room(now);
+                    return;
+                }
+                Fault::Fatal => {
+                    machine.handle_fatal(IoOperation::Write, &error);
+                    return;
+                }
+                Fault::Passing | Fault::Refused => {
+                    *retried = false;
+                    machine.handle_send_failed(switchboard_core::DatagramError::io(&error), now);
+                }
+            }
+        }
+    }
+
+    /// Whether it is of the family of IPv6.
+    pub(super) fn is_v6(&self) -> bool {
+        let socket = self.link.as_ref().and_then(|link| link.socket());
+        socket.is_some_and(|socket| socket.local_addr().is_ok_and(|local| local.is_ipv6()))
+    }
+
+    /// Whether the actor has to look at the socket.
+    pub(super) fn driver_needed(&self) -> bool {
+        let machine = &self.machine;
+        (machine.ending().is_some() && !self.released)
+            || (machine.is_over() && self.link.is_some())
+            || (self.released && self.is_done())
+            || machine.is_vacant()
+            || machine.wants_lookup()
+            || machine.wants_round()
+            || (self.reader == Reader::Nobody && self.link.is_some() && self.read_wish() > 0)
+            || (!self.in_flight && self.has_event())
+            || machine.poll_timeout().is_some_and(|deadline| {
+                self.driver_sleeps
+                    .is_none_or(|sleeping| deadline < sleeping)
+            })
+    }
+}
+
+/// Unlocks, then wakes the actor if it has to look at the socket.
+pub(super) fn wake_if_needed(core: MutexGuard<'_, Core>) {
+    if core.driver_needed() {
+        wake(core);
+    }
+}
+
+/// Unlocks, then wakes the actor.
+pub(super) fn wake(core: MutexGuard<'_, Core>) {
+    let driver = core.driver.clone();
+    drop(core);
+    if let Some(driver) = driver {
+        driver.wake();
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
+    }
+}
