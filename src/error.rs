@@ -45,6 +45,10 @@ pub enum SendRefusal {
     /// TLS has no half-close here (AIO-05, AMB-12).
     #[error("one direction alone cannot be finished on TLS")]
     Unsupported,
+    /// This connection carries no urgent bytes (AC-06): it speaks TLS or is about to, it is not established
+    /// yet, what carries it has none, or the system is not Linux.
+    #[error("urgent bytes are not supported on this connection")]
+    NotSupported,
     /// The connection is closed or closing (XAS-23).
     #[error("connection is closed")]
     Closed,

@@ -182,6 +182,7 @@ impl ShardLocal {
         if let Some(lease) = &lease {
             machine.lend_slot(lease.send_memory());
         }
+        machine.set_carries_urgent(incoming.transport.carries_urgent());
         if let Some(tls) = &recipe.tls {
             let within = tls.handshake_timeout();
             machine = machine.with_handshake(within, &mut Now::ask(clock));

@@ -41,6 +41,8 @@ pub enum Event {
     Readable,
     /// There is room to send (readiness mode).
     Writable,
+    /// An urgent byte came, beside the stream (AC-06).
+    Urgent(u8),
     /// Another session has it now, after the one before failed.
     Adopted {
         /// Received bytes that wait for it.
@@ -88,6 +90,7 @@ impl Event {
             Self::Idle(_) => Interests::IDLE,
             Self::Readable => Interests::READABLE,
             Self::Writable => Interests::WRITABLE,
+            Self::Urgent(_) => Interests::URGENT,
             Self::Adopted { .. } => Interests::ADOPTED,
             Self::TlsStarted(_) => Interests::TLS_STARTED,
             Self::Draining(_) => Interests::DRAINING,

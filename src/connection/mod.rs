@@ -13,9 +13,15 @@
 //!    nothing, `handle_read_blocked`;
 //! 5. while [`wants_watch`](Connection::wants_watch): look out for the peer's end without reading, and say
 //!    `handle_eof` or [`handle_reset`](Connection::handle_reset);
-//! 6. if [`has_event`](Connection::has_event): let the session take them with
+//! 6. while [`wants_urgent`](Connection::wants_urgent): look out for urgent bytes, and say
+//!    [`handle_urgent`](Connection::handle_urgent);
+//! 7. if [`has_event`](Connection::has_event): let the session take them with
 //!    [`poll_event`](Connection::poll_event);
-//! 7. once [`is_over`](Connection::is_over) and the last event was taken: let go of the socket.
+//! 8. once [`is_over`](Connection::is_over) and the last event was taken: let go of the socket.
+//!
+//! When [`poll_transmit`](Connection::poll_transmit) lends out nothing,
+//! [`poll_transmit_urgent`](Connection::poll_transmit_urgent) may have a byte whose turn it is to be sent as an
+//! urgent one; it counts as written like any other.
 //!
 //! Where bytes move in records, [`handle_under_way`](Connection::handle_under_way) says what has moved of one
 //! that is not complete, before `handle_write_blocked` and `handle_read_blocked`.
@@ -46,6 +52,7 @@ mod send;
 mod spare;
 mod state;
 mod timer;
+mod urgent;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -101,6 +108,8 @@ pub struct Connection {
     redial: Option<Box<Redial>>,
     security: Security,
     under_way: UnderWay,
+    /// Whether what carries its bytes has urgent ones.
+    carries_urgent: bool,
     /// Whether reading waits until others hold less memory.
     reading_held: bool,
     interest: Readiness,
@@ -215,6 +224,7 @@ impl Connection {
             redial: None,
             security: Security::Plain,
             under_way: UnderWay::default(),
+            carries_urgent: false,
             reading_held: false,
             interest: Readiness::default(),
             slot: SendSlot::Unmade,

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod urgent;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -13,6 +14,8 @@ use crate::id::Token;
 use crate::payload::Payload;
 
 use super::spare;
+
+use urgent::Urgent;
 
 /// Payloads up to this size are copied behind one another; larger ones are queued as they are.
 pub(super) const COALESCE: usize = 4 * 1024;
@@ -44,6 +47,8 @@ pub(super) struct Outbox {
     position: u64,
     /// Sends that want a notice, by the position of their last byte.
     marks: VecDeque<Mark>,
+    /// Which of the queued bytes are urgent, by their positions in the stream.
+    urgent: Option<Box<Urgent>>,
     high: usize,
     low: usize,
     capacity: usize,
@@ -110,6 +115,7 @@ impl Outbox {
             size: 0,
             position: 0,
             marks: VecDeque::new(),
+            urgent: None,
             high,
             low,
             capacity,
@@ -232,7 +238,10 @@ impl Outbox {
 
     /// Lends out the front of the queue for one vectored write; returns how many slices were set.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], most: usize) -> usize {
-        let most = most.min(WRITE_AT_ONCE);
+        let mut most = most.min(WRITE_AT_ONCE);
+        if self.urgent.is_some() {
+            most = most.min(self.until_urgent());
+        }
         if most == 0 {
             return 0;
         }
@@ -267,6 +276,9 @@ impl Outbox {
         let mut progress = Progress::default();
         count = count.min(self.size);
         self.size -= count;
+        if self.urgent.is_some() {
+            self.pass_urgent();
+        }
         while let Some(chunk) = self.queue.front_mut() {
             let step = count.min(chunk.rest().len());
             chunk.advance(step);
@@ -310,6 +322,7 @@ impl Outbox {
         self.tail = Vec::new();
         self.tail_taken = 0;
         self.size = 0;
+        self.urgent = None;
         let marks = std::mem::take(&mut self.marks);
         marks.into_iter().map(|mark| mark.token).collect()
     }
@@ -336,6 +349,7 @@ impl Outbox {
         self.size = count;
         self.position -= behind as u64;
         let end = self.position;
+        self.cut_urgent();
         let kept = self.marks.partition_point(|mark| mark.end <= end);
         self.marks.drain(kept..).map(|mark| mark.token).collect()
     }

@@ -30,5 +30,8 @@ async fn a_datagram_comes_back_to_who_sent_it() {
     udp.wait_closed().await;
     assert_eq!(pool.connections().await.unwrap().len(), 0);
     let totals = pool.stop().await;
-    assert_eq!((totals.opened, totals.live, totals.closed_in_all()), (1, 0, 1));
+    assert_eq!(
+        (totals.opened, totals.live, totals.closed_in_all()),
+        (1, 0, 1)
+    );
 }

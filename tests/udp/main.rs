@@ -5,8 +5,8 @@ mod echo;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use switchboard::prelude::*;
 use switchboard::Address;
+use switchboard::prelude::*;
 
 /// How long a peer waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -32,7 +32,7 @@ use crate::turn::Burst;
 
 use super::dialling::{Dialler, Establish, given_up};
 use super::home::{Berth, Home};
-use super::moving::{read, watch, write};
+use super::moving::{hear, read, watch, write};
 use super::shared::{Core, Reader};
 use super::ticket::{Issuer, Ticket};
 use super::{Client, Shared, clock};
@@ -184,6 +184,7 @@ impl ClientActor {
             let transport = transport.as_mut();
             let before = core.machine.moved();
             write(&mut core.machine, transport, cx, &mut now);
+            hear(&mut core, transport, cx, &mut now);
             let slot = berth.read_slot();
             let waits = read(&mut core.machine, transport, slot, cx, &mut now);
             core.reader = if waits { Reader::Actor } else { Reader::Nobody };

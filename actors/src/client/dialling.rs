@@ -144,6 +144,8 @@ impl ClientActor {
                     local: connected.transport.local_addr(),
                     peer: connected.peer_addr,
                 });
+                let carries_urgent = connected.transport.carries_urgent();
+                core.machine.set_carries_urgent(carries_urgent);
                 core.machine.handle_connected(tls);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);

@@ -304,6 +304,26 @@ impl Client {
             .send(|machine| machine.send_message(message, token).map(|wake| ((), wake)))
     }
 
+    /// See [`SendUrgent`](crate::message::SendUrgent).
+    ///
+    /// # Errors
+    /// See [`SendRefusal`]; [`NotSupported`](SendRefusal::NotSupported) where there are no urgent bytes.
+    pub fn send_urgent(&self, byte: u8) -> Result<(), SendRefusal> {
+        self.shared
+            .send(|machine| machine.send_urgent(byte, None).map(|wake| ((), wake)))
+    }
+
+    /// See [`SendUrgent`](crate::message::SendUrgent); asks for [`Sent`](crate::message::Sent) with this
+    /// number.
+    ///
+    /// # Errors
+    /// As [`send_urgent`](Self::send_urgent).
+    pub fn send_urgent_with(&self, byte: u8, token: impl Into<Token>) -> Result<(), SendRefusal> {
+        let token = Some(token.into());
+        self.shared
+            .send(|machine| machine.send_urgent(byte, token).map(|wake| ((), wake)))
+    }
+
     /// See [`TrySend`](crate::message::TrySend).
     ///
     /// # Errors

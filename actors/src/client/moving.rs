@@ -37,7 +37,10 @@ pub(super) fn write(
         let mut slices = [IoSlice::new(&[]); GATHER];
         let count = machine.poll_transmit(&mut slices);
         let written = match count {
-            0 => break,
+            0 => match machine.poll_transmit_urgent() {
+                Some(byte) => transport.poll_send_urgent(cx, byte).map_ok(|()| 1),
+                None => break,
+            },
             1 => Pin::new(&mut *transport).poll_write(cx, &slices[0]),
             _ => Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count]),
         };
@@ -88,8 +91,20 @@ pub(super) fn read(
             cx.waker().wake_by_ref();
             return true;
         }
+        let hears = machine.hears_urgent();
+        if hears {
+            take_urgent(machine, transport, now);
+            if !machine.wants_urgent() {
+                // The next read may pass one: the session has to take what waits.
+                return false;
+            }
+        }
         let buffer = slot.prepare();
-        match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
+        let read = poll_read_buf(Pin::new(&mut *transport), cx, buffer);
+        if hears {
+            take_urgent(machine, transport, now);
+        }
+        match read {
             Poll::Ready(Ok(0)) => machine.handle_eof(now),
             Poll::Ready(Ok(count)) => {
                 budget = budget.saturating_sub(count);
@@ -109,6 +124,35 @@ pub(super) fn read(
     false
 }
 
+/// Takes urgent bytes, and looks out for more.
+pub(super) fn hear(
+    core: &mut Core,
+    transport: &mut dyn Transport,
+    cx: &mut TaskContext<'_>,
+    now: &mut Now,
+) {
+    loop {
+        core.hearing = core.machine.wants_urgent();
+        if !core.hearing {
+            return;
+        }
+        match transport.poll_urgent(cx) {
+            Poll::Ready(byte) => core.machine.handle_urgent(byte, now),
+            Poll::Pending => return,
+        }
+    }
+}
+
+/// Takes the urgent byte that a read has come upon, or that waits before the first one.
+#[cold]
+fn take_urgent(machine: &mut Connection, transport: &mut dyn Transport, now: &mut Now) {
+    while machine.wants_urgent()
+        && let Some(byte) = transport.take_urgent()
+    {
+        machine.handle_urgent(byte, now);
+    }
+}
+
 /// Looks out for the peer's end while nobody reads.
 pub(super) fn watch(
     core: &mut Core,
@@ -122,7 +166,12 @@ pub(super) fn watch(
         if !core.watching {
             return;
         }
-        match transport.poll_hangup(cx) {
+        let hangup = transport.poll_hangup(cx);
+        if hangup.is_ready() {
+            // It may have come just before the end.
+            hear(core, transport, cx, now);
+        }
+        match hangup {
             Poll::Pending => return,
             Poll::Ready(Ok(Hangup::Finished)) => core.machine.handle_eof(now),
             // What is unread comes first.

@@ -71,6 +71,8 @@ pub(crate) struct Core {
     pub(super) reader: Reader,
     /// Whether the actor looks out for the peer's end, since nobody reads.
     pub(super) watching: bool,
+    /// Whether the actor looks out for urgent bytes.
+    pub(super) hearing: bool,
     /// Until when the actor sleeps at most.
     pub(super) driver_sleeps: Option<Instant>,
     /// In which of its shard's wakes bytes moved last.
@@ -123,6 +125,7 @@ impl Shared {
                 tls_config: None,
                 reader: Reader::Nobody,
                 watching: false,
+                hearing: false,
                 driver_sleeps: None,
                 moved: 0,
                 share,
@@ -387,6 +390,7 @@ impl Core {
             || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())
             || (!self.watching && self.wants_watch())
+            || (!self.hearing && machine.wants_urgent())
             || machine.wants_round()
             || machine.poll_timeout().is_some_and(|deadline| {
                 self.driver_sleeps

@@ -80,6 +80,23 @@ command! {
 }
 
 command! {
+    /// Sends one urgent byte, TCP's out-of-band data, behind all that was sent before (AC-06). Answered as
+    /// [`SendData`]; it counts as one byte of the stream. Refused with
+    /// [`NotSupported`](SendRefusal::NotSupported) on a connection that speaks TLS, that is not established
+    /// yet or whose transport has none, and on other systems than Linux. A peer holds one urgent byte at a
+    /// time: a second one turns the first into an ordinary byte, if the peer has not read past it by then.
+    SendUrgent {
+        /// The byte.
+        byte: u8,
+        /// Asks for a notice.
+        token: Option<Token>,
+    } -> Result<(), SendRefusal>, |command, client| match command.token {
+        Some(token) => client.send_urgent_with(command.byte, token),
+        None => client.send_urgent(command.byte),
+    }
+}
+
+command! {
     /// Sends as much as fits below the high mark and says how much that was, perhaps 0 (AC-14).
     TrySend {
         /// What to send.

@@ -175,7 +175,21 @@ events! {
         /// How long the pause is.
         delay: Duration,
     }
-    /// The peer sent an urgent byte. The stream around it is as if it had not been sent (AC-06, XAS-70).
+    /// The peer sent an urgent byte, TCP's out-of-band data (AC-06). The stream around it is as if it had not
+    /// been sent, and goes on (XAS-70). Linux only, on connections without TLS.
+    ///
+    /// It is told as soon as it is noticed: also while reading is paused or nothing is armed, and before
+    /// stream bytes that the peer sent ahead of it and that wait to be read. Its place in the stream is not
+    /// told (RFC 6093 advises against relying on it). The system holds one urgent byte at a time: when the
+    /// peer sends another one before the stream was read past the first, the system leaves the first in the
+    /// stream as an ordinary byte, also when it was told before; or, when the stream was read right up to it,
+    /// drops it. So of several in a row the last is told, those before it may not be. While 16 of them wait for
+    /// the session, nothing is read. One that was not noticed before a reset is gone with it.
+    ///
+    /// A connection whose session handles this event costs one more descriptor, and its reads cost more
+    /// system calls; without a free descriptor the byte is noticed when the stream is read. Where the session
+    /// does not handle it, the byte stays with the system and the stream goes on; but the system ends a read
+    /// at such a byte, and what had come behind it by then is read when more comes.
     UrgentReceived {
         /// The byte.
         byte: u8,
@@ -290,6 +304,7 @@ impl ClientEvent {
             CoreEvent::Idle(kind) => Self::Idle(Idle::new(client, kind)),
             CoreEvent::Readable => Self::Readable(Readable::new(client)),
             CoreEvent::Writable => Self::Writable(Writable::new(client)),
+            CoreEvent::Urgent(byte) => Self::UrgentReceived(UrgentReceived::new(client, byte)),
             CoreEvent::Adopted { unread, restarts } => {
                 Self::Adopted(Adopted::new(client, handle.into(), unread, restarts))
             }

@@ -9,6 +9,8 @@ pub(crate) mod datagram;
 mod register;
 mod spare;
 mod tcp;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod urgent;
 mod watch;
 
 use std::fmt;
@@ -53,6 +55,33 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The peer has reset the connection.
     fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
         Poll::Pending
+    }
+
+    /// Whether it has urgent bytes (AC-06), for sending and for receiving. Default: it has none, and none of
+    /// the three methods for them is called.
+    fn carries_urgent(&self) -> bool {
+        false
+    }
+
+    /// Takes an urgent byte that has come, or waits for one, whether or not anybody reads. Asked only for
+    /// sessions that are told of them. Default: none ever comes.
+    fn poll_urgent(&mut self, _: &mut Context<'_>) -> Poll<u8> {
+        Poll::Pending
+    }
+
+    /// Takes an urgent byte that a read has come upon. Once this or [`poll_urgent`](Self::poll_urgent) was
+    /// called, it is called before and after each read, and no read may lose an urgent byte that was not taken.
+    /// Default: there is none.
+    fn take_urgent(&mut self) -> Option<u8> {
+        None
+    }
+
+    /// Sends an urgent byte, behind all that was written before.
+    ///
+    /// # Errors
+    /// As writing fails; by default that there are no urgent bytes here.
+    fn poll_send_urgent(&mut self, _: &mut Context<'_>, _byte: u8) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
     /// The socket, for options; `None` where there is none.

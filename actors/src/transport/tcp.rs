@@ -17,6 +17,8 @@ use crate::error::{ListenError, ListenPhase};
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
 use super::spare::Spare;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::urgent::{Ear, send_urgent};
 use super::watch::WatchedStream;
 use super::{
     Connected, Detached, DetachedListener, Hangup, Incoming, Listener, LocalFuture, Network,
@@ -315,12 +317,17 @@ impl DetachedListener for DetachedAcceptor {
 /// A TCP connection on this thread.
 struct TcpTransport {
     stream: WatchedStream,
+    /// Looks out for urgent bytes, for those who want to hear of them.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ear: Option<Box<Ear>>,
 }
 
 impl TcpTransport {
     const fn new(stream: TcpStream) -> Self {
         Self {
             stream: WatchedStream::new(stream),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            ear: None,
         }
     }
 }
@@ -343,6 +350,27 @@ impl Transport for TcpTransport {
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
         self.stream.poll_hangup(cx)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn carries_urgent(&self) -> bool {
+        true
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
+        let ear = self.ear.get_or_insert_default();
+        ear.poll_urgent(self.stream.get(), cx)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn take_urgent(&mut self) -> Option<u8> {
+        self.ear.get_or_insert_default().take()
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_send_urgent(&mut self, cx: &mut Context<'_>, byte: u8) -> Poll<io::Result<()>> {
+        send_urgent(self.stream.get(), byte, cx)
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {
@@ -383,6 +411,14 @@ impl AsyncRead for TcpTransport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Self {
+            stream,
+            ear: Some(ear),
+        } = &mut *self
+        {
+            return ear.poll_read(stream.reading(), cx, buf);
+        }
         Pin::new(self.stream.reading()).poll_read(cx, buf)
     }
 }

@@ -12,6 +12,7 @@ mod securing;
 mod sending;
 mod shaping;
 mod timing;
+mod urgent;
 mod wire;
 
 use std::io::{self, IoSlice};

@@ -31,6 +31,8 @@ pub(super) struct Wire {
     pub(super) came: Vec<u8>,
     /// What the socket took.
     pub(super) taken: Vec<u8>,
+    /// At which places the bytes stand that it took as urgent ones.
+    pub(super) urgent: Vec<usize>,
     /// Whether the sending direction was finished.
     pub(super) finished: bool,
     /// Whether a handshake has the link.
@@ -67,6 +69,7 @@ impl Wire {
             write_error: None,
             came: Vec::new(),
             taken: Vec::new(),
+            urgent: Vec::new(),
             finished: false,
             shaking: false,
             plain: 0,
@@ -177,7 +180,15 @@ impl Wire {
         let mut moved = false;
         loop {
             let mut slices = [IoSlice::new(&[]); 4];
-            let offered = self.machine.poll_transmit(&mut slices);
+            let mut offered = self.machine.poll_transmit(&mut slices);
+            let urgent = (offered == 0)
+                .then(|| self.machine.poll_transmit_urgent())
+                .flatten()
+                .map(|byte| [byte]);
+            if let Some(byte) = &urgent {
+                slices[0] = IoSlice::new(byte);
+                offered = 1;
+            }
             if offered == 0 {
                 break;
             }
@@ -197,6 +208,9 @@ impl Wire {
                 let before = self.machine.state();
                 self.machine.handle_write_blocked(now);
                 return moved || before != self.machine.state();
+            }
+            if urgent.is_some() {
+                self.urgent.push(self.taken.len() - 1);
             }
             self.room -= count;
             self.machine.handle_written(count, now);
@@ -493,6 +507,7 @@ fn in_words(event: &Event) -> String {
         Event::Idle(kind) => format!("idle: {kind}"),
         Event::Readable => "readable".into(),
         Event::Writable => "writable".into(),
+        Event::Urgent(byte) => format!("urgent {}", text(&[*byte])),
         Event::Adopted { unread, restarts } => {
             format!("adopted: {unread} bytes unread, {restarts} restarts")
         }

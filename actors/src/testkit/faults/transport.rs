@@ -337,6 +337,34 @@ impl Transport for FaultyTransport {
         result
     }
 
+    fn carries_urgent(&self) -> bool {
+        match &self.wire {
+            Wire::Up(inner) => inner.carries_urgent(),
+            Wire::Reset { .. } => false,
+        }
+    }
+
+    fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
+        match &mut self.wire {
+            Wire::Up(inner) => inner.poll_urgent(cx),
+            Wire::Reset { .. } => Poll::Pending,
+        }
+    }
+
+    fn take_urgent(&mut self) -> Option<u8> {
+        match &mut self.wire {
+            Wire::Up(inner) => inner.take_urgent(),
+            Wire::Reset { .. } => None,
+        }
+    }
+
+    fn poll_send_urgent(&mut self, cx: &mut Context<'_>, byte: u8) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Up(inner) => inner.poll_send_urgent(cx, byte),
+            Wire::Reset { .. } => Poll::Ready(Err(Fault::RESET.error())),
+        }
+    }
+
     fn socket(&self) -> Option<SockRef<'_>> {
         match &self.wire {
             Wire::Up(inner) => inner.socket(),

@@ -22,6 +22,8 @@ struct Witness {
     armed: Option<(Receive, u32)>,
     /// The bytes of accepted sends.
     accepted: Vec<u8>,
+    /// Which of them are urgent, by their places.
+    urgent: Vec<usize>,
     /// Accepted sends that want a notice, in order.
     tracked: Vec<Tracked>,
     /// So many of them were told to be sent.
@@ -66,6 +68,7 @@ impl Witness {
             Wire::accepted(config)
         };
         wire.machine.set_interests(workload.interests);
+        wire.machine.set_carries_urgent(true);
         if !wire.shaking {
             wire.machine.handle_unadopted(&mut wire.now());
         }
@@ -78,6 +81,7 @@ impl Witness {
             cursor: 0,
             armed: None,
             accepted: Vec::new(),
+            urgent: Vec::new(),
             tracked: Vec::new(),
             sent: 0,
             paused: false,
@@ -268,6 +272,10 @@ impl Witness {
                     error.refusal
                 })
             }
+            How::Urgent => {
+                stream = vec![b'!'];
+                machine.send_urgent(b'!', token).err()
+            }
             How::Slot => {
                 let Ok(mut slot) = machine.take_slot() else {
                     return;
@@ -290,6 +298,9 @@ impl Witness {
         match refusal {
             None => {
                 assert!(!closed, "nothing is accepted any more");
+                if matches!(how, How::Urgent) {
+                    self.urgent.push(self.accepted.len());
+                }
                 self.accepted.extend_from_slice(&stream);
                 self.tracked.extend(token.map(|token| Tracked {
                     token,
@@ -315,6 +326,8 @@ impl Witness {
     /// Looks at what has happened since the last look.
     fn look(&mut self) {
         assert!(self.accepted.starts_with(&self.wire.taken));
+        let sent = |place: &&usize| **place < self.wire.taken.len();
+        assert!(self.urgent.iter().take_while(sent).eq(&self.wire.urgent));
         if let Security::Asked { plain } = self.security {
             assert!(self.wire.taken.len() <= plain, "protected bytes in plain");
         }
@@ -495,6 +508,7 @@ const fn interest_of(event: &Event) -> (Interests, &'static str) {
         Event::Idle(_) => (Interests::IDLE, "Idle"),
         Event::Readable => (Interests::READABLE, "Readable"),
         Event::Writable => (Interests::WRITABLE, "Writable"),
+        Event::Urgent(_) => (Interests::URGENT, "Urgent"),
         Event::Adopted { .. } => (Interests::ADOPTED, "Adopted"),
         Event::TlsStarted(_) => (Interests::TLS_STARTED, "TlsStarted"),
         Event::Draining(_) => (Interests::DRAINING, "Draining"),

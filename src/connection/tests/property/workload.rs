@@ -88,6 +88,7 @@ pub(super) enum How {
     Line,
     Message,
     Many,
+    Urgent,
     Slot,
 }
 
@@ -190,6 +191,7 @@ fn steps() -> impl Strategy<Value = Step> {
         How::Line,
         How::Message,
         How::Many,
+        How::Urgent,
         How::Slot,
     ]);
     let mark = || prop::option::of(0_usize..9_000);
