@@ -49,6 +49,9 @@ pub enum SendRefusal {
     /// yet, what carries it has none, or the system is not Linux.
     #[error("urgent bytes are not supported on this connection")]
     NotSupported,
+    /// What it goes through is open for reading only (AC-21).
+    #[error("it is open for reading only")]
+    ReadOnly,
     /// The connection is closed or closing (XAS-23).
     #[error("connection is closed")]
     Closed,
@@ -125,6 +128,12 @@ pub enum ArmError {
     /// The peer has finished and everything that it sent was taken.
     #[error("the peer has finished sending")]
     PeerFinished,
+    /// What it goes through is open for writing only: nothing can come (AC-21).
+    #[error("it is open for writing only")]
+    WriteOnly,
+    /// What it goes through is open for reading only: it never becomes writable (AC-21).
+    #[error("it is open for reading only")]
+    ReadOnly,
     /// The connection is closed or closing (XAS-23).
     #[error("connection is closed")]
     Closed,
@@ -164,6 +173,9 @@ pub enum StartTlsError {
     /// A deadline lies in the future.
     #[error("a timeout of zero never lets a handshake complete")]
     ZeroTimeout,
+    /// What it goes through is no socket of a network, but a descriptor, such as a pipe.
+    #[error("TLS is for sockets of a network, this is a descriptor")]
+    NotANetwork,
     /// The connection is not established, or not adopted, yet.
     #[error("the connection is not open yet")]
     NotOpen,

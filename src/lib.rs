@@ -38,7 +38,7 @@ pub use budget::{Budget, Share};
 pub use config::{
     ConfigError, ConnectionConfig, CrashPolicy, IdleAction, IdleRule, RateRule, ReconnectConfig,
 };
-pub use connection::{Connection, ConnectionState, Event, Interests};
+pub use connection::{Access, Connection, ConnectionState, Event, Interests};
 pub use datagram::{DatagramConfig, DatagramError, DatagramEvent, DatagramRefusal, Datagrams};
 pub use encoding::{Encoding, Undecodable, UnknownEncoding};
 pub use error::{

@@ -14,7 +14,7 @@ const SERVERS: [&str; 7] = [
     "smtp_sink",
 ];
 const CLIENTS: [&str; 3] = ["tcp_client", "http_get", "protocol_echo_client"];
-const UDP: [&str; 2] = ["udp_receiver", "udp_sender"];
+const UDP: [&str; 3] = ["dns_static", "udp_receiver", "udp_sender"];
 
 /// Exit code 1, and one line on stderr that names the address.
 fn fails_on(name: &'static str, address: &str) {
@@ -41,7 +41,9 @@ fn xas_24_a_busy_port_is_one_line_that_names_the_address() {
         fails_on(name, &busy.local_addr().unwrap().to_string());
     }
     let busy = UdpSocket::bind("127.0.0.1:0").unwrap();
-    fails_on("udp_receiver", &busy.local_addr().unwrap().to_string());
+    for name in ["dns_static", "udp_receiver"] {
+        fails_on(name, &busy.local_addr().unwrap().to_string());
+    }
 }
 
 /// XAS-34: the clients of XAS-71, AC-24 and AIO-45.
@@ -68,7 +70,7 @@ fn xas_71_a_bad_address_is_one_line_that_names_it() {
 
 #[test]
 fn arguments_that_cannot_be_obeyed_are_named_and_the_exit_code_is_2() {
-    let cases: [(&str, &[&str], &str); 10] = [
+    let cases: [(&str, &[&str], &str); 15] = [
         ("tls_echo", &["--nonsense"], "--nonsense"),
         ("tls_echo", &["--ca"], "--ca"),
         ("https_hello", &["127.0.0.1:0", "more"], "more"),
@@ -79,6 +81,15 @@ fn arguments_that_cannot_be_obeyed_are_named_and_the_exit_code_is_2() {
         ("smtp_sink", &["--max-size", "much"], "much"),
         ("smtp_sink", &["--max-size", "1"], "65536"),
         ("smtp_sink", &["--max-size"], "--max-size"),
+        ("dns_static", &["--zone"], "--zone"),
+        (
+            "dns_static",
+            &["www.example.org=192.0.2.1"],
+            "www.example.org",
+        ),
+        ("ping", &["--nonsense"], "--nonsense"),
+        ("ping", &["-c", "0", "localhost"], "0"),
+        ("ping", &[], "host"),
     ];
     for (name, arguments, part) in cases {
         let ended = Example::start(name, arguments).wait();
@@ -91,7 +102,7 @@ fn arguments_that_cannot_be_obeyed_are_named_and_the_exit_code_is_2() {
         );
         assert!(said.contains("usage: "), "{name}: {said}");
     }
-    for name in ["tls_echo", "https_hello", "smtp_sink"] {
+    for name in ["tls_echo", "https_hello", "smtp_sink", "dns_static", "ping"] {
         assert!(
             Example::start(name, &["--help"])
                 .succeed()

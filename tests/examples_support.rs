@@ -28,8 +28,18 @@ pub struct Ended {
 impl Example {
     /// Starts the example of this name.
     pub fn start(name: &'static str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program(name))
-            .args(arguments)
+        Self::start_by(name, Command::new(program(name)).args(arguments))
+    }
+
+    /// The same by another program, which is given the example and its arguments behind its own.
+    pub fn start_under(wrapper: &[&str], name: &'static str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(program(name));
+        Self::start_by(name, command.args(arguments))
+    }
+
+    fn start_by(name: &'static str, command: &mut Command) -> Self {
+        let mut child = command
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -162,7 +172,7 @@ fn lines_of(stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 
 /// Where cargo puts the example, which is built first: a test run of this package alone builds no
 /// other package's examples, and one of the whole workspace may have built them or not.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     // This test is `<target>/<profile>/deps/<name>`.
     let test = std::env::current_exe().unwrap();

@@ -1,46 +1,10 @@
 //! The handle of anything that has a session.
 
-use std::fmt;
-
 use switchboard_core::ClientId;
 
 use crate::client::Client;
 use crate::states::{States, keeps_states};
 use crate::udp::{Raw, Udp};
-
-/// What kind of thing has a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ChannelKind {
-    /// A connection of the pool's [`Network`](crate::transport::Network): TCP, unless that is another one.
-    Tcp,
-    /// A Unix stream connection.
-    Unix,
-    /// A descriptor that bytes go through: a pipe, a terminal.
-    Pipe,
-    /// A UDP socket.
-    Udp,
-    /// A Unix datagram socket.
-    UnixDatagram,
-    /// A raw IP socket.
-    Raw,
-    /// A child process.
-    Process,
-}
-
-impl fmt::Display for ChannelKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Unix => "unix",
-            Self::Pipe => "pipe",
-            Self::Udp => "udp",
-            Self::UnixDatagram => "unix datagram",
-            Self::Raw => "raw",
-            Self::Process => "process",
-        })
-    }
-}
 
 /// What an event that any kind of session may get is of.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,13 +38,17 @@ pub use error::{
     SuspendError,
 };
 pub use failure::HandlerFailed;
-pub use handle::{ChannelKind, Handle};
+pub use handle::Handle;
 pub use handlers::Handlers;
 pub use message::PoolEvent;
+#[cfg(unix)]
+pub use options::WatchFd;
 pub use options::{
-    AtLimit, BindUdp, Connect, ConnectTarget, ConnectionOptions, Interface, Listen, ListenTarget,
-    Multicast, SocketOptions,
+    AtLimit, BindUdp, Connect, ConnectPlace, ConnectTarget, ConnectionOptions, Interface, Listen,
+    ListenPlace, ListenTarget, Multicast, SocketOptions,
 };
+#[cfg(unix)]
+pub use options::{InheritError, Inherited, WhichInherited};
 pub use placement::Placement;
 pub use pool::{
     Connecting, GetFailureHandler, Pool, PoolActor, PoolBuilder, PoolStatus, SetFailureHandler,
@@ -59,6 +63,9 @@ pub use session::{IntoSession, Session};
 pub use supervisor::{
     ChildSpec, ChildStatus, OnEscalation, Restart, Strategy, Supervise, SuperviseError, Supervisor,
 };
+pub use transport::{ChannelKind, PeerCredentials};
+#[cfg(unix)]
+pub use transport::{FileKind, WatchError};
 pub use udp::{BindError, OpenRaw, Peers, Raw, RawActor, Udp, UdpActor};
 pub use workers::WorkerStatus;
 

@@ -4,9 +4,16 @@ mod admission;
 mod bind_udp;
 mod connect;
 mod connection;
+#[cfg(unix)]
+mod inherited;
 mod listen;
 mod multicast;
+mod place;
 mod target;
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+mod watch;
 
 use switchboard_core::{ConfigError, ConnectionConfig};
 
@@ -16,9 +23,14 @@ pub use bind_udp::BindUdp;
 pub(crate) use bind_udp::{DatagramOptions, DatagramPlace};
 pub use connect::Connect;
 pub use connection::ConnectionOptions;
+#[cfg(unix)]
+pub use inherited::{InheritError, Inherited, WhichInherited};
 pub use listen::Listen;
 pub use multicast::{Interface, Multicast};
+pub use place::{ConnectPlace, ListenPlace};
 pub use target::{ConnectTarget, ListenTarget, SocketOptions};
+#[cfg(unix)]
+pub use watch::WatchFd;
 
 fn validate(config: &ConnectionConfig, socket: &SocketOptions) -> Result<(), String> {
     config

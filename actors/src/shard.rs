@@ -24,7 +24,9 @@ use switchboard_core::connection::Ending;
 use switchboard_core::{Cause, ClientId, ClosePhase, ClosedDetail, Connection, Interests, Now};
 use tracing::Span;
 
-use crate::client::{Client, ClientActor, Dialler, Launch, Link, Origin, Shared, clock, establish};
+use crate::client::{
+    Addresses, Client, ClientActor, Dialler, Launch, Link, Origin, Shared, clock, establish,
+};
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::pool::{Pool, Totals};
@@ -192,10 +194,14 @@ impl ShardLocal {
         }
         let origin = Origin::Accepted {
             server: Arc::clone(&server),
-            local_addr: incoming.local_addr,
-            peer_addr: incoming.peer_addr,
+            addresses: Addresses::new(
+                incoming.transport.unix(),
+                incoming.local_addr,
+                incoming.peer_addr,
+            ),
         };
         let shared = Shared::new(self.home.ids.client(), pool.clone(), origin, machine);
+        shared.set_kind(incoming.transport.kind());
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
         if let Some(tls) = &secured {
@@ -281,8 +287,11 @@ impl ShardLocal {
         let (outlet, errand) = self.seat(&client, make, seating, &span);
         let (link, outcome) = match refusal {
             None => {
-                let target = connect.target.address.clone();
-                let establish = establish(&**network, connect.target, secure);
+                let target = connect.target.place.to_string();
+                let establish = match connect.watched {
+                    Some(watched) => watched.establish(target.clone()),
+                    None => establish(&**network, connect.target, secure),
+                };
                 (Link::Connecting { target, establish }, Some(outcome))
             }
             Some(error) => {

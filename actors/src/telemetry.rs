@@ -60,7 +60,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchboard_core::{
-    ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, RejectReason, ServerId, TlsInfo,
+    Address, ArmError, ClientId, ClosedDetail, ClosedReason, ConnectError, RejectReason, ServerId,
+    TlsInfo,
 };
 use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 
@@ -73,11 +74,11 @@ use crate::udp::Socket;
 const TARGET: &str = "switchboard";
 
 /// Shows an address that may be missing.
-struct Maybe(Option<SocketAddr>);
+struct Maybe<A>(Option<A>);
 
-impl fmt::Display for Maybe {
+impl<A: fmt::Display> fmt::Display for Maybe<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match &self.0 {
             Some(address) => address.fmt(f),
             None => f.write_str("-"),
         }
@@ -88,7 +89,7 @@ pub(crate) fn pool_span(name: &str) -> Span {
     info_span!(target: TARGET, parent: None, "pool", name)
 }
 
-pub(crate) fn server_span(pool: &Span, id: ServerId, address: SocketAddr) -> Span {
+pub(crate) fn server_span(pool: &Span, id: ServerId, address: &Address) -> Span {
     info_span!(target: TARGET, parent: pool, "server", %id, addr = %address)
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn connection_span(parent: &Span, client: &Client) -> Span {
         parent: parent,
         "connection",
         id = %client.id(),
-        peer = %Maybe(client.peer_addr()),
+        peer = %Maybe(client.peer()),
     )
 }
 
@@ -176,7 +177,7 @@ pub(crate) fn gone(span: &Span, peer: Option<SocketAddr>) {
 }
 
 pub(crate) fn connected(client: &Client) {
-    debug!(target: TARGET, id = %client.id(), peer = %Maybe(client.peer_addr()), "connected");
+    debug!(target: TARGET, id = %client.id(), peer = %Maybe(client.peer()), "connected");
 }
 
 /// A socket or a process.

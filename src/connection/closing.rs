@@ -100,10 +100,13 @@ impl Connection {
 
     /// Everything is sent: told now, let go of when the peer has finished too.
     pub(super) fn start_lingering(&mut self, now: &mut Now) {
+        let Some(linger) = self.linger else {
+            self.finish_closing(now);
+            return;
+        };
         if let Some(report) = self.close_report(None) {
             self.timers.clear_all();
-            self.timers
-                .start(TimeoutKind::Linger, now.get(), self.linger);
+            self.timers.start(TimeoutKind::Linger, now.get(), linger);
             self.state = State::Lingering {
                 discarded: 0,
                 report: Some(report),

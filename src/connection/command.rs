@@ -13,7 +13,7 @@ use crate::receive::Receive;
 use super::inbound::Armed;
 use super::secure::Security;
 use super::state::{ReadHalf, State, WriteHalf};
-use super::{Connection, Event, Interests};
+use super::{Access, Connection, Event, Interests};
 
 impl Connection {
     /// Says which events the session handles. What it does not handle is not produced.
@@ -34,10 +34,8 @@ impl Connection {
         if let Some(redial) = &mut self.redial {
             redial.up(now.get());
         }
-        self.state = State::Open {
-            read: ReadHalf::Open,
-            write: WriteHalf::Open,
-        };
+        let (read, write) = self.access.halves();
+        self.state = State::Open { read, write };
         self.touch_read(now);
         self.touch_write(now);
         if let Some(after) = self.config.max_lifetime {
@@ -101,6 +99,7 @@ impl Connection {
     /// When another one is armed, a limit is exceeded, the session cannot take what it brings, or
     /// nothing can come any more. What was armed before stays untouched.
     pub fn arm(&mut self, receive: &Receive, now: &mut Now) -> Result<(), ArmError> {
+        self.check_readable()?;
         match &self.state {
             State::Connecting
             | State::Adopting
@@ -142,6 +141,7 @@ impl Connection {
         ) {
             return Err(ArmError::Closed);
         }
+        self.check_readable()?;
         if self.inbound.armed().is_some() {
             return Err(ArmError::AlreadyReceiving);
         }
@@ -171,7 +171,8 @@ impl Connection {
     /// Chooses what readiness mode tells (AC-11).
     ///
     /// # Errors
-    /// When the session handles no such event, or a receive is armed while `readable` is asked for.
+    /// When the session handles no such event, when bytes do not go that way, or when a receive is armed
+    /// while `readable` is asked for.
     pub fn set_readiness(
         &mut self,
         readable: bool,
@@ -186,6 +187,12 @@ impl Connection {
                 return Err(ArmError::NoHandler { event });
             }
         }
+        if readable {
+            self.check_readable()?;
+        }
+        if writable && matches!(self.access, Access::ReadOnly) && self.is_in_use() {
+            return Err(ArmError::ReadOnly);
+        }
         if readable && self.inbound.armed().is_some() {
             return Err(ArmError::AlreadyReceiving);
         }
@@ -199,11 +206,15 @@ impl Connection {
     /// nothing.
     ///
     /// # Errors
-    /// When the connection is closed or closing, or speaks TLS, which does not offer it (AMB-12).
+    /// When the connection is closed or closing, when nothing can be sent on it at all, or when it speaks
+    /// TLS, which does not offer it (AMB-12).
     pub fn write_eof(&mut self) -> Result<(), SendRefusal> {
         match &mut self.state {
             State::Open { .. } if !matches!(self.security, Security::Plain) => {
                 Err(SendRefusal::Unsupported)
+            }
+            State::Open { .. } if matches!(self.access, Access::ReadOnly) => {
+                Err(SendRefusal::ReadOnly)
             }
             State::Open { write, .. } => {
                 if matches!(write, WriteHalf::Open) {

@@ -111,7 +111,7 @@ impl Connection {
             State::Open { read, write } => {
                 *write = WriteHalf::Finished;
                 if matches!(read, ReadHalf::Finished { told: true }) {
-                    self.end(Cause::PeerFinished, None, false);
+                    self.end_both();
                 }
             }
             State::Closing(closing) => {

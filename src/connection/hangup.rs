@@ -5,7 +5,7 @@ use std::io;
 use bytes::BytesMut;
 
 use crate::now::Now;
-use crate::reason::{Cause, IoOperation};
+use crate::reason::Cause;
 use crate::tls::TlsError;
 
 use super::Connection;
@@ -50,7 +50,7 @@ impl Connection {
     /// what was received is handed back (AMB-04). One that has cut its stream short may still take what is
     /// queued.
     pub fn handle_reset(&mut self, error: &io::Error, now: &mut Now) {
-        let cause = Cause::io(IoOperation::Read, error);
+        let cause = Cause::io(self.reset_operation(), error);
         if cause == Cause::Tls(TlsError::Truncated) {
             self.handle_read_error(error, now);
         } else if matches!(self.state, State::Open { .. }) {

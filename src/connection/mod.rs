@@ -29,6 +29,7 @@
 //! The methods come in four families: getters, commands (what the session wants), `handle_*` (what
 //! the socket or the clock did), and `poll_*` (what is to be done).
 
+mod access;
 mod batch;
 mod claim;
 mod clocks;
@@ -66,6 +67,7 @@ use crate::frame::FrameError;
 use crate::reason::ClosedDetail;
 use crate::receive::Receive;
 
+pub use access::Access;
 pub(crate) use batch::Frames;
 pub use batch::{Batch, FrameKind};
 pub use claim::Claim;
@@ -114,7 +116,9 @@ pub struct Connection {
     reading_held: bool,
     interest: Readiness,
     slot: SendSlot,
-    linger: Duration,
+    /// `None`: it does not linger at all.
+    linger: Option<Duration>,
+    access: Access,
     bytes_in: u64,
     bytes_out: u64,
     frames_in: u64,
@@ -205,7 +209,7 @@ impl Connection {
     }
 
     fn new(config: Arc<ConnectionConfig>, state: State) -> Self {
-        let linger = config.linger_timeout;
+        let linger = Some(config.linger_timeout);
         let outbox = Outbox::new(config.write_high, config.write_low, config.write_capacity);
         Self {
             config,
@@ -229,6 +233,7 @@ impl Connection {
             interest: Readiness::default(),
             slot: SendSlot::Unmade,
             linger,
+            access: Access::ReadWrite,
             bytes_in: 0,
             bytes_out: 0,
             frames_in: 0,
@@ -244,7 +249,7 @@ impl Connection {
     /// Where it is in its life.
     #[must_use]
     pub const fn state(&self) -> ConnectionState {
-        self.state.outside()
+        self.state.outside(self.access)
     }
 
     /// What it is doing.

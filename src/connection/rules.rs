@@ -8,7 +8,7 @@ use crate::reason::{Cause, TimeoutKind};
 use crate::tls::TlsError;
 
 use super::state::{ReadHalf, State, WriteHalf};
-use super::{Connection, Event, Interests, outbox};
+use super::{Access, Connection, Event, Interests, outbox};
 
 /// From so many waiting notices on, changes of a level that cancel out are left out.
 pub(super) const LEVEL_NOTICES: usize = 16;
@@ -126,12 +126,16 @@ impl Connection {
 
     pub(super) const fn check_writable(&self) -> Result<(), SendRefusal> {
         match &self.state {
-            State::Connecting
-            | State::Adopting
-            | State::Open {
+            State::Open {
                 write: WriteHalf::Open,
                 ..
             } => Ok(()),
+            State::Connecting | State::Adopting | State::Open { .. }
+                if matches!(self.access, Access::ReadOnly) =>
+            {
+                Err(SendRefusal::ReadOnly)
+            }
+            State::Connecting | State::Adopting => Ok(()),
             State::Open {
                 write: WriteHalf::Finishing | WriteHalf::Finished,
                 ..

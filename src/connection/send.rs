@@ -175,10 +175,13 @@ impl Connection {
 
     /// Shortens the time that the connection lingers, now or later.
     pub fn hurry(&mut self, linger: Duration, now: &mut Now) {
-        self.linger = self.linger.min(linger);
+        let Some(lingers) = &mut self.linger else {
+            return;
+        };
+        *lingers = linger.min(*lingers);
         if matches!(self.state, State::Lingering { .. }) {
             self.timers
-                .shorten(TimeoutKind::Linger, now.get(), self.linger);
+                .shorten(TimeoutKind::Linger, now.get(), *lingers);
         }
     }
 

@@ -6,6 +6,8 @@ use crate::error::ConnectError;
 use crate::id::Token;
 use crate::reason::{Cause, ClosePhase, ClosedDetail};
 
+use super::Access;
+
 /// Where a connection is in its life.
 // It and its halves are looked at many times for every request: a tag of their own is told apart with one
 // comparison, one that hides in a cause is not.
@@ -81,7 +83,7 @@ pub enum ConnectionState {
     Connecting,
     /// Established, waiting for its session.
     Adopting,
-    /// Both directions are open.
+    /// Both directions are open, or the one that there is.
     Open,
     /// One direction is finished.
     HalfClosed,
@@ -92,7 +94,7 @@ pub enum ConnectionState {
 }
 
 impl State {
-    pub(super) const fn outside(&self) -> ConnectionState {
+    pub(super) const fn outside(&self, access: Access) -> ConnectionState {
         match self {
             Self::Connecting | Self::Cancelling { .. } => ConnectionState::Connecting,
             Self::Adopting => ConnectionState::Adopting,
@@ -100,7 +102,12 @@ impl State {
                 read: ReadHalf::Open,
                 write: WriteHalf::Open,
             } => ConnectionState::Open,
-            Self::Open { .. } => ConnectionState::HalfClosed,
+            Self::Open { read, write } => match (access, read, write) {
+                (Access::ReadOnly, ReadHalf::Open, _) | (Access::WriteOnly, _, WriteHalf::Open) => {
+                    ConnectionState::Open
+                }
+                _ => ConnectionState::HalfClosed,
+            },
             Self::Closing(_) => ConnectionState::Closing,
             Self::Lingering { .. } | Self::Over { .. } => ConnectionState::Closed,
         }

@@ -2,6 +2,8 @@
 
 mod broken;
 mod tls;
+#[cfg(unix)]
+mod unix;
 
 use std::future::Future;
 use std::io;

@@ -1,7 +1,8 @@
-//! TLS, SMTP and HTTP against programs that we did not write. One that is not installed is skipped, and
+//! TLS, SMTP, HTTP and DNS against programs that we did not write. One that is not installed is skipped, and
 //! said so on stderr; with `SWITCHBOARD_REQUIRE_PEERS=1` that is a failure instead.
 
 mod curl;
+mod dig;
 #[path = "../examples_support.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod examples_support;

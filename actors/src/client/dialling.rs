@@ -39,7 +39,7 @@ impl Dialler {
         let (network, target) = (Arc::clone(&self.network), self.target.clone());
         let secure = self.secure.clone();
         Link::Connecting {
-            target: target.address.clone(),
+            target: target.place.to_string(),
             establish: Box::pin(async move {
                 sleep(delay).await;
                 establish(&*network, target, secure).await
@@ -54,16 +54,16 @@ pub(crate) fn establish(
     target: ConnectTarget,
     secure: Option<Secure>,
 ) -> Establish {
-    let address = target.address.clone();
+    let Some(secure) = secure else {
+        return dial(network, target);
+    };
+    let place = target.place.clone();
     let connecting = dial(network, target);
-    match secure {
-        None => connecting,
-        Some(secure) => Box::pin(async move { secure.connect(connecting.await?, address).await }),
-    }
+    Box::pin(async move { secure.connect(connecting.await?, place).await })
 }
 
 fn dial(network: &dyn Network, target: ConnectTarget) -> Establish {
-    let address = target.address.clone();
+    let address = target.place.to_string();
     catch_unwind(AssertUnwindSafe(|| network.connect(target))).unwrap_or_else(|payload| {
         let error = io::Error::other(panic_text(payload));
         let error = ConnectError::new(&address, ConnectPhase::Connect, &error);
@@ -140,12 +140,14 @@ impl ClientActor {
         let mut core = shared.lock();
         let told = match outcome {
             Ok(connected) => {
-                shared.set_addresses(Addresses {
-                    local: connected.transport.local_addr(),
-                    peer: connected.peer_addr,
-                });
+                shared.set_addresses(Addresses::new(
+                    connected.transport.unix(),
+                    connected.transport.local_addr(),
+                    connected.peer_addr,
+                ));
                 let carries_urgent = connected.transport.carries_urgent();
                 core.machine.set_carries_urgent(carries_urgent);
+                shared.set_kind(connected.transport.kind());
                 core.machine.handle_connected(tls);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);

@@ -1,9 +1,7 @@
 //! What asyncio calls extra information, by its names.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
-use switchboard_core::{Cipher, TlsVersion};
+use switchboard_core::{Address, Cipher, TlsVersion};
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
@@ -14,8 +12,8 @@ use super::Client;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ExtraInfo {
-    /// An address: of `peername` or `sockname`.
-    Address(SocketAddr),
+    /// An address: what `peername` and `sockname` are, also on Unix sockets.
+    Address(Address),
     /// What `cipher` is: three facts, as in Python.
     Cipher {
         /// Its name in the registry of the IANA.
@@ -43,8 +41,8 @@ impl Client {
     pub fn extra_info(&self, name: &str) -> Option<ExtraInfo> {
         let tls = || self.shared.lock().machine.tls().cloned();
         match name {
-            "peername" => self.peer_addr().map(ExtraInfo::Address),
-            "sockname" => self.local_addr().map(ExtraInfo::Address),
+            "peername" => self.peer().map(ExtraInfo::Address),
+            "sockname" => self.local().map(ExtraInfo::Address),
             "cipher" => tls().map(|tls| {
                 let Cipher { name, bits } = tls.cipher;
                 let version = tls.version;

@@ -25,18 +25,19 @@ use bytes::Bytes;
 use socket2::SockRef;
 use switchboard_core::connection::Snapshot;
 use switchboard_core::{
-    ArmError, AsLine, Cause, ClientId, LimitsError, Payload, Receive, SendError, SendRefusal,
-    ServerId, SlotError, TlsInfo, Token,
+    Access, Address, ArmError, AsLine, Cause, ClientId, LimitsError, Payload, Receive, SendError,
+    SendRefusal, ServerId, SlotError, TlsInfo, Token,
 };
 use tokio::sync::oneshot;
 
-use crate::handle::ChannelKind;
 use crate::pool::Pool;
 use crate::states::{States, keeps_states};
+use crate::transport::{ChannelKind, PeerCredentials};
 
 pub use actor::ClientActor;
 use actor::WithSocket;
 pub(crate) use actor::{Launch, Link};
+pub(crate) use addresses::Addresses;
 pub(crate) use dialling::{Dialler, establish};
 pub use extra::ExtraInfo;
 pub(crate) use home::thread_ends;
@@ -76,16 +77,22 @@ pub struct Client {
 pub struct ClientInfo {
     /// The connection.
     pub id: ClientId,
-    /// What kind of thing it is.
-    pub kind: ChannelKind,
     /// The listener that accepted it; `None` for an outbound connection.
     pub server: Option<ServerId>,
+    /// What carries its bytes.
+    pub kind: ChannelKind,
     /// Whether we connected to the peer (or it to us).
     pub outbound: bool,
-    /// Our own address, once it is known.
+    /// Our own IP address, once it is known, if there is one.
     pub local_addr: Option<SocketAddr>,
-    /// The peer's address, once it is known.
+    /// The peer's IP address, once it is known, if there is one.
     pub peer_addr: Option<SocketAddr>,
+    /// Our own address of whatever kind, once it is known.
+    pub local: Option<Address>,
+    /// The peer's address of whatever kind, once it is known.
+    pub peer: Option<Address>,
+    /// Who the process at the other end of a Unix socket is.
+    pub peer_credentials: Option<PeerCredentials>,
     /// How long ago it was accepted or asked for.
     pub age: Duration,
     /// The facts of the TLS that it speaks, if it does (XAS-56).
@@ -118,22 +125,16 @@ impl Client {
         self.shared.server.as_ref().map(|server| server.id)
     }
 
+    /// What carries its bytes. [`ChannelKind::Network`] before an outbound connection is established.
+    #[must_use]
+    pub fn kind(&self) -> ChannelKind {
+        self.shared.kind()
+    }
+
     /// Whether we connected to the peer.
     #[must_use]
     pub fn is_outbound(&self) -> bool {
         self.shared.outbound
-    }
-
-    /// Our own address; `None` before an outbound connection is established (XAS-57).
-    #[must_use]
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.shared.addresses().local
-    }
-
-    /// The peer's address; `None` before an outbound connection is established (XAS-57).
-    #[must_use]
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.addresses().peer
     }
 
     /// What it is and does. Never blocks data.
@@ -144,11 +145,14 @@ impl Client {
         drop(core);
         ClientInfo {
             id: self.id(),
-            kind: ChannelKind::Tcp,
             server: self.server(),
+            kind: self.kind(),
             outbound: self.is_outbound(),
             local_addr: self.local_addr(),
             peer_addr: self.peer_addr(),
+            local: self.local(),
+            peer: self.peer(),
+            peer_credentials: self.peer_credentials(),
             age: clock().saturating_duration_since(self.shared.opened),
             tls,
             activity,
@@ -361,17 +365,20 @@ impl Client {
     /// See [`WriteEof`](crate::message::WriteEof).
     ///
     /// # Errors
-    /// When the connection is closed, or speaks TLS.
+    /// When the connection is closed, speaks TLS, or goes through a descriptor that is open for reading
+    /// only.
     pub fn write_eof(&self) -> Result<(), SendRefusal> {
         self.shared.command(|machine, _| machine.write_eof())
     }
 
     /// Whether [`write_eof`](Self::write_eof) is possible on this kind of connection (AIO-05): not on
-    /// one that speaks TLS (AMB-12).
+    /// one that speaks TLS (AMB-12), nor through a descriptor that is open for reading only.
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
         let core = self.shared.lock();
-        core.machine.tls().is_none() && !core.machine.is_securing()
+        core.machine.tls().is_none()
+            && !core.machine.is_securing()
+            && core.machine.access() != Access::ReadOnly
     }
 
     /// See [`StartTls`](crate::message::StartTls).
@@ -441,7 +448,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("id", &self.id())
-            .field("peer_addr", &self.peer_addr())
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }

@@ -14,6 +14,8 @@ use crate::telemetry;
 use crate::tls::Failed;
 #[cfg(feature = "tls")]
 use crate::tls::StartTls;
+#[cfg(feature = "tls")]
+use crate::transport::ChannelKind;
 
 use super::actor::Link;
 #[cfg(feature = "tls")]
@@ -98,6 +100,9 @@ impl ClientActor {
 #[cfg(feature = "tls")]
 impl Shared {
     pub(crate) fn start_tls(&self, start: StartTls) -> Result<(), StartTlsError> {
+        if self.kind() == ChannelKind::Pipe {
+            return Err(StartTlsError::NotANetwork);
+        }
         let timeout = start.within();
         let upgrade = start.prepare()?;
         let mut now = Now::ask(clock);

@@ -1,7 +1,6 @@
 //! What a connection's handle, its actor and its session share.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context as TaskContext, Waker};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use crate::pool::Pool;
 use crate::server::ServerState;
 use crate::states::States;
 use crate::tls::{TlsConfig, Upgrade};
+use crate::transport::ChannelKind;
 
 use super::ClientActor;
 use super::actor::Link;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) server: Option<Arc<ServerState>>,
     pub(crate) outbound: bool,
     pub(crate) opened: Instant,
+    /// Known when there is a link, or before.
+    kind: OnceLock<ChannelKind>,
     /// Others after each link of a connection that reconnects.
     pub(super) addresses: Mutex<Addresses>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
@@ -89,13 +91,9 @@ pub(crate) struct Core {
 
 impl Shared {
     pub(crate) fn new(id: ClientId, pool: Pool, origin: Origin, machine: Connection) -> Arc<Self> {
-        let (server, local_addr, peer_addr, outbound) = match origin {
-            Origin::Accepted {
-                server,
-                local_addr,
-                peer_addr,
-            } => (Some(server), local_addr, peer_addr, false),
-            Origin::Outbound => (None, None, None, true),
+        let (server, addresses, outbound) = match origin {
+            Origin::Accepted { server, addresses } => (Some(server), addresses, false),
+            Origin::Outbound => (None, Addresses::default(), true),
         };
         let share = pool.budget().map(Budget::share);
         Arc::new(Self {
@@ -104,10 +102,8 @@ impl Shared {
             server,
             outbound,
             opened: clock(),
-            addresses: Mutex::new(Addresses {
-                local: local_addr,
-                peer: peer_addr,
-            }),
+            kind: OnceLock::new(),
+            addresses: Mutex::new(addresses),
             actor: OnceLock::new(),
             claim: Claim::new(),
             core: Mutex::new(Core {
@@ -140,6 +136,15 @@ impl Shared {
     /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn kind(&self) -> ChannelKind {
+        self.kind.get().copied().unwrap_or_default()
+    }
+
+    /// A connection does not change what it is, whatever becomes of its links.
+    pub(crate) fn set_kind(&self, kind: ChannelKind) {
+        let _ = self.kind.set(kind);
     }
 
     /// Runs a command on the machine and wakes the actor if it has to do something about it.
@@ -307,8 +312,7 @@ pub(crate) enum Next {
 pub(crate) enum Origin {
     Accepted {
         server: Arc<ServerState>,
-        local_addr: Option<SocketAddr>,
-        peer_addr: Option<SocketAddr>,
+        addresses: Addresses,
     },
     Outbound,
 }

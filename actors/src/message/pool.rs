@@ -16,7 +16,8 @@ pub enum PoolEvent {
     ServerOpened {
         /// The listener.
         server: ServerId,
-        /// Its real address.
+        /// Its real IP address; that of a Unix socket is 0.0.0.0:0, and
+        /// [`Server::address`](crate::Server::address) tells its name.
         local_addr: SocketAddr,
     },
     /// A listener closed. Its connections stay (XAS-28).

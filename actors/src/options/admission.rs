@@ -112,6 +112,11 @@ impl AdmissionOptions {
         self.alarm.as_ref().map_or(Ok(()), Alarm::validate)?;
         Ok(())
     }
+
+    /// Whether it goes by the IP addresses of peers.
+    pub(super) fn needs_addresses(&self) -> bool {
+        self.per_prefix.limit.is_some() || self.access != AccessList::new()
+    }
 }
 
 /// Who is let in. All of this takes effect when the listener opens;
@@ -130,7 +135,7 @@ impl Listen {
     }
 
     /// The most connections of this listener from one IPv4 address or one IPv6 network of 64 bits at
-    /// one time, exactly. Default: no limit.
+    /// one time, exactly. On a Unix socket it is refused. Default: no limit.
     pub fn max_per_ip(mut self, connections: usize) -> Self {
         self.admission.per_prefix.limit = Some(connections);
         self
@@ -157,7 +162,8 @@ impl Listen {
     }
 
     /// Who may come in, by address: asked first of all, before a peer is given anything. Who may not is
-    /// closed without a word. Default: everybody.
+    /// closed without a word. On a Unix socket it is refused: who may connect there is a matter of its
+    /// [permissions](Self::permissions). Default: everybody.
     pub fn access(mut self, list: AccessList) -> Self {
         self.admission.access = list;
         self

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_core::{ConnectionConfig, ReconnectConfig};
+use switchboard_core::{Access, Connection, ConnectionConfig, ReconnectConfig};
 
 use crate::tls::{Secure, TlsClient};
+use crate::transport::Watched;
 
-use super::{ConnectTarget, ConnectionOptions, SocketOptions, validate};
+use super::{ConnectPlace, ConnectTarget, ConnectionOptions, SocketOptions, validate};
 
 /// A connection to be opened by [`Pool::connect`](crate::Pool::connect).
 ///
@@ -25,28 +26,31 @@ pub struct Connect {
     tls: Option<TlsClient>,
     /// `None`: the host that is connected to.
     server_name: Option<String>,
+    /// Descriptors that are there already, instead of a target.
+    pub(crate) watched: Option<Arc<Watched>>,
 }
 
 impl Connect {
     /// Connects by TCP to `address:port` or `name:port`.
     pub fn tcp(address: impl fmt::Display) -> Self {
+        Self::to(address.to_string())
+    }
+
+    pub(crate) fn to(place: impl Into<ConnectPlace>) -> Self {
         Self {
-            target: ConnectTarget::new(address.to_string()),
+            target: ConnectTarget::new(place),
             config: ConnectionConfig::default(),
             on_workers: None,
             tls: None,
             server_name: None,
+            watched: None,
         }
     }
 
     /// Takes over a connection that exists already (ACO-01). Its session is told
     /// [`Connected`](crate::message::Connected).
     pub fn adopt(stream: std::net::TcpStream) -> Self {
-        let address = stream.peer_addr();
-        let mut connect =
-            Self::tcp(address.map_or_else(|_| "an adopted socket".into(), |a| a.to_string()));
-        connect.target.adopted = Some(Arc::new(stream));
-        connect
+        Self::to(ConnectPlace::AdoptedTcp(Arc::new(stream)))
     }
 
     /// How long resolving and connecting may take together. Default: 5 s.
@@ -66,7 +70,7 @@ impl Connect {
         self
     }
 
-    /// Connects from this address of ours.
+    /// Connects from this address of ours. With a Unix socket it is refused.
     pub const fn local_addr(mut self, address: SocketAddr) -> Self {
         self.target.local_addr = Some(address);
         self
@@ -84,7 +88,8 @@ impl Connect {
     }
 
     /// Whom the peer must prove to be by its certificate, and whom it is asked for (SNI): a host name or
-    /// an IP address. Without [`tls`](Self::tls) it is refused. Default: the host that is connected to.
+    /// an IP address. Without [`tls`](Self::tls) it is refused. Default: the host that is connected to; a
+    /// Unix socket has none, so that TLS over it needs this.
     #[cfg(feature = "tls")]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
@@ -97,15 +102,60 @@ impl Connect {
         Some(Secure::new(tls, self.server_name.clone()))
     }
 
+    /// The descriptors of this name, with the defaults of everything else.
+    #[cfg(unix)]
+    pub(crate) fn watch(name: impl fmt::Display, watched: Watched) -> Self {
+        let mut connect = Self::tcp(name);
+        connect.watched = Some(Arc::new(watched));
+        connect
+    }
+
+    /// What its machine must know of where its bytes go.
+    pub(crate) fn shape(&self, machine: Connection) -> Connection {
+        let Some(watched) = &self.watched else {
+            return machine;
+        };
+        let machine = machine.with_access(watched.access());
+        if watched.lingers() {
+            machine
+        } else {
+            machine.without_lingering()
+        }
+    }
+
+    fn validate_watched(&self, watched: &Watched) -> Result<(), &'static str> {
+        if self.config.reconnect.is_some() {
+            return Err("a descriptor that was given cannot be established again");
+        }
+        if self.config.first_receive.is_some() && watched.access() == Access::WriteOnly {
+            return Err("a receive is preset, and the descriptor is open for writing only");
+        }
+        let socket = &self.target.socket;
+        let of_sockets = !socket.nodelay
+            || socket.keepalive.is_some()
+            || socket.recv_buffer_size.is_some()
+            || socket.send_buffer_size.is_some();
+        if of_sockets {
+            return Err("options of sockets are not for a descriptor that was given");
+        }
+        Ok(())
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
+        if let Some(watched) = &self.watched {
+            self.validate_watched(watched)?;
+        }
         if self.target.timeout.is_zero() {
             return Err("the connect timeout is zero".into());
         }
-        if self.config.reconnect.is_some() && self.target.adopted.is_some() {
+        if self.config.reconnect.is_some() && self.target.place.is_adopted() {
             return Err("an adopted connection cannot be established again".into());
         }
+        if self.target.local_addr.is_some() && self.target.place.is_unix() {
+            return Err("a local address is for TCP, and this is a Unix socket".into());
+        }
         match self.secure() {
-            Some(secure) => secure.validate(&self.target.address)?,
+            Some(secure) => secure.validate(&self.target.place)?,
             None if self.server_name.is_some() => return Err("a server name needs tls".into()),
             None => {}
         }

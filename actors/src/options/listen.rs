@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_core::{BackoffConfig, BufferSlots, ConnectionConfig};
+use switchboard_core::{BackoffConfig, BufferSlots, ConnectionConfig, UnixName};
 
-use super::{AdmissionOptions, ConnectionOptions, ListenTarget, SocketOptions, validate};
+use super::{
+    AdmissionOptions, ConnectionOptions, ListenPlace, ListenTarget, SocketOptions, validate,
+};
 #[cfg(feature = "tls")]
 use crate::client::Client;
 use crate::placement::Placement;
@@ -41,8 +43,12 @@ pub struct Listen {
 impl Listen {
     /// Listens for TCP at `address:port` or `name:port`; port 0 takes a free one.
     pub fn tcp(address: impl fmt::Display) -> Self {
+        Self::at(address.to_string())
+    }
+
+    pub(crate) fn at(place: impl Into<ListenPlace>) -> Self {
         Self {
-            target: ListenTarget::new(address.to_string()),
+            target: ListenTarget::new(place),
             config: ConnectionConfig::default(),
             admission: AdmissionOptions::default(),
             placement: None,
@@ -54,13 +60,10 @@ impl Listen {
         }
     }
 
-    /// Takes over a socket that listens already; its backlog and address stay as they are (ACO-01).
+    /// Takes over a socket that listens already; its backlog and address stay as they are (ACO-01). One that
+    /// does not listen is refused when it is to be opened.
     pub fn adopt(listener: std::net::TcpListener) -> Self {
-        let address = listener.local_addr();
-        let mut listen =
-            Self::tcp(address.map_or_else(|_| "an adopted socket".into(), |a| a.to_string()));
-        listen.target.adopted = Some(Arc::new(listener));
-        listen
+        Self::at(ListenPlace::AdoptedTcp(Arc::new(listener)))
     }
 
     /// How many connections may wait to be accepted. Default: 256; 0 is refused (AC-16).
@@ -159,10 +162,39 @@ impl Listen {
         }
         let admission = self.admission.validate();
         admission.map_err(|error| error.to_string())?;
+        self.validate_place()?;
         if !self.hosts.is_empty() && self.tls.is_none() {
             return Err("sessions by host need tls".into());
         }
         validate(&self.config, &self.target.socket)
+    }
+
+    /// Refuses what was asked for and cannot be at such a place.
+    fn validate_place(&self) -> Result<(), String> {
+        let place = &self.target.place;
+        match (self.target.permissions, place) {
+            (Some(mode), _) if mode > 0o777 => {
+                return Err(format!("permissions are {mode:o}, the most is 777"));
+            }
+            (Some(_), place) if !matches!(place, ListenPlace::Unix(UnixName::Path(_))) => {
+                return Err("permissions need a Unix socket with a file of its own".into());
+            }
+            _ => {}
+        }
+        if !place.is_unix() {
+            return Ok(());
+        }
+        if self.target.only_v6.is_some() {
+            return Err("only_v6 is for IPv6, and this is a Unix socket".into());
+        }
+        if self.admission.needs_addresses() {
+            return Err(
+                "access, max_per_ip and max_per_prefix go by IP addresses, which peers of a \
+                 Unix socket do not have"
+                    .into(),
+            );
+        }
+        Ok(())
     }
 }
 

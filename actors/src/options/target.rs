@@ -1,10 +1,12 @@
 //! The sockets themselves: their options, and where they listen or connect.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Options of the socket itself.
+use super::{ConnectPlace, ListenPlace};
+
+/// Options of the socket itself. What TCP alone has is not applied to Unix sockets, which need none of it:
+/// what is sent goes at once, and the system tells of a peer that is gone.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SocketOptions {
@@ -34,18 +36,19 @@ impl Default for SocketOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ListenTarget {
-    /// `address:port` or `name:port`, IPv4 or IPv6; port 0 takes a free one.
-    pub address: String,
+    /// Where.
+    pub place: ListenPlace,
     /// How many connections may wait to be accepted. Default: 256 (XAS-24); at least 1 (AC-16).
     pub backlog: u32,
-    /// Takes an address that is still in TIME_WAIT (SO_REUSEADDR). Default: on (AC-17).
+    /// Takes an address that is still in TIME_WAIT (SO_REUSEADDR). Default: on (AC-17). Unix sockets know
+    /// no such state.
     pub reuse_addr: bool,
     /// For an IPv6 address: refuses IPv4 peers (IPV6_V6ONLY). Default: the system's setting.
     pub only_v6: Option<bool>,
     /// Options that accepted connections inherit.
     pub socket: SocketOptions,
-    /// A socket that listens already, to be taken over instead of opening one.
-    pub adopted: Option<Arc<std::net::TcpListener>>,
+    /// The permission bits of a Unix socket's file. Default: as the umask says.
+    pub permissions: Option<u32>,
     /// Keeps a descriptor in reserve, so that peers can be [shed](crate::transport::Listener::shed)
     /// when there is no other. Default: on.
     pub spare_descriptor: bool,
@@ -55,44 +58,41 @@ pub struct ListenTarget {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConnectTarget {
-    /// `address:port` or `name:port`; all addresses of a name are tried in order (AMB-06).
-    pub address: String,
+    /// Where.
+    pub place: ConnectPlace,
     /// For resolving and connecting together. Default: 5 s (XAS-31).
     pub timeout: Duration,
     /// Our own address, if it matters.
     pub local_addr: Option<SocketAddr>,
     /// Options of the socket.
     pub socket: SocketOptions,
-    /// A connection that exists already, to be taken over instead of opening one.
-    pub adopted: Option<Arc<std::net::TcpStream>>,
 }
 
 impl ListenTarget {
-    /// This address, with the defaults of everything else; for those who use a network without a pool.
+    /// This place, with the defaults of everything else; for those who use a network without a pool.
     #[must_use]
-    pub fn new(address: impl Into<String>) -> Self {
+    pub fn new(place: impl Into<ListenPlace>) -> Self {
         Self {
-            address: address.into(),
+            place: place.into(),
             backlog: 256,
             reuse_addr: true,
             only_v6: None,
             socket: SocketOptions::default(),
-            adopted: None,
+            permissions: None,
             spare_descriptor: true,
         }
     }
 }
 
 impl ConnectTarget {
-    /// This address, with the defaults of everything else; for those who use a network without a pool.
+    /// This place, with the defaults of everything else; for those who use a network without a pool.
     #[must_use]
-    pub fn new(address: impl Into<String>) -> Self {
+    pub fn new(place: impl Into<ConnectPlace>) -> Self {
         Self {
-            address: address.into(),
+            place: place.into(),
             timeout: Duration::from_secs(5),
             local_addr: None,
             socket: SocketOptions::default(),
-            adopted: None,
         }
     }
 }

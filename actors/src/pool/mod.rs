@@ -8,6 +8,8 @@ mod pressure;
 mod shards;
 mod status;
 mod waiting;
+#[cfg(unix)]
+mod watching;
 
 use std::fmt;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use crate::places::Passes;
 use crate::server::{Server, host_sessions};
 use crate::session::{Holder, IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{AttachOnce, MakeSession, OpenListener, OpenOutbound, Outbound};
+use crate::transport::ChannelKind;
 use crate::workers::Seating;
 
 use super::{Connecting, Pool};
@@ -32,7 +33,7 @@ impl Pool {
         F: Fn(Client) -> S + Send + Sync + 'static,
         S: IntoSession,
     {
-        let address = &listen.target.address;
+        let address = &listen.target.place.to_string();
         listen
             .validate()
             .map_err(|why| ListenError::options(address, why))?;
@@ -115,12 +116,16 @@ impl Pool {
         let chance = || RandomState::new().hash_one(0);
         let seed = config.reconnect.as_ref().and_then(|again| again.seed);
         let machine = Connection::connecting(config).with_reconnect(seed.unwrap_or_else(chance));
+        let machine = connect.shape(machine);
         let shared = Shared::new(handle.ids.client(), self.clone(), Origin::Outbound, machine);
+        if connect.watched.is_some() {
+            shared.set_kind(ChannelKind::Pipe);
+        }
         let client = Client::new(shared);
         let (outcome, result) = oneshot::channel();
         let connecting = Connecting {
             client: client.clone(),
-            target: connect.target.address.clone(),
+            target: connect.target.place.to_string(),
             result,
         };
         let refuse = |kind: io::ErrorKind, why: String| {

@@ -192,7 +192,7 @@ impl Keeper {
         let opening = open(&*self.network, self.state.target.clone());
         let fail = |kind, text: String| {
             let error = io::Error::new(kind, text);
-            let address = &self.state.target.address;
+            let address = self.state.target.place.to_string();
             Err(ListenError::new(address, ListenPhase::Listen, error))
         };
         tokio::select! {
@@ -339,7 +339,7 @@ pub(crate) async fn open(
     network: &dyn Network,
     target: ListenTarget,
 ) -> Result<Box<dyn Listener>, ListenError> {
-    let address = target.address.clone();
+    let address = target.place.to_string();
     let fail = |error| ListenError::new(&address, ListenPhase::Listen, error);
     let mut listening = caught(|| Ok(network.listen(target))).map_err(fail)?;
     poll_fn(|cx| {

@@ -72,6 +72,11 @@ impl ServerLimits {
         self.at_limit = Some(policy);
         self
     }
+
+    /// Whether they go by the IP addresses of peers.
+    pub(super) const fn needs_addresses(&self) -> bool {
+        self.max_per_ip.is_some() || self.access.is_some()
+    }
 }
 
 /// What the handle of a listener may change.
@@ -92,6 +97,9 @@ pub enum SetLimitsError {
         /// Its length, in bytes.
         bytes: usize,
     },
+    /// They go by the IP addresses of peers, and it listens on a Unix socket.
+    #[error("peers of a Unix socket have no IP addresses to go by")]
+    NoAddresses,
     /// The listener is closed.
     #[error("the listener is closed")]
     Closed,

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::Addr;
-use switchboard_core::{ClosedReason, ConnectionConfig, ServerId};
+use switchboard_core::{Address, ClosedReason, ConnectionConfig, ServerId};
 use tokio::sync::oneshot;
 
 use crate::client::Client;
@@ -75,7 +75,9 @@ pub struct ServerInfo {
     pub id: ServerId,
     /// The address as it was asked for (XAS-29).
     pub requested: String,
-    /// The real address.
+    /// The real address, of whatever kind.
+    pub address: Address,
+    /// The real IP address; 0.0.0.0:0 of a Unix socket.
     pub local_addr: SocketAddr,
     /// What it is doing.
     pub state: ListenState,
@@ -148,7 +150,14 @@ impl Server {
         self.state.id
     }
 
-    /// The address that peers reach it at: a port of 0 has become a real one, and stays that one.
+    /// The address that peers reach it at, of whatever kind.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.state.address.clone()
+    }
+
+    /// The IP address that peers reach it at: a port of 0 has become a real one, and stays that one. That of
+    /// a Unix socket is 0.0.0.0:0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.state.local_addr
@@ -344,7 +353,8 @@ impl Server {
             pool,
         } = opening;
         let local_addr = listener.local_addr();
-        let state = ServerState::new(id, local_addr, listen, (factory, seating, hosts), pool);
+        let addresses = (listener.address(), local_addr);
+        let state = ServerState::new(id, addresses, listen, (factory, seating, hosts), pool);
         state.pool.report(PoolEvent::ServerOpened {
             server: id,
             local_addr,
@@ -373,7 +383,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("id", &self.id())
-            .field("local_addr", &self.local_addr())
+            .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix::WeakAddr;
 use switchboard_core::gate::PrefixGate;
 use switchboard_core::{
-    BufferSlots, ClosedReason, ConnectionConfig, Gate, RejectReason, ServerId, TlsInfo,
+    Address, BufferSlots, ClosedReason, ConnectionConfig, Gate, RejectReason, ServerId, TlsInfo,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::Span;
@@ -39,6 +39,7 @@ pub(crate) struct ServerState {
     /// How to take the real address again.
     pub(super) target: ListenTarget,
     pub(super) requested: String,
+    pub(super) address: Address,
     pub(super) local_addr: SocketAddr,
     pub(super) slots: Option<BufferSlots>,
     pub(super) placement: Option<Placement>,
@@ -106,15 +107,14 @@ pub(super) struct Counts {
 impl ServerState {
     pub(super) fn new(
         id: ServerId,
-        local_addr: SocketAddr,
+        (address, local_addr): (Address, SocketAddr),
         listen: Listen,
         (factory, seating, hosts): (SessionFactory, Seating, HostSessions),
         pool: Pool,
     ) -> Arc<Self> {
         let mut target = listen.target;
-        let requested = std::mem::replace(&mut target.address, local_addr.to_string());
-        target.adopted = None;
-        let span = telemetry::server_span(pool.span(), id, local_addr);
+        let requested = std::mem::replace(&mut target.place, address.clone().into()).to_string();
+        let span = telemetry::server_span(pool.span(), id, &address);
         let admission = listen.admission;
         let most_per_prefix = admission.per_prefix.limit.unwrap_or(usize::MAX);
         Arc::new(Self {
@@ -126,6 +126,7 @@ impl ServerState {
             pool,
             target,
             requested,
+            address,
             local_addr,
             slots: admission.slots,
             placement: listen.placement,
@@ -230,6 +231,9 @@ impl ServerState {
         if let Some(policy) = &limits.at_limit {
             let checked = policy.validate();
             checked.map_err(|bytes| SetLimitsError::LongAnswer { bytes })?;
+        }
+        if limits.needs_addresses() && matches!(self.address, Address::Unix(_)) {
+            return Err(SetLimitsError::NoAddresses);
         }
         let mut rules = lock(&self.rules);
         rules.at_limit = limits.at_limit.unwrap_or_else(|| rules.at_limit.clone());
@@ -395,6 +399,7 @@ impl ServerState {
         ServerInfo {
             id: self.id,
             requested: self.requested.clone(),
+            address: self.address.clone(),
             local_addr: self.local_addr,
             state: self.state(),
             accepted: read(&counts.accepted),

@@ -44,10 +44,14 @@ impl Handler<OpenListener> for ShardActor {
         Box::pin(listening.into_actor(self).map(move |listener, shard, _| {
             let listener = listener?;
             if shard.local.stopping.get() {
-                return Err(ListenError::stopped(&request.listen.target.address));
+                return Err(ListenError::stopped(
+                    request.listen.target.place.to_string(),
+                ));
             }
             if shard.local.drainage.has_begun() {
-                return Err(ListenError::draining(&request.listen.target.address));
+                return Err(ListenError::draining(
+                    request.listen.target.place.to_string(),
+                ));
             }
             let local = Rc::clone(&shard.local);
             let opening = Opening {
@@ -225,7 +229,11 @@ impl Drop for OpenOutbound {
         } else {
             io::Error::new(io::ErrorKind::Interrupted, PoolStopped)
         };
-        let error = ConnectError::new(&connect.target.address, ConnectPhase::Connect, &why);
+        let error = ConnectError::new(
+            connect.target.place.to_string(),
+            ConnectPhase::Connect,
+            &why,
+        );
         pool.shards()[client.id().shard()].count().connect_failed += 1;
         telemetry::connect_failed(&client, &error);
         client

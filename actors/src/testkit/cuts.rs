@@ -251,7 +251,7 @@ where
             .await
             .expect("it listens");
         if let Some(secure) = secure {
-            let handshake = secure.connect(peer, address).await;
+            let handshake = secure.connect(peer, address.into()).await;
             peer = handshake.unwrap_or_else(|error| panic!("the peer's handshake: {error}"));
         }
         let (mut from, mut to) = tokio::io::split(peer.transport);

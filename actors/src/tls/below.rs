@@ -12,7 +12,7 @@ use socket2::SockRef;
 use switchboard_core::connection::UnderWay;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::transport::{Detached, Hangup, Transport};
+use crate::transport::{ChannelKind, Detached, Hangup, Transport, UnixEnds};
 
 pub(super) struct Below {
     /// `None` only while it moves to another thread.
@@ -177,6 +177,16 @@ impl Transport for Below {
 
     fn local_addr(&self) -> Option<SocketAddr> {
         self.transport.as_ref()?.local_addr()
+    }
+
+    fn kind(&self) -> ChannelKind {
+        self.transport
+            .as_ref()
+            .map_or(ChannelKind::Network, |transport| transport.kind())
+    }
+
+    fn unix(&self) -> Option<Box<UnixEnds>> {
+        self.transport.as_ref()?.unix()
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {

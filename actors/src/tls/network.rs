@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use switchboard_core::ConnectError;
+use switchboard_core::{Address, ConnectError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ const TURN: usize = 32;
 /// accepted by the network below. Peers whose handshake fails never become a connection: they are
 /// logged, and count for no limit.
 ///
-/// It cannot: leave a listener or a connection in plain, or give one settings of its own; upgrade in
+/// It cannot: connect to a Unix socket, which has no host to prove to be; leave a listener or a connection in plain, or give one settings of its own; upgrade in
 /// mid-stream, since everything is TLS already; limit peers that are in their handshake by their
 /// addresses. [`Listen::tls`](crate::Listen::tls) and [`Connect::tls`](crate::Connect::tls) can, and are
 /// the better choice for a listener that strangers reach.
@@ -93,9 +93,9 @@ impl Network for TlsNetwork {
     /// The handshake has the time that the [`TlsClient`] gives it, after the connection is established.
     fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
         let secure = Secure::new(self.client.clone(), None);
-        let address = target.address.clone();
+        let place = target.place.clone();
         let connecting = self.inner.connect(target);
-        Box::pin(async move { secure.connect(connecting.await?, address).await })
+        Box::pin(async move { secure.connect(connecting.await?, place).await })
     }
 }
 
@@ -147,6 +147,10 @@ impl Listener for TlsListener {
 
     fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr()
+    }
+
+    fn address(&self) -> Address {
+        self.inner.address()
     }
 
     fn duplicate(&self) -> io::Result<Box<dyn DetachedListener>> {

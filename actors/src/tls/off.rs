@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use switchboard_core::ConnectError;
 
+use crate::options::ConnectPlace;
 use crate::transport::{Connected, LocalFuture, Transport};
 
 pub(crate) struct Failed {
@@ -93,14 +94,14 @@ impl Secure {
         match self.0 {}
     }
 
-    pub(crate) fn validate(&self, _: &str) -> Result<(), String> {
+    pub(crate) fn validate(&self, _: &ConnectPlace) -> Result<(), String> {
         match self.0 {}
     }
 
     pub(crate) fn connect(
         self,
         _: Connected,
-        _: String,
+        _: ConnectPlace,
     ) -> LocalFuture<Result<Connected, ConnectError>> {
         match self.0 {}
     }

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::client::Client;
 use crate::message::command::ClientCommand;
+use crate::options::ConnectPlace;
 use crate::transport::{Connected, LocalFuture, Transport};
 
 use super::client::TlsClient;
@@ -189,13 +190,21 @@ impl Secure {
         TlsConfig::Client(self.tls.clone())
     }
 
-    pub(crate) fn validate(&self, target: &str) -> Result<(), String> {
-        self.name(target).map(drop)
+    pub(crate) fn validate(&self, place: &ConnectPlace) -> Result<(), String> {
+        self.name(place).map(drop)
     }
 
-    fn name(&self, target: &str) -> Result<ServerName<'static>, String> {
-        let name = self.server_name.as_deref().unwrap_or_else(|| host(target));
-        ServerName::try_from(name.to_owned())
+    fn name(&self, place: &ConnectPlace) -> Result<ServerName<'static>, String> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None if place.is_unix() => {
+                return Err(
+                    "a Unix socket has no host to be proved: TLS needs a server name".into(),
+                );
+            }
+            None => host(&place.to_string()).to_owned(),
+        };
+        ServerName::try_from(name.clone())
             .map_err(|_| format!("{name:?} is no server name for TLS"))
     }
 
@@ -203,12 +212,13 @@ impl Secure {
     pub(crate) fn connect(
         self,
         connected: Connected,
-        target: String,
+        place: ConnectPlace,
     ) -> LocalFuture<Result<Connected, ConnectError>> {
         Box::pin(async move {
-            let fail = |error: io::Error| ConnectError::new(&target, ConnectPhase::Tls, &error);
+            let fail =
+                |error: io::Error| ConnectError::new(place.to_string(), ConnectPhase::Tls, &error);
             let name = self
-                .name(&target)
+                .name(&place)
                 .map_err(|why| fail(io::Error::new(io::ErrorKind::InvalidInput, why)))?;
             let handshake = Handshake::connect(&self.tls, name, connected.transport, Bytes::new());
             let within = self.tls.handshake_timeout();

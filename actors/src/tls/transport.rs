@@ -15,7 +15,7 @@ use switchboard_core::{TlsError, TlsInfo};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::transport::{Detached, Hangup, Transport};
+use crate::transport::{ChannelKind, Detached, Hangup, Transport, UnixEnds};
 
 use super::below::Below;
 use super::fault::{self, Stage};
@@ -240,6 +240,14 @@ impl Transport for TlsTransport {
 
     fn local_addr(&self) -> Option<SocketAddr> {
         self.below().local_addr()
+    }
+
+    fn kind(&self) -> ChannelKind {
+        self.below().kind()
+    }
+
+    fn unix(&self) -> Option<Box<UnixEnds>> {
+        self.below().unix()
     }
 
     fn tls(&self) -> Option<&Arc<TlsInfo>> {

@@ -1,14 +1,30 @@
 //! The seam between a connection and what carries its bytes.
 //!
 //! A connection actor knows only [`Transport`], a listener only [`Listener`], and both come from a
-//! [`Network`]. The system's TCP is [`TcpNetwork`]; another one can be put under a whole pool with
+//! [`Network`]. The system's sockets are [`TcpNetwork`]; another one can be put under a whole pool with
 //! [`PoolBuilder::network`](crate::PoolBuilder::network), and no session notices.
 
 pub(crate) mod datagram;
 #[cfg(unix)]
+mod descriptor;
+#[cfg(unix)]
+mod end;
+mod ends;
+mod kind;
+#[cfg(unix)]
+mod nonblocking;
+#[cfg(unix)]
+mod pipe;
+#[cfg(not(unix))]
+#[path = "pipe_off.rs"]
+mod pipe;
+#[cfg(unix)]
 mod register;
 mod spare;
+mod system;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod urgent;
 mod watch;
@@ -22,21 +38,34 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
-use switchboard_core::{ConnectError, TlsInfo};
+use switchboard_core::{Address, ConnectError, TlsInfo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::ListenError;
 use crate::options::{ConnectTarget, ListenTarget};
 
+#[cfg(unix)]
+pub(crate) use descriptor::Descriptor;
+#[cfg(unix)]
+pub use descriptor::{FileKind, WatchError};
+pub use ends::{PeerCredentials, UnixEnds};
+pub use kind::ChannelKind;
+pub(crate) use pipe::Watched;
 pub use switchboard_core::connection::UnderWay;
-pub use tcp::TcpNetwork;
+pub use system::TcpNetwork;
+#[cfg(unix)]
+pub(crate) use tcp::check_listening;
+#[cfg(unix)]
+pub(crate) use unix::{local_name as unix_local, peer_name as unix_peer};
 
 /// What carries the bytes of one connection. It lives on one thread.
 ///
 /// It must not call the connection's handle from inside a poll. A read of 0 bytes means that the
 /// peer finished; `poll_shutdown` finishes our direction and leaves the other open.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Makes dropping it a reset.
+    /// Makes dropping it a reset, where there is such a thing. Unix sockets have none: there it changes
+    /// nothing, and the peer reads what was sent, then an end, or an error if bytes of its own were unread
+    /// here.
     fn set_reset(&mut self);
 
     /// Lets go of this thread's runtime, to move to another thread.
@@ -45,8 +74,19 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// What the system says; the connection is then lost.
     fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>>;
 
-    /// Our own address, if there is one.
+    /// Our own IP address, if there is one.
     fn local_addr(&self) -> Option<SocketAddr>;
+
+    /// What kind of channel it is. Default: [`ChannelKind::Network`].
+    fn kind(&self) -> ChannelKind {
+        ChannelKind::Network
+    }
+
+    /// Both ends, if it is a Unix connection: asked once, when it opens. A transport over another one
+    /// passes on what that says. Default: it is none.
+    fn unix(&self) -> Option<Box<UnixEnds>> {
+        None
+    }
 
     /// Waits until the peer leaves, without reading anything: asked while nobody reads. Reading ends the
     /// wait, and it may be asked again afterwards. By default nothing is ever noticed so.
@@ -175,8 +215,15 @@ pub trait Listener: 'static {
     /// What the system says; `ServerActor` decides which of them only cost a pause.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>>;
 
-    /// The address that peers reach it at; a port of 0 has become a real one.
+    /// The IP address that peers reach it at; a port of 0 has become a real one. Without any it is
+    /// 0.0.0.0:0.
     fn local_addr(&self) -> SocketAddr;
+
+    /// The address that peers reach it at, of whatever kind. A listener over another one passes on what
+    /// that says. Default: the IP address.
+    fn address(&self) -> Address {
+        self.local_addr().into()
+    }
 
     /// A second hold on the same queue of peers: while either is there, nobody is refused. With it a
     /// listener outlives the thread that it was on.
@@ -216,7 +263,8 @@ pub trait DetachedListener: Send {
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Makes listeners and connections.
+/// Makes listeners and connections. What it has no sockets for it refuses with an error of the kind
+/// `Unsupported`.
 pub trait Network: fmt::Debug + Send + Sync + 'static {
     /// Opens a listener.
     fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>>;

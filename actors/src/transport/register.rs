@@ -6,6 +6,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// What owns a descriptor: that is open, and always the same, until the owner is dropped.
+pub(super) trait Owner: AsRawFd {}
+
+impl Owner for OwnedFd {}
+impl Owner for socket2::Socket {}
+
 /// A descriptor whose readiness can be waited for on this thread. What owns it may only be borrowed from then
 /// on.
 ///
@@ -15,11 +21,11 @@ use tokio::io::unix::AsyncFd;
     unsafe_code,
     reason = "the reactor trusts that the descriptor stays open"
 )]
-pub(crate) fn register<T>(owner: T, interest: Interest) -> io::Result<AsyncFd<T>>
+pub(super) fn register<T>(owner: T, interest: Interest) -> io::Result<AsyncFd<T>>
 where
-    T: AsRawFd + Into<OwnedFd>,
+    T: Owner,
 {
-    // SAFETY: what can be turned into an `OwnedFd` owns its descriptor, which so stays open, and the same,
-    // until the owner is dropped; `AsyncFd` deregisters it before that.
+    // SAFETY: an `Owner`'s descriptor stays open, and the same, until the owner is dropped; `AsyncFd`
+    // deregisters it before that.
     Ok(unsafe { AsyncFd::register_with_interest(owner, interest) }?)
 }

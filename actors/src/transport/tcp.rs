@@ -1,4 +1,4 @@
-//! TCP of the system.
+//! TCP of the system, IPv4 and IPv6.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -13,67 +13,53 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::error::{ListenError, ListenPhase};
+use crate::error::ListenPhase;
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
 use super::spare::Spare;
+use super::system::NotListening;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::urgent::{Ear, send_urgent};
 use super::watch::WatchedStream;
 use super::{
-    Connected, Detached, DetachedListener, Hangup, Incoming, Listener, LocalFuture, Network,
-    Transport, UNREAD_TURN,
+    ChannelKind, Connected, Detached, DetachedListener, Hangup, Incoming, Listener, Transport,
+    UNREAD_TURN,
 };
 
-/// The system's TCP, IPv4 and IPv6. Names are resolved off the arbiter's thread.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TcpNetwork;
-
-impl Network for TcpNetwork {
-    fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
-        Box::pin(async move {
-            let fail = |phase, error| ListenError::new(&target.address, phase, error);
-            if let Some(listener) = &target.adopted {
-                let acceptor = adopt_listener(listener, &target)
-                    .map_err(|error| fail(ListenPhase::Listen, error))?;
-                return Ok(Box::new(acceptor) as Box<dyn Listener>);
-            }
-            let addresses = resolve(&target.address)
-                .await
-                .map_err(|error| fail(ListenPhase::Resolve, error))?;
-            let mut last = fail(ListenPhase::Resolve, no_address());
-            for address in addresses {
-                match open_listener(address, &target) {
-                    Ok(listener) => return Ok(Box::new(listener) as Box<dyn Listener>),
-                    Err((phase, error)) => last = fail(phase, error),
-                }
-            }
-            Err(last)
-        })
+/// Listens at the first address of a name that can be listened at.
+pub(super) async fn listen(
+    address: &str,
+    target: &ListenTarget,
+) -> Result<Box<dyn Listener>, NotListening> {
+    let addresses = resolve(address)
+        .await
+        .map_err(|error| (ListenPhase::Resolve, error))?;
+    let mut last = (ListenPhase::Resolve, no_address());
+    for address in addresses {
+        match open_listener(address, target) {
+            Ok(listener) => return Ok(Box::new(listener)),
+            Err(failure) => last = failure,
+        }
     }
+    Err(last)
+}
 
-    fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
-        Box::pin(async move {
-            let mut progress = Progress::default();
-            if let Some(stream) = &target.adopted {
-                progress.phase = ConnectPhase::Local;
-                return adopt_stream(stream, &target)
-                    .map_err(|error| progress.fail(&target, &error));
-            }
-            let Ok(outcome) = timeout(target.timeout, try_all(&target, &mut progress)).await else {
-                let error = io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("no answer within {:?}", target.timeout),
-                );
-                return Err(progress.fail(&target, &error));
-            };
-            let (stream, peer_addr) = outcome.map_err(|error| progress.fail(&target, &error))?;
-            Ok(Connected {
-                transport: Box::new(TcpTransport::new(stream)),
-                peer_addr: Some(peer_addr),
-            })
-        })
-    }
+/// Connects to the first address of a name that answers.
+pub(super) async fn connect(
+    address: &str,
+    target: &ConnectTarget,
+) -> Result<Connected, ConnectError> {
+    let mut progress = Progress::default();
+    let trying = try_all(address, target, &mut progress);
+    let outcome = timeout(target.timeout, trying).await.unwrap_or_else(|_| {
+        let text = format!("no answer within {:?}", target.timeout);
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    });
+    let (stream, peer_addr) = outcome.map_err(|error| progress.fail(address, &error))?;
+    Ok(Connected {
+        transport: Box::new(TcpTransport::new(stream)),
+        peer_addr: Some(peer_addr),
+    })
 }
 
 /// How far an attempt has come, so that a timeout can tell.
@@ -92,8 +78,8 @@ impl Default for Progress {
 }
 
 impl Progress {
-    fn fail(self, target: &ConnectTarget, error: &io::Error) -> ConnectError {
-        let mut failure = ConnectError::new(&target.address, self.phase, error);
+    fn fail(self, address: &str, error: &io::Error) -> ConnectError {
+        let mut failure = ConnectError::new(address, self.phase, error);
         failure.attempts = self.attempts;
         failure
     }
@@ -101,10 +87,11 @@ impl Progress {
 
 /// Tries every address of the name in order.
 async fn try_all(
+    address: &str,
     target: &ConnectTarget,
     progress: &mut Progress,
 ) -> io::Result<(TcpStream, SocketAddr)> {
-    let addresses = resolve(&target.address).await?;
+    let addresses = resolve(address).await?;
     let mut last = no_address();
     for address in addresses {
         progress.phase = ConnectPhase::Local;
@@ -158,10 +145,7 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the name has no address")
 }
 
-fn open_listener(
-    address: SocketAddr,
-    target: &ListenTarget,
-) -> Result<TcpAcceptor, (ListenPhase, io::Error)> {
+fn open_listener(address: SocketAddr, target: &ListenTarget) -> Result<TcpAcceptor, NotListening> {
     let bind = |error| (ListenPhase::Bind, error);
     let listen = |error| (ListenPhase::Listen, error);
     let socket = Socket::new(
@@ -192,30 +176,52 @@ fn open_listener(
 }
 
 /// Takes over a socket that listens already, through a descriptor of our own.
-fn adopt_listener(
+pub(super) fn adopt_listener(
     listener: &std::net::TcpListener,
     target: &ListenTarget,
-) -> io::Result<TcpAcceptor> {
-    let listener = listener.try_clone()?;
-    listener.set_nonblocking(true)?;
-    apply(&SockRef::from(&listener), &target.socket)?;
-    let listener = TcpListener::from_std(listener)?;
-    let local_addr = listener.local_addr()?;
-    Ok(TcpAcceptor {
-        listener,
-        local_addr,
-        options: target.socket.clone(),
-        spare: Spare::new(target.spare_descriptor),
-    })
+) -> Result<Box<dyn Listener>, NotListening> {
+    let adopt = || {
+        let listener = listener.try_clone()?;
+        check_listening(&SockRef::from(&listener))?;
+        listener.set_nonblocking(true)?;
+        apply(&SockRef::from(&listener), &target.socket)?;
+        let listener = TcpListener::from_std(listener)?;
+        let local_addr = listener.local_addr()?;
+        Ok(TcpAcceptor {
+            listener,
+            local_addr,
+            options: target.socket.clone(),
+            spare: Spare::new(target.spare_descriptor),
+        })
+    };
+    match adopt() {
+        Ok(acceptor) => Ok(Box::new(acceptor)),
+        Err(error) => Err((ListenPhase::Listen, error)),
+    }
+}
+
+/// Refuses a socket that was taken for a listening one and is none (SO_ACCEPTCONN), where the system tells.
+pub(crate) fn check_listening(socket: &SockRef<'_>) -> io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
+    if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+        let what = "the socket does not listen";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    #[cfg(not(any(target_os = "android", target_os = "freebsd", target_os = "linux")))]
+    let _ = socket;
+    Ok(())
 }
 
 /// Takes over a connection that exists already, through a descriptor of our own.
-fn adopt_stream(stream: &std::net::TcpStream, target: &ConnectTarget) -> io::Result<Connected> {
+pub(super) fn adopt_stream(
+    stream: &std::net::TcpStream,
+    target: &ConnectTarget,
+) -> io::Result<Connected> {
     let stream = stream.try_clone()?;
     stream.set_nonblocking(true)?;
+    let peer_addr = Some(stream.peer_addr()?);
     apply(&SockRef::from(&stream), &target.socket)?;
     let stream = TcpStream::from_std(stream)?;
-    let peer_addr = Some(stream.peer_addr()?);
     Ok(Connected {
         transport: Box::new(TcpTransport::new(stream)),
         peer_addr,
@@ -227,6 +233,11 @@ fn apply(socket: &SockRef<'_>, options: &SocketOptions) -> io::Result<()> {
     if let Some(after) = options.keepalive {
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after.max(LEAST_KEEPALIVE)))?;
     }
+    apply_buffers(socket, options)
+}
+
+/// What sockets of every kind have.
+pub(super) fn apply_buffers(socket: &SockRef<'_>, options: &SocketOptions) -> io::Result<()> {
     if let Some(bytes) = options.recv_buffer_size {
         socket.set_recv_buffer_size(bytes)?;
     }
@@ -316,7 +327,7 @@ impl DetachedListener for DetachedAcceptor {
 
 /// A TCP connection on this thread.
 struct TcpTransport {
-    stream: WatchedStream,
+    stream: WatchedStream<TcpStream>,
     /// Looks out for urgent bytes, for those who want to hear of them.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ear: Option<Box<Ear>>,
@@ -346,6 +357,10 @@ impl Transport for TcpTransport {
 
     fn local_addr(&self) -> Option<SocketAddr> {
         self.stream.get().local_addr().ok()
+    }
+
+    fn kind(&self) -> ChannelKind {
+        ChannelKind::Tcp
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
@@ -378,29 +393,46 @@ impl Transport for TcpTransport {
     }
 
     fn peer_left(&self) -> bool {
-        match SockRef::from(self.stream.get()).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
-        }
+        has_left(&SockRef::from(self.stream.get()))
     }
 
     fn turn_away(self: Box<Self>, last_words: &[u8]) {
-        // Not through the runtime, which does not know yet that a new socket is writable.
-        let Ok(mut stream) = self.stream.into_inner().into_std() else {
-            return;
-        };
-        if !last_words.is_empty() {
-            let _ = stream.write(last_words);
+        if let Ok(stream) = self.stream.into_inner().into_std() {
+            dismiss(
+                stream,
+                |stream| stream.shutdown(Shutdown::Write),
+                last_words,
+            );
         }
-        let _ = stream.shutdown(Shutdown::Write);
-        let mut unread = [0; 1024];
-        for _ in 0..UNREAD_TURN {
-            if !stream.read(&mut unread).is_ok_and(|count| count > 0) {
-                break;
-            }
+    }
+}
+
+/// Whether a peer has left without a word.
+pub(super) fn has_left(socket: &SockRef<'_>) -> bool {
+    match socket.peek(&mut [MaybeUninit::uninit()]) {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        ),
+    }
+}
+
+/// Ends a stream that was just accepted. Not through the runtime, which does not know yet that a new
+/// socket is writable.
+pub(super) fn dismiss<S: Read + Write>(
+    mut stream: S,
+    finish: impl FnOnce(&S) -> io::Result<()>,
+    last_words: &[u8],
+) {
+    if !last_words.is_empty() {
+        let _ = stream.write(last_words);
+    }
+    let _ = finish(&stream);
+    let mut unread = [0; 1024];
+    for _ in 0..UNREAD_TURN {
+        if !stream.read(&mut unread).is_ok_and(|count| count > 0) {
+            break;
         }
     }
 }

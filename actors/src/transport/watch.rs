@@ -1,10 +1,11 @@
-//! A TCP stream whose peer's end can be waited for without reading.
+//! A stream whose peer's end can be waited for without reading.
 //!
 //! tokio tells that a socket can be read, and tells so again until all was read: who does not want to read
 //! cannot wait by that. What the system tells apart is that the peer has finished or reset (`EPOLLRDHUP`,
 //! `EPOLLHUP`, `EPOLLERR`); tokio lets that be waited for by its shared half only. So the stream is shared
 //! with the wait for as long as there is one, and costs nothing otherwise.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -12,23 +13,78 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncWrite, Interest, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, Ready};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 use super::{Hangup, LocalFuture};
 
-pub(super) struct WatchedStream {
-    hold: Hold,
+pub(super) struct WatchedStream<S> {
+    hold: Hold<S>,
     /// Whether the peer has finished; bytes of it may be unread.
     finished: bool,
     /// Whether it was told that it has, and that nothing is unread.
     told: bool,
 }
 
-enum Hold {
-    Alone(TcpStream),
+/// What the streams of tokio have in common.
+pub(super) trait Watchable: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
+    fn socket(&self) -> SockRef<'_>;
+    fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>>;
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+    fn try_io(&self, interest: Interest, io: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn try_write(&self, buf: &[u8]) -> io::Result<usize>;
+    fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+macro_rules! watchable {
+    ($stream:ident) => {
+        impl Watchable for $stream {
+            fn socket(&self) -> SockRef<'_> {
+                SockRef::from(self)
+            }
+
+            fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
+                self.ready(interest)
+            }
+
+            fn take_error(&self) -> io::Result<Option<io::Error>> {
+                self.take_error()
+            }
+
+            fn try_io(
+                &self,
+                interest: Interest,
+                io: impl FnOnce() -> io::Result<()>,
+            ) -> io::Result<()> {
+                self.try_io(interest, io)
+            }
+
+            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+
+            fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+                self.try_write(buf)
+            }
+
+            fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.try_write_vectored(bufs)
+            }
+        }
+    };
+}
+
+watchable!(TcpStream);
+#[cfg(unix)]
+watchable!(UnixStream);
+
+enum Hold<S> {
+    Alone(S),
     Watched {
-        stream: Rc<TcpStream>,
+        stream: Rc<S>,
         wait: LocalFuture<io::Result<Ready>>,
     },
     /// In between.
@@ -37,8 +93,8 @@ enum Hold {
 
 const HELD: &str = "the stream is away only inside of a call";
 
-impl WatchedStream {
-    pub(super) const fn new(stream: TcpStream) -> Self {
+impl<S: Watchable> WatchedStream<S> {
+    pub(super) const fn new(stream: S) -> Self {
         Self {
             hold: Hold::Alone(stream),
             finished: false,
@@ -46,7 +102,7 @@ impl WatchedStream {
         }
     }
 
-    pub(super) fn get(&self) -> &TcpStream {
+    pub(super) fn get(&self) -> &S {
         match &self.hold {
             Hold::Alone(stream) => stream,
             Hold::Watched { stream, .. } => stream,
@@ -56,7 +112,7 @@ impl WatchedStream {
 
     /// The stream, for reading: whoever waits does so no more.
     #[inline]
-    pub(super) fn reading(&mut self) -> &mut TcpStream {
+    pub(super) fn reading(&mut self) -> &mut S {
         if !matches!(self.hold, Hold::Alone(_)) {
             self.stop_waiting();
         }
@@ -71,7 +127,7 @@ impl WatchedStream {
         self.hold = Hold::Alone(std::mem::replace(&mut self.hold, Hold::Nothing).into_inner());
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> S {
         self.hold.into_inner()
     }
 
@@ -94,10 +150,10 @@ impl WatchedStream {
                     }
                     let news = !self.finished && ready.is_read_closed();
                     self.finished |= news;
-                    let behind = news && !is_read_up(stream);
+                    let behind = news && !is_read_up(&**stream);
                     if !news {
                         // Urgent bytes wake too, and errors that a write was told: neither is news.
-                        forget(stream);
+                        forget(&**stream);
                     }
                     self.stop_waiting();
                     if behind {
@@ -154,7 +210,7 @@ impl WatchedStream {
     fn write_beside(
         &self,
         cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
+        write: impl Fn(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let stream = self.get();
         loop {
@@ -167,8 +223,8 @@ impl WatchedStream {
     }
 }
 
-impl Hold {
-    fn into_inner(self) -> TcpStream {
+impl<S> Hold<S> {
+    fn into_inner(self) -> S {
         match self {
             Self::Alone(stream) => stream,
             Self::Watched { stream, wait } => {
@@ -197,18 +253,13 @@ const fn interest(_: bool) -> Option<Interest> {
 }
 
 /// Makes tokio forget what woke the wait.
-fn forget(stream: &TcpStream) {
+fn forget(stream: &impl Watchable) {
     if let Some(interest) = interest(false) {
-        let _ = stream.try_io(interest, || {
-            Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock))
-        });
+        let _ = stream.try_io(interest, || Err(io::Error::from(io::ErrorKind::WouldBlock)));
     }
 }
 
 /// Whether nothing is left to be read.
-fn is_read_up(stream: &TcpStream) -> bool {
-    matches!(
-        SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]),
-        Ok(0)
-    )
+fn is_read_up(stream: &impl Watchable) -> bool {
+    matches!(stream.socket().peek(&mut [MaybeUninit::uninit()]), Ok(0))
 }

@@ -32,10 +32,10 @@ use switchboard_core::{
 };
 
 use crate::client::{ClientInfo, clock};
-use crate::handle::ChannelKind;
 use crate::options::{Interface, Multicast};
 use crate::pool::Pool;
 use crate::states::{States, keeps_states};
+use crate::transport::ChannelKind;
 
 pub use actor::{RawActor, UdpActor};
 pub use command::{JoinMulticast, LeaveMulticast, SendTo, UdpCommand};
@@ -453,6 +453,9 @@ impl Socket {
             outbound: false,
             local_addr: local.as_ref().and_then(Address::inet),
             peer_addr: peer.as_ref().and_then(Address::inet),
+            local,
+            peer,
+            peer_credentials: None,
             age: clock().saturating_duration_since(self.0.opened),
             tls: None,
             activity,

@@ -3,17 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{ActorFutureExt, Handler, Message, ResponseActFuture, WrapFuture};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as SystemSocket, Type};
 use switchboard_core::datagram::DatagramConfig;
-use switchboard_core::{Address, Cause, Destination, Interests};
+use switchboard_core::{Address, Cause, CrashPolicy, Destination, Interests};
 use tokio::net::lookup_host;
 use tracing::Span;
 
 use crate::error::{ListenPhase, PoolDraining, PoolStopped};
-use crate::handle::ChannelKind;
 use crate::options::{BindUdp, DatagramOptions, DatagramPlace};
 use crate::placement::Share;
 use crate::places::Passes;
@@ -21,6 +20,7 @@ use crate::pool::Pool;
 use crate::session::{Holder, IntoSession, Outlet, Seat, make_session};
 use crate::shard::{Member, ShardActor, ShardLocal};
 use crate::telemetry;
+use crate::transport::ChannelKind;
 use crate::transport::datagram::{DatagramSocket, InetSocket};
 
 use super::actor::{Launch, UdpActor};
@@ -82,10 +82,33 @@ impl Pool {
     /// that cannot work, a draining or stopped pool or one that is full.
     pub async fn bind_udp<F, S>(&self, bind: BindUdp, session: F) -> Result<Udp, BindError>
     where
+        F: FnOnce(Udp) -> S + Send + 'static,
+        S: IntoSession,
+    {
+        if matches!(bind.config.crash, CrashPolicy::Restart { .. }) {
+            let why = "a session that is to be replaced when it panics needs bind_udp_supervised";
+            return Err(BindError::options(&bind.target(), why.into()));
+        }
+        let factory = once(session, Udp::new);
+        let socket = self.open_datagrams(Origin::Udp(bind), Some(factory)).await;
+        Ok(Udp::new(socket?))
+    }
+
+    /// The same, with a session that can be made again: for sockets that live on when their session panics, as
+    /// [`BindUdp::on_crash`] says.
+    ///
+    /// # Errors
+    /// As [`bind_udp`](Self::bind_udp).
+    pub async fn bind_udp_supervised<F, S>(
+        &self,
+        bind: BindUdp,
+        session: F,
+    ) -> Result<Udp, BindError>
+    where
         F: Fn(Udp) -> S + Send + Sync + 'static,
         S: IntoSession,
     {
-        let factory = socket_factory(session, Udp::new);
+        let factory = again(session, Udp::new);
         let socket = self.open_datagrams(Origin::Udp(bind), Some(factory)).await;
         Ok(Udp::new(socket?))
     }
@@ -108,10 +131,10 @@ impl Pool {
     /// [`ErrorKind::PermissionDenied`](io::ErrorKind::PermissionDenied), which says so.
     pub async fn open_raw<F, S>(&self, open: OpenRaw, session: F) -> Result<Raw, BindError>
     where
-        F: Fn(Raw) -> S + Send + Sync + 'static,
+        F: FnOnce(Raw) -> S + Send + 'static,
         S: IntoSession,
     {
-        let factory = socket_factory(session, Raw::new);
+        let factory = once(session, Raw::new);
         let socket = self.open_datagrams(Origin::Raw(open), Some(factory)).await;
         Ok(Raw::new(socket?))
     }
@@ -173,8 +196,30 @@ impl Pool {
     }
 }
 
-/// A factory of sessions for sockets that are handed out as `H`.
-pub(super) fn socket_factory<H, F, S>(
+/// Makes one session, for a socket that is handed out as `H`.
+fn once<H, F, S>(session: F, wrap: impl Fn(Socket) -> H + Send + Sync + 'static) -> SocketFactory
+where
+    F: FnOnce(H) -> S + Send + 'static,
+    S: IntoSession,
+{
+    let session = Mutex::new(Some(session));
+    Arc::new(move |socket, _, member, span| {
+        let session = session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let session = session.ok_or(Cause::NoSession)?;
+        let made = make_session(|| session(wrap(socket.clone())))?;
+        Ok(made.attach(Seat {
+            holder: Holder::Socket(socket),
+            member,
+            span,
+        }))
+    })
+}
+
+/// Makes sessions for sockets that are handed out as `H`.
+pub(super) fn again<H, F, S>(
     session: F,
     wrap: impl Fn(Socket) -> H + Send + Sync + 'static,
 ) -> SocketFactory

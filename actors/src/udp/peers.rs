@@ -13,7 +13,6 @@ use switchboard_core::datagram::DatagramConfig;
 use switchboard_core::{Address, Cause, Now};
 
 use crate::client::clock;
-use crate::handle::ChannelKind;
 use crate::message::DatagramReceived;
 use crate::options::BindUdp;
 use crate::pool::Pool;
@@ -21,10 +20,11 @@ use crate::session;
 use crate::session::{Holder, IntoSession, Seat};
 use crate::shard::ShardLocal;
 use crate::telemetry;
+use crate::transport::ChannelKind;
 
 use super::Udp;
 use super::actor::{Launch, UdpActor};
-use super::opening::{BindError, Origin, SocketFactory, socket_factory};
+use super::opening::{BindError, Origin, SocketFactory, again};
 use super::shared::{Beginning, Socket, wake_if_needed};
 
 /// How the peers of a UDP socket get sessions of their own.
@@ -100,7 +100,7 @@ impl Pool {
         config.idle_timeout = Some(peers.idle);
         let each = Each {
             config: Arc::new(config),
-            factory: socket_factory(session, Udp::new),
+            factory: again(session, Udp::new),
             most: peers.most,
         };
         let mut bind = bind;

@@ -122,7 +122,7 @@ impl OpenRaw {
 
 #[cfg(unix)]
 pub(super) async fn open(open: &OpenRaw) -> Result<Opened, (ListenPhase, io::Error)> {
-    use crate::handle::ChannelKind;
+    use crate::transport::ChannelKind;
     use crate::transport::datagram::{DatagramSocket, RawSocket};
 
     let bound = |error| (ListenPhase::Bind, error);

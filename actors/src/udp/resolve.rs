@@ -8,7 +8,7 @@ use switchboard_core::Address;
 use switchboard_core::datagram::Lookup;
 use tokio::net::lookup_host;
 
-use crate::handle::ChannelKind;
+use crate::transport::ChannelKind;
 
 /// What was found for one datagram.
 pub(super) type Resolved = (Lookup, io::Result<Address>);

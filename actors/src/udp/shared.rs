@@ -15,9 +15,9 @@ use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 
 use crate::client::clock;
-use crate::handle::ChannelKind;
 use crate::pool::Pool;
 use crate::states::States;
+use crate::transport::ChannelKind;
 use crate::transport::datagram::{DatagramSocket, with_scratch};
 
 use super::UdpActor;

@@ -10,13 +10,14 @@ use switchboard_core::{Cause, ClientId, Now};
 
 use crate::client::{ClientInfo, Idleness, Issuer, clock, thread_ends};
 use crate::failure;
-use crate::handle::{ChannelKind, Handle};
+use crate::handle::Handle;
 use crate::message::{
     Adopted, ClientEvent, Closed, DatagramFailed, DatagramReceived, Draining, Sent, UdpError,
     WritePaused, WriteResumed,
 };
 use crate::session::Session;
 use crate::shard::Channel;
+use crate::transport::ChannelKind;
 use crate::turn::{Seated, Source, Turn};
 
 use super::shared::{Reader, Socket, SocketShared, wake};

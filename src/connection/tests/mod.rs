@@ -1,5 +1,6 @@
 //! The machine on a wire that is all script: no socket, no clock.
 
+mod access;
 mod batches;
 mod closing;
 mod draining;

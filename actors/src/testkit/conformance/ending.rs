@@ -145,6 +145,7 @@ pub(super) async fn who_leaves_is_noticed_without_reading(bench: Bench) -> Judge
     let first = hangup(far).await?;
     let finished = matches!(first, Ok(Hangup::Finished));
     ensure(finished, format!("after the end: {first:?}"))?;
+    drop(pair);
 
     let mut pair = bench.pair().await?;
     write_all(pair.near.as_mut(), b"last words").await?;
@@ -154,13 +155,19 @@ pub(super) async fn who_leaves_is_noticed_without_reading(bench: Bench) -> Judge
     let unread = matches!(behind, Ok(Hangup::Behind));
     ensure(unread, format!("with bytes unread: {behind:?}"))?;
     same(&read_all(far).await?, b"last words")?;
+    drop(pair);
 
     let mut pair = bench.pair().await?;
     write_all(pair.near.as_mut(), b"unread").await?;
     pair.near.set_reset();
     drop(pair.near);
-    match hangup(pair.far.as_mut()).await? {
+    let told = hangup(pair.far.as_mut()).await?;
+    drop((pair.far, pair.listener));
+    match told {
         Err(error) => ensure(is_reset(&error), format!("the wait says: {error}")),
+        Ok(_) if !bench.has_resets().await? => Err(Outcome::NotOffered(
+            "who leaves is noticed, and there is no reset to be told apart".into(),
+        )),
         Ok(end) => Err(format!("a reset is told as {end:?}").into()),
     }
 }

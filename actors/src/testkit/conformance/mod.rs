@@ -11,6 +11,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A path instead of an address has it listen on Unix sockets. What a kind of sockets does not have, such as
+//! resets, is reported as not offered.
 
 mod bytes;
 mod ending;
@@ -26,21 +29,25 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
+use crate::options::ListenPlace;
 use crate::transport::{LocalFuture, Network};
 
 /// How long [`check`] gives each promise.
 pub const BOUND: Duration = Duration::from_secs(20);
 
-/// Checks every promise. `listen_address` is what listeners are opened at, with port 0 where there are
-/// ports; each scenario opens its own.
+/// Checks every promise. `place` is where listeners are opened: a text is an address, with port 0 where
+/// there are ports, a path is the file of a Unix socket. Each scenario opens its own, one after the other.
 ///
 /// It can be awaited on any thread of a tokio runtime with I/O and time; it brings its own local set. It
 /// needs real time, since it moves connections to other threads, which a paused clock does not reach.
 ///
 /// # Errors
 /// When a promise was broken. All of them are checked in any case.
-pub async fn check(network: impl Network + Clone, listen_address: &str) -> Result<Report, Failure> {
-    check_within(BOUND, network, listen_address).await
+pub async fn check(
+    network: impl Network + Clone,
+    place: impl Into<ListenPlace>,
+) -> Result<Report, Failure> {
+    check_within(BOUND, network, place).await
 }
 
 /// [`check`] with another bound for each promise. A promise that is not kept by then is broken.
@@ -50,11 +57,11 @@ pub async fn check(network: impl Network + Clone, listen_address: &str) -> Resul
 pub async fn check_within(
     bound: Duration,
     network: impl Network + Clone,
-    listen_address: &str,
+    place: impl Into<ListenPlace>,
 ) -> Result<Report, Failure> {
     let bench = Bench {
         network: Arc::new(network.clone()),
-        address: listen_address.to_owned(),
+        place: place.into(),
         builder: Arc::new(move || crate::Pool::builder().network(network.clone())),
     };
     let mut report = Report {
@@ -166,7 +173,7 @@ impl fmt::Display for Promise {
 #[derive(Clone)]
 struct Bench {
     network: Arc<dyn Network>,
-    address: String,
+    place: ListenPlace,
     builder: Arc<dyn Fn() -> crate::PoolBuilder>,
 }
 

@@ -1,16 +1,16 @@
 //! Promises about listening and connecting.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use switchboard_core::Address;
 use tokio::task::JoinSet;
 
 use crate::transport::{Listener, Network, Transport};
 use crate::{Connect, Listen};
 
-use super::wire::{accept, duplex, read_all, read_count, same, shutdown, write_all};
+use super::wire::{accept, duplex, own_address, read_all, read_count, same, shutdown, write_all};
 use super::{Bench, Judged, Outcome, ensure};
 
 /// How many connect at once.
@@ -18,27 +18,31 @@ const MANY: usize = 100;
 
 pub(super) async fn addresses_agree_at_both_ends(bench: Bench) -> Judged {
     let pair = bench.pair().await?;
-    let listening = Some(pair.listener.local_addr());
+    let listening = Some(pair.listener.address());
     agree(
         "where the peer is accepted from",
         pair.far_peer,
-        pair.near.local_addr(),
+        own_address(pair.near.as_ref()),
     )?;
-    agree("where it was connected to", pair.near_peer, listening)?;
+    agree(
+        "where it was connected to",
+        pair.near_peer.clone(),
+        listening,
+    )?;
     agree(
         "the accepted end's own address",
         pair.far_local,
-        pair.near_peer,
+        pair.near_peer.clone(),
     )?;
     agree(
         "the accepted transport's own",
-        pair.far.local_addr(),
+        own_address(pair.far.as_ref()),
         pair.near_peer,
     )
 }
 
 /// Addresses that are there must be the same.
-fn agree(what: &str, one: Option<SocketAddr>, other: Option<SocketAddr>) -> Judged {
+fn agree(what: &str, one: Option<Address>, other: Option<Address>) -> Judged {
     match (one, other) {
         (Some(one), Some(other)) if one != other => {
             Err(format!("{what} is {one} here and {other} there").into())
@@ -49,9 +53,11 @@ fn agree(what: &str, one: Option<SocketAddr>, other: Option<SocketAddr>) -> Judg
 
 pub(super) async fn port_0_becomes_a_real_one(bench: Bench) -> Judged {
     let listener = bench.listen().await?;
-    let address = listener.local_addr();
+    let Some(address) = listener.address().inet() else {
+        return Err(Outcome::NotOffered("there are no ports".into()));
+    };
     ensure(address.port() != 0, format!("the listener is at {address}"))?;
-    if !bench.address.ends_with(":0") {
+    if !bench.place.to_string().ends_with(":0") {
         return Err(Outcome::NotOffered(
             "the address has a port of its own".into(),
         ));
@@ -62,8 +68,9 @@ pub(super) async fn port_0_becomes_a_real_one(bench: Bench) -> Judged {
 
 pub(super) async fn a_busy_address_is_refused(bench: Bench) -> Judged {
     let listener = bench.listen().await?;
-    let address = listener.local_addr().to_string();
-    match bench.network.listen(Listen::tcp(&address).target).await {
+    let place = listener.address();
+    let address = place.to_string();
+    match bench.network.listen(Listen::at(place).target).await {
         Ok(_) => Err(format!("two listeners are at {address}").into()),
         Err(error) => ensure(
             error.target == address,
@@ -74,25 +81,28 @@ pub(super) async fn a_busy_address_is_refused(bench: Bench) -> Judged {
 
 pub(super) async fn a_connect_to_nobody_is_refused(bench: Bench) -> Judged {
     // It was free a moment ago.
-    let address = bench.listen().await?.local_addr();
+    let address = bench.listen().await?.address();
     refused(&*bench.network, address).await
 }
 
-async fn refused(network: &dyn Network, address: SocketAddr) -> Judged {
-    let address = address.to_string();
-    let Err(error) = network.connect(Connect::tcp(&address).target).await else {
+async fn refused(network: &dyn Network, place: Address) -> Judged {
+    let address = place.to_string();
+    // The file of a Unix socket goes with its listener.
+    let is_gone = |kind| kind == ErrorKind::NotFound && place.path().is_some();
+    let Err(error) = network.connect(Connect::to(place.clone()).target).await else {
         return Err(format!("somebody answers at {address}").into());
     };
     ensure(
-        error.kind == ErrorKind::ConnectionRefused && error.target == address,
+        (error.kind == ErrorKind::ConnectionRefused || is_gone(error.kind))
+            && error.target == address,
         format!("the error is {:?}: {error}", error.kind),
     )
 }
 
 pub(super) async fn a_connect_given_up_leaves_nothing(bench: Bench) -> Judged {
     let mut listener = bench.listen().await?;
-    let address = listener.local_addr();
-    let mut attempt = bench.network.connect(Connect::tcp(address).target);
+    let address = listener.address();
+    let mut attempt = bench.network.connect(Connect::to(address.clone()).target);
     let _ = attempt
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()));
@@ -120,12 +130,12 @@ pub(super) async fn a_connect_given_up_leaves_nothing(bench: Bench) -> Judged {
 
 pub(super) async fn many_connect_at_once(bench: Bench) -> Judged {
     let listener = bench.listen().await?;
-    let address = listener.local_addr();
+    let address = listener.address();
     let mut tasks: JoinSet<Judged> = JoinSet::new();
     tasks.spawn_local(echo_many(listener));
     let bench = Rc::new(bench);
     for number in 0..MANY {
-        let bench = Rc::clone(&bench);
+        let (bench, address) = (Rc::clone(&bench), address.clone());
         tasks.spawn_local(async move {
             let mut near = bench.connect(address).await?.transport;
             let word = format!("{number:08}");
@@ -154,7 +164,7 @@ async fn echo_many(mut listener: Box<dyn Listener>) -> Judged {
 
 pub(super) async fn a_closed_listener_refuses_and_spares_the_living(bench: Bench) -> Judged {
     let mut pair = bench.pair().await?;
-    let address = pair.listener.local_addr();
+    let address = pair.listener.address();
     drop(pair.listener);
     refused(&*bench.network, address).await?;
     let (at_near, at_far) = tokio::try_join!(

@@ -20,10 +20,10 @@ pub(super) async fn a_pool_echoes_and_its_counters_add_up(bench: Bench) -> Judge
         .shards(0)
         .start()
         .map_err(|error| broken(&error))?;
-    let listen = Listen::tcp(&bench.address).lines();
+    let listen = Listen::at(bench.place.clone()).lines();
     let server = pool.listen(listen, |client| Echo { client }).await?;
     for number in 0..PEERS {
-        let mut near = bench.connect(server.local_addr()).await?.transport;
+        let mut near = bench.connect(server.address()).await?.transport;
         let lines = format!("line {number}\n").repeat(LINES);
         let echoed = duplex(near.as_mut(), lines.as_bytes(), lines.len()).await?;
         same(&echoed, lines.as_bytes())?;
@@ -31,7 +31,7 @@ pub(super) async fn a_pool_echoes_and_its_counters_add_up(bench: Bench) -> Judge
         same(&read_all(near.as_mut()).await?, b"")?;
     }
     let (told, mut tells) = mpsc::unbounded_channel();
-    let connect = Connect::tcp(server.local_addr()).lines();
+    let connect = Connect::to(server.address()).lines();
     pool.connect(connect, move |client| Caller { client, told })
         .await?;
     for expected in ["connected", "hello", "closed"] {

@@ -2,12 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
+use switchboard_core::Address;
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -28,37 +28,50 @@ pub(super) struct Pair {
     pub(super) listener: Box<dyn Listener>,
     pub(super) near: Box<dyn Transport>,
     pub(super) far: Box<dyn Transport>,
-    pub(super) near_peer: Option<SocketAddr>,
-    pub(super) far_peer: Option<SocketAddr>,
-    pub(super) far_local: Option<SocketAddr>,
+    pub(super) near_peer: Option<Address>,
+    pub(super) far_peer: Option<Address>,
+    pub(super) far_local: Option<Address>,
 }
 
 impl Bench {
     pub(super) async fn listen(&self) -> Result<Box<dyn Listener>, Outcome> {
         Ok(self
             .network
-            .listen(Listen::tcp(&self.address).target)
+            .listen(Listen::at(self.place.clone()).target)
             .await?)
     }
 
-    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Connected, Outcome> {
-        Ok(self.network.connect(Connect::tcp(address).target).await?)
+    pub(super) async fn connect(&self, address: Address) -> Result<Connected, Outcome> {
+        Ok(self.network.connect(Connect::to(address).target).await?)
+    }
+
+    /// Whether a peer notices that a connection was reset: not where there is no such thing.
+    pub(super) async fn has_resets(&self) -> Result<bool, Outcome> {
+        let mut pair = self.pair().await?;
+        pair.near.set_reset();
+        drop(pair.near);
+        Ok(read_all(pair.far.as_mut()).await.is_err())
     }
 
     /// A listener, and a connection through it.
     pub(super) async fn pair(&self) -> Result<Pair, Outcome> {
         let mut listener = self.listen().await?;
-        let address = listener.local_addr();
+        let address = listener.address();
         let (connected, incoming) = tokio::try_join!(self.connect(address), async {
             Ok(accept(listener.as_mut()).await?)
         })?;
+        let near_peer = connected.transport.unix().map(|ends| ends.peer.into());
+        let (far_peer, far_local) = match incoming.transport.unix() {
+            Some(ends) => (Some(ends.peer.into()), Some(ends.local.into())),
+            None => (None, None),
+        };
         Ok(Pair {
             listener,
             near: connected.transport,
-            near_peer: connected.peer_addr,
+            near_peer: near_peer.or(connected.peer_addr.map(Address::Inet)),
             far: incoming.transport,
-            far_peer: incoming.peer_addr,
-            far_local: incoming.local_addr,
+            far_peer: far_peer.or(incoming.peer_addr.map(Address::Inet)),
+            far_local: far_local.or(incoming.local_addr.map(Address::Inet)),
         })
     }
 }
@@ -319,4 +332,12 @@ pub(super) fn pattern(count: usize) -> Vec<u8> {
     let mut bytes = (0..=250).collect::<Vec<u8>>().repeat(count / 251 + 1);
     bytes.truncate(count);
     bytes
+}
+
+/// A transport's own address, of whatever kind.
+pub(super) fn own_address(transport: &dyn Transport) -> Option<Address> {
+    match transport.unix() {
+        Some(ends) => Some(ends.local.into()),
+        None => transport.local_addr().map(Address::Inet),
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use switchboard_core::{ConnectError, ConnectPhase};
+use switchboard_core::{Address, ConnectError, ConnectPhase};
 use tokio::time::{Instant, timeout};
 
 use crate::error::ListenError;
@@ -78,7 +78,8 @@ impl Network for FaultyNet {
         let plan = Arc::clone(&self.plan);
         let party = Party::Outbound(plan.outbound.fetch_add(1, Ordering::Relaxed));
         Box::pin(async move {
-            let fail = |error| ConnectError::new(&target.address, ConnectPhase::Connect, &error);
+            let fail =
+                |error| ConnectError::new(target.place.to_string(), ConnectPhase::Connect, &error);
             let began = Instant::now();
             let mut scripts = plan.faults.scripts(party);
             let Ok(permitted) = timeout(target.timeout, permission(&mut scripts, &plan)).await
@@ -191,6 +192,10 @@ impl Listener for FaultyListener {
 
     fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr()
+    }
+
+    fn address(&self) -> Address {
+        self.inner.address()
     }
 
     fn duplicate(&self) -> io::Result<Box<dyn DetachedListener>> {

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use switchboard_core::TlsInfo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::transport::{Detached, Hangup, Transport};
+use crate::transport::{ChannelKind, Detached, Hangup, Transport, UnixEnds};
 
 use super::counts::Counts;
 use super::lane::{Lane, Outcome};
@@ -316,10 +316,24 @@ impl Transport for FaultyTransport {
         Ok(Box::new(DetachedFaulty { wire, course }))
     }
 
+    fn kind(&self) -> ChannelKind {
+        match &self.wire {
+            Wire::Up(inner) => inner.kind(),
+            Wire::Reset { .. } => ChannelKind::Network,
+        }
+    }
+
     fn local_addr(&self) -> Option<SocketAddr> {
         match &self.wire {
             Wire::Up(inner) => inner.local_addr(),
             Wire::Reset { local_addr } => *local_addr,
+        }
+    }
+
+    fn unix(&self) -> Option<Box<UnixEnds>> {
+        match &self.wire {
+            Wire::Up(inner) => inner.unix(),
+            Wire::Reset { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ use switchboard_core::{ConnectError, ConnectPhase};
 use tokio::time::timeout;
 
 use crate::error::{ListenError, ListenPhase};
-use crate::options::{ConnectTarget, ListenTarget};
+use crate::options::{ConnectPlace, ConnectTarget, ListenPlace, ListenTarget};
 use crate::transport::{Connected, Listener, LocalFuture, Network, Transport};
 
 use super::{MemoryNet, Progress};
@@ -15,11 +15,13 @@ impl Network for MemoryNet {
     fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
         let net = self.clone();
         Box::pin(async move {
-            let fail = |phase, error| ListenError::new(&target.address, phase, error);
-            if target.adopted.is_some() {
-                return Err(fail(ListenPhase::Listen, no_sockets()));
-            }
-            let addresses = net.lock().resolve(&target.address);
+            let fail = |phase, error| ListenError::new(target.place.to_string(), phase, error);
+            let address = match &target.place {
+                ListenPlace::Tcp(address) => address,
+                ListenPlace::Unix(_) => return Err(fail(ListenPhase::Bind, no_unix())),
+                _ => return Err(fail(ListenPhase::Listen, no_sockets())),
+            };
+            let addresses = net.lock().resolve(address);
             let addresses = addresses.map_err(|error| fail(ListenPhase::Resolve, error))?;
             let backlog = usize::try_from(target.backlog).unwrap_or(usize::MAX);
             let mut last = io::ErrorKind::NotFound.into();
@@ -37,15 +39,17 @@ impl Network for MemoryNet {
         let net = self.clone();
         Box::pin(async move {
             let mut progress = Progress::default();
-            let outcome = if target.adopted.is_some() {
-                progress.phase = ConnectPhase::Local;
-                Err(no_sockets())
-            } else {
-                let address = target.address.clone();
-                let attempt = net.open(address, target.local_addr, &mut progress);
+            let outcome = if let ConnectPlace::Tcp(address) = &target.place {
+                let attempt = net.open(address.clone(), target.local_addr, &mut progress);
                 timeout(target.timeout, attempt).await.unwrap_or_else(|_| {
                     let text = format!("no answer within {:?}", target.timeout);
                     Err(io::Error::new(io::ErrorKind::TimedOut, text))
+                })
+            } else {
+                progress.phase = ConnectPhase::Local;
+                Err(match &target.place {
+                    ConnectPlace::Unix(_) => no_unix(),
+                    _ => no_sockets(),
                 })
             };
             match outcome {
@@ -54,13 +58,19 @@ impl Network for MemoryNet {
                     transport: Box::new(stream) as Box<dyn Transport>,
                 }),
                 Err(error) => {
-                    let mut failure = ConnectError::new(&target.address, progress.phase, &error);
+                    let mut failure =
+                        ConnectError::new(target.place.to_string(), progress.phase, &error);
                     failure.attempts = progress.attempts;
                     Err(failure)
                 }
             }
         })
     }
+}
+
+fn no_unix() -> io::Error {
+    let text = "a network in memory has no Unix sockets";
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 fn no_sockets() -> io::Error {
