@@ -188,8 +188,8 @@ impl Handler<Closed> for Chatter {
 
     fn handle(&mut self, msg: Closed, _: &mut Self::Context) {
         // Nobody is left to be told how that went.
-        if let Some(room) = self.house.addr::<Room>("room") {
-            room.do_send(Order::Leave(msg.handle));
+        if let (Some(room), Some(client)) = (self.house.addr::<Room>("room"), msg.handle.client()) {
+            room.do_send(Order::Leave(client.clone()));
         }
     }
 }

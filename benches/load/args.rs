@@ -16,11 +16,12 @@ load run [options]              compare servers, print a table of medians and ra
   --rounds N                    rounds of A B C A B C              (default 5)
   --slice-seconds S             measured time of one slice         (default 0.5)
   --only NAME,...               scenarios: ping1 ping50 ping500 pipe50x64 churn idle transfer storm
-                                tls-ping50 tls-transfer handshakes
+                                tls-ping50 tls-transfer handshakes udp1 udp16
   --server NAME=COMMAND         one more server, or another command for a known name (repeatable);
                                 the address to listen on is appended as the last argument
   --tls-server NAME=COMMAND     the same for the scenarios over TLS; the server finds PEM files where
                                 TLS_CERTIFICATE and TLS_KEY of its environment say
+  --udp-server NAME=COMMAND     the same for the scenarios over UDP
   --cores SERVER,LOAD           the two cores                      (default 0,1)
   --json FILE                   write every slice there
 
@@ -87,6 +88,7 @@ fn run_options(mut arguments: impl Iterator<Item = String>) -> Result<RunOptions
             }
             "--server" => options.servers.push(server(&flag, &value, Wire::Plain)?),
             "--tls-server" => options.servers.push(server(&flag, &value, Wire::Tls)?),
+            "--udp-server" => options.servers.push(server(&flag, &value, Wire::Udp)?),
             "--cores" => options.cores = cores(&value)?,
             "--json" => options.json = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown option {flag}")),

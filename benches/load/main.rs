@@ -22,6 +22,7 @@ mod runner;
 mod scenarios;
 mod server;
 mod socket;
+mod swarm;
 mod tls;
 mod verifier;
 

@@ -267,6 +267,14 @@ fn servers(extra: &[ServerSpec]) -> io::Result<Vec<ServerSpec>> {
         ),
         (Wire::Tls, "tokio-rustls", folder.join("peer-tokio-rustls")),
         (Wire::Tls, "switchboard", folder.join("tls-echo")),
+        (Wire::Udp, "tokio-udp", folder.join("peer-tokio-udp")),
+        (
+            Wire::Udp,
+            "tokio-udp-try",
+            folder.join("peer-tokio-udp-try"),
+        ),
+        (Wire::Udp, "mmsg-udp", folder.join("peer-mmsg-udp")),
+        (Wire::Udp, "switchboard", folder.join("udp-echo")),
     ];
     let mut servers: Vec<_> = usual
         .into_iter()

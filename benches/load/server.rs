@@ -19,13 +19,15 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long a server that listens is left alone, to finish what it does at its start.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// What a server speaks below its lines.
+/// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
-    /// Nothing else.
+    /// Lines over TCP.
     Plain,
-    /// TLS from the start.
+    /// The same with TLS from the start.
     Tls,
+    /// Datagrams.
+    Udp,
 }
 
 /// How to start a server.
@@ -65,7 +67,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let tls = match spec.wire {
-            Wire::Plain => None,
+            Wire::Plain | Wire::Udp => None,
             Wire::Tls => {
                 command
                     .env("TLS_CERTIFICATE", credentials.certificate())

@@ -1,5 +1,6 @@
 //! The workloads, one per file, and the figures that they yield.
 
+mod datagrams;
 mod idle;
 mod steady;
 mod storm;
@@ -13,6 +14,7 @@ use crate::figures::Figure;
 use crate::fleet::AfterReply;
 use crate::server::{Server, Wire};
 
+use self::datagrams::Datagrams;
 use self::idle::Idle;
 use self::steady::Steady;
 use self::storm::Storm;
@@ -93,7 +95,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
             )
         }),
         Box::new(Idle),
-        Box::new(Transfer { wire: Wire::Plain }),
+        Box::new(Transfer { tls: false }),
         Box::new(Storm),
         Box::new(Steady {
             wire: Wire::Tls,
@@ -104,7 +106,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
                 50,
             )
         }),
-        Box::new(Transfer { wire: Wire::Tls }),
+        Box::new(Transfer { tls: true }),
         Box::new(Steady {
             after_reply: AfterReply::Reconnect,
             wire: Wire::Tls,
@@ -114,6 +116,18 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
                 "TLS 1.3: 8 clients: connect, full handshake, one line, close, over and over; per connection",
                 8,
             )
+        }),
+        Box::new(Datagrams {
+            name: "udp1",
+            about: "UDP: 1 socket, one datagram of 64 bytes in flight; per datagram",
+            sockets: 1,
+            in_flight: 1,
+        }),
+        Box::new(Datagrams {
+            name: "udp16",
+            about: "UDP: 16 sockets to one, 8 datagrams of 64 bytes in flight on each; per datagram",
+            sockets: 16,
+            in_flight: 8,
         }),
     ]
 }
