@@ -26,6 +26,7 @@ pub mod line;
 mod model;
 pub mod now;
 pub mod payload;
+pub mod process;
 pub mod reason;
 pub mod receive;
 pub mod restart;

@@ -312,6 +312,8 @@ pub enum ClosePhase {
     Open,
     /// Closing, with bytes still to send.
     Flushing,
+    /// A process had ended, and others still held its pipes.
+    Exited,
 }
 
 impl fmt::Display for ClosePhase {
@@ -322,6 +324,7 @@ impl fmt::Display for ClosePhase {
             Self::Securing => "securing",
             Self::Open => "open",
             Self::Flushing => "flushing",
+            Self::Exited => "exited",
         })
     }
 }

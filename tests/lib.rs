@@ -46,7 +46,7 @@ where
             .expect("the pool does not stop");
         assert_eq!(totals.live, 0, "connections are left over: {totals}");
         assert_eq!(
-            totals.accepted + totals.connected,
+            totals.accepted + totals.connected + totals.opened,
             totals.live + totals.closed_in_all(),
             "the counters do not add up: {totals}"
         );

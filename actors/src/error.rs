@@ -8,6 +8,8 @@ use switchboard_core::{
     LimitsError, RateError, SendError, SendRefusal, SlotError, SlotsError, UnknownEncoding,
 };
 
+#[cfg(unix)]
+use crate::process::{SignalError, SpawnError};
 use crate::server::SetLimitsError;
 use crate::supervisor::SuperviseError;
 use crate::udp::{BindError, DatagramSendError};
@@ -178,6 +180,14 @@ pub enum Error {
     /// See [`ListenError`].
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// See [`SpawnError`].
+    #[cfg(unix)]
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// See [`SignalError`].
+    #[cfg(unix)]
+    #[error(transparent)]
+    Signal(#[from] SignalError),
     /// See [`BindError`].
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -3,6 +3,8 @@
 use switchboard_core::ClientId;
 
 use crate::client::Client;
+#[cfg(unix)]
+use crate::process::Process;
 use crate::states::{States, keeps_states};
 use crate::udp::{Raw, Udp};
 
@@ -16,6 +18,9 @@ pub enum Handle {
     Udp(Udp),
     /// A raw IP socket.
     Raw(Raw),
+    /// A child process.
+    #[cfg(unix)]
+    Process(Process),
 }
 
 impl Handle {
@@ -26,6 +31,8 @@ impl Handle {
             Self::Client(client) => client.id(),
             Self::Udp(udp) => udp.id(),
             Self::Raw(raw) => raw.id(),
+            #[cfg(unix)]
+            Self::Process(process) => process.id(),
         }
     }
 
@@ -34,7 +41,7 @@ impl Handle {
     pub const fn client(&self) -> Option<&Client> {
         match self {
             Self::Client(client) => Some(client),
-            Self::Udp(_) | Self::Raw(_) => None,
+            _ => None,
         }
     }
 }
@@ -45,6 +52,8 @@ impl Handle {
             Self::Client(client) => &client.shared.states,
             Self::Udp(udp) => udp.states(),
             Self::Raw(raw) => raw.states(),
+            #[cfg(unix)]
+            Self::Process(process) => process.states(),
         }
     }
 }

@@ -12,6 +12,8 @@ mod options;
 mod placement;
 mod places;
 mod pool;
+#[cfg(unix)]
+pub mod process;
 mod run;
 mod server;
 mod session;
@@ -49,11 +51,15 @@ pub use options::{
 };
 #[cfg(unix)]
 pub use options::{InheritError, Inherited, WhichInherited};
+#[cfg(unix)]
+pub use options::{SpawnProcess, Stdio};
 pub use placement::Placement;
 pub use pool::{
     Connecting, GetFailureHandler, Pool, PoolActor, PoolBuilder, PoolStatus, SetFailureHandler,
     Stop, Stopping, Subscribe, Totals,
 };
+#[cfg(unix)]
+pub use process::{Process, ProcessActor, SignalError, SpawnError};
 pub use run::{Background, default_pool};
 pub use server::{
     CloseServer, ListenState, Rejections, Resume, Server, ServerActor, ServerInfo, ServerLimits,

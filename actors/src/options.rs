@@ -9,6 +9,8 @@ mod inherited;
 mod listen;
 mod multicast;
 mod place;
+#[cfg(unix)]
+mod spawn;
 mod target;
 #[cfg(unix)]
 mod unix;
@@ -28,6 +30,8 @@ pub use inherited::{InheritError, Inherited, WhichInherited};
 pub use listen::Listen;
 pub use multicast::{Interface, Multicast};
 pub use place::{ConnectPlace, ListenPlace};
+#[cfg(unix)]
+pub use spawn::{SpawnProcess, Stdio};
 pub use target::{ConnectTarget, ListenTarget, SocketOptions};
 #[cfg(unix)]
 pub use watch::WatchFd;

@@ -17,6 +17,8 @@ use tracing::Span;
 use crate::client::Client;
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
+#[cfg(unix)]
+use crate::process::Process;
 use crate::shard::{Attach, Member};
 use crate::supervisor::{Exit, panic_text, start_guarded};
 use crate::turn::{Burst, Intake, Source};
@@ -58,6 +60,8 @@ pub struct Seat<'a> {
 pub(crate) enum Holder<'a> {
     Client(&'a Client),
     Socket(&'a Socket),
+    #[cfg(unix)]
+    Process(&'a Process),
 }
 
 /// Where the events of a connection go.
@@ -74,6 +78,19 @@ pub enum Outlet {
     Shared(Recipient<Burst>),
     /// To several mailboxes, one by one.
     Handlers(Arc<Handlers>),
+}
+
+#[cfg(unix)]
+impl Outlet {
+    /// Where the events of the pipes of a process go, whose own go here.
+    pub(crate) fn of_pipe(&self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Own | Self::Awaited => Self::Own,
+            Self::Shared(recipient) => Self::Shared(recipient.clone()),
+            Self::Handlers(handlers) => Self::Handlers(Arc::clone(handlers)),
+        }
+    }
 }
 
 impl fmt::Debug for Outlet {
@@ -93,6 +110,8 @@ pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outle
     match seat.holder {
         Holder::Client(client) => start_session(session, client.clone(), seat.member, seat.span),
         Holder::Socket(socket) => start_session(session, socket.clone(), seat.member, seat.span),
+        #[cfg(unix)]
+        Holder::Process(process) => start_session(session, process.clone(), seat.member, seat.span),
     }
     (S::INTERESTS, Outlet::Own)
 }
@@ -106,11 +125,15 @@ fn start_session<S: Session, C: Source + Clone + Unpin>(
 ) {
     let number = source.seat();
     let intake = Intake::new(source.clone());
+    let parts: Vec<_> = source.parts().into_iter().map(Intake::new).collect();
     start_guarded(
         session,
         span.clone(),
         |ctx| {
             ctx.spawn(intake);
+            for part in parts {
+                ctx.spawn(part);
+            }
         },
         move |exit| {
             let cause = match exit {

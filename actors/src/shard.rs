@@ -386,6 +386,10 @@ impl ShardLocal {
 
     /// Takes an ended connection off the registry, before its end is told (XAS-05).
     pub(crate) fn release(&self, client: &Client, ending: Ending<'_>) {
+        if client.shared.is_pipe_of_process() {
+            // It was never registered: its process is.
+            return;
+        }
         self.registry.borrow_mut().remove(&client.id());
         self.drainage.ended(client.id(), ending);
         match ending {
@@ -440,6 +444,9 @@ impl ShardLocal {
 
     /// An ended connection lingers: a stop must still reach it.
     pub(crate) fn lingers(&self, client: &Client) {
+        if client.shared.is_pipe_of_process() {
+            return;
+        }
         let channel = Arc::clone(&client.shared) as Registered;
         self.lingering.borrow_mut().insert(client.id(), channel);
     }

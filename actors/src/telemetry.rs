@@ -26,6 +26,7 @@
 //! | `peer gone` | debug | `peer` |
 //! | `connected` | debug | `id`, `peer` |
 //! | `opened` | debug | `id` |
+//! | `process exited` | debug | `id`, `code` |
 //! | `tls started` | debug | `id`, `tls` |
 //! | `handshake failed` | debug | `peer`, `error` |
 //! | `tls not verified` | warn | none: a client was built that accepts every certificate |
@@ -68,6 +69,8 @@ use tracing::{Span, debug, debug_span, error, info, info_span, warn};
 use crate::client::Client;
 use crate::drain::{Drain, DrainReport};
 use crate::pool::Totals;
+#[cfg(unix)]
+use crate::process::Process;
 use crate::server::{ServerInfo, Suspend};
 use crate::udp::Socket;
 
@@ -101,6 +104,23 @@ pub(crate) fn connection_span(parent: &Span, client: &Client) -> Span {
         id = %client.id(),
         peer = %Maybe(client.peer()),
     )
+}
+
+/// Of a process, which is a connection to who reads the log; its peer is its number.
+#[cfg(unix)]
+pub(crate) fn process_span(pool: &Span, process: &Process) -> Span {
+    debug_span!(
+        target: TARGET,
+        parent: pool,
+        "connection",
+        id = %process.id(),
+        peer = %format_args!("pid {}", process.pid()),
+    )
+}
+
+#[cfg(unix)]
+pub(crate) fn process_exited(id: ClientId, code: i32) {
+    debug!(target: TARGET, %id, code, "process exited");
 }
 
 /// Of a socket, which is a connection to who reads the log; its peer is the address it is connected to.

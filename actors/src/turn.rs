@@ -17,6 +17,8 @@ use switchboard_core::connection::{FrameKind, Permit};
 
 use crate::client::{Client, Next, SharedEvent};
 use crate::message::{ClientEvent, DataReceived, LineReceived, MessageReceived};
+#[cfg(unix)]
+use crate::process::{PipeOf, Process};
 use crate::session::Session;
 use crate::supervisor::text_of;
 use crate::udp::Socket;
@@ -45,6 +47,16 @@ pub(crate) trait Source: 'static {
 
     /// A session that serves many begins a turn.
     fn begin_turn(&self);
+
+    /// Connections whose events the session takes besides.
+    fn parts(&self) -> Vec<Client> {
+        Vec::new()
+    }
+
+    /// Whether the session has nothing left when this source is over.
+    fn ends_session(&self) -> bool {
+        true
+    }
 
     /// Lets the session handle what there is; `over` is set when the last event of all is handled.
     fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn;
@@ -132,7 +144,16 @@ impl Source for Client {
         self.shared.begin_turn();
     }
 
+    #[cfg(unix)]
+    fn ends_session(&self) -> bool {
+        self.shared.pipe_of.is_none()
+    }
+
     fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn {
+        #[cfg(unix)]
+        if let Some(pipe) = &self.shared.pipe_of {
+            return self.take_turn_of_pipe(pipe, seat, over);
+        }
         let id = self.id();
         let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
         while seat.goes_on() {
@@ -171,6 +192,47 @@ impl Source for Client {
             }
         }
         // Others come first, or the handler waits for something and what follows must wait for it too.
+        self.shared.interrupt_turn(seat.back);
+        Turn::Later
+    }
+}
+
+#[cfg(unix)]
+impl Client {
+    /// The same for a pipe of a process, whose events are told as the process's.
+    fn take_turn_of_pipe<S: Session>(
+        &self,
+        pipe: &PipeOf,
+        seat: &mut Seated<'_, S>,
+        over: &mut bool,
+    ) -> Turn {
+        let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
+        while seat.goes_on() {
+            match self.shared.next_event(std::mem::take(&mut seat.back)) {
+                None => return Turn::Done,
+                Some(Next::One((event, permit))) => {
+                    let end = PipeOf::end(&event);
+                    match pipe.event(event) {
+                        Some(event) => seat.handle(event, permit),
+                        None => seat.back = seat.back.join(permit),
+                    }
+                    if let Some(end) = end {
+                        *over = true;
+                        pipe.told(&end);
+                    }
+                }
+                Some(Next::Many(batch)) => match batch.kind() {
+                    FrameKind::Line => seat.handle_all(claim, |position| {
+                        let (line, permit) = batch.line(position)?;
+                        Some((pipe.line(line), permit))
+                    }),
+                    FrameKind::Data | FrameKind::Message => seat.handle_all(claim, |position| {
+                        let (data, permit) = batch.body(position)?;
+                        Some((pipe.data(data), permit))
+                    }),
+                },
+            }
+        }
         self.shared.interrupt_turn(seat.back);
         Turn::Later
     }
@@ -247,7 +309,9 @@ impl<S: Session, C: Source + Unpin> ActorFuture<S> for Intake<C> {
                 Poll::Pending
             }
             Turn::Done if claim.over => {
-                ctx.stop();
+                if claim.source.ends_session() {
+                    ctx.stop();
+                }
                 Poll::Ready(())
             }
             Turn::Done => Poll::Pending,
@@ -261,6 +325,8 @@ pub struct Burst(Claimed);
 enum Claimed {
     Client(Claim<Client>),
     Socket(Claim<Socket>),
+    #[cfg(unix)]
+    Process(Claim<Process>),
 }
 
 impl Message for Burst {
@@ -278,12 +344,20 @@ impl Burst {
         Self(Claimed::Socket(Claim { source, seat, over }))
     }
 
+    #[cfg(unix)]
+    pub(crate) const fn of_process(source: Process) -> Self {
+        let (seat, over) = (0, false);
+        Self(Claimed::Process(Claim { source, seat, over }))
+    }
+
     /// Lets the session handle the events.
     #[doc(hidden)]
     pub fn deliver<S: Session>(mut self, session: &mut S, ctx: &mut Context<S>) {
         let again = match &mut self.0 {
             Claimed::Client(claim) => claim.take_one(session, ctx),
             Claimed::Socket(claim) => claim.take_one(session, ctx),
+            #[cfg(unix)]
+            Claimed::Process(claim) => claim.take_one(session, ctx),
         };
         if again {
             ctx.address().do_send(self);

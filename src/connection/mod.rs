@@ -189,6 +189,39 @@ pub struct Snapshot {
     pub receiving: bool,
 }
 
+impl Snapshot {
+    /// Nothing has happened yet, in this state.
+    #[must_use]
+    pub const fn empty(state: ConnectionState) -> Self {
+        Self {
+            state,
+            bytes_in: 0,
+            bytes_out: 0,
+            frames_in: 0,
+            unread: 0,
+            write_buffer: 0,
+            write_limits: (0, 0),
+            write_paused: false,
+            reading_paused: false,
+            receiving: false,
+        }
+    }
+
+    /// Adds what another part of the same thing does; the state stays.
+    pub fn add(&mut self, other: &Self) {
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.frames_in += other.frames_in;
+        self.unread += other.unread;
+        self.write_buffer += other.write_buffer;
+        self.write_limits.0 = self.write_limits.0.max(other.write_limits.0);
+        self.write_limits.1 = self.write_limits.1.max(other.write_limits.1);
+        self.write_paused |= other.write_paused;
+        self.reading_paused |= other.reading_paused;
+        self.receiving |= other.receiving;
+    }
+}
+
 /// Whether a receive could be armed under these settings by a session that handles everything.
 pub(crate) fn check_receive(receive: &Receive, config: &ConnectionConfig) -> Result<(), ArmError> {
     Armed::new(receive, config, Interests::ALL).map(drop)

@@ -18,7 +18,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
-use crate::message::ClientEvent;
 use crate::message::command::ClientCommand;
 use crate::placement::Share;
 use crate::places::Passes;
@@ -302,9 +301,13 @@ impl ClientActor {
             }
             Outlet::Handlers(handlers) => {
                 let seat = core.seat;
+                let mut end = None;
                 let mut events = Vec::new();
                 while let Some((event, permit)) = core.poll_event(now) {
-                    let mut event = ClientEvent::from_core(event, &self.client);
+                    let Some(mut event) = shared.told_as(event, &self.client, &mut end) else {
+                        core.machine.give_back(permit, now);
+                        continue;
+                    };
                     event.set_ticket(Ticket::issue(
                         (Arc::clone(&self.client.shared) as Arc<dyn Issuer>, seat),
                         permit,
@@ -322,12 +325,17 @@ impl ClientActor {
                 if !there {
                     shared.session_gone(seat, Cause::SessionStopped);
                 }
+                shared.pipe_told(end);
             }
             Outlet::None => {
+                let mut end = None;
                 while let Some((event, permit)) = core.poll_event(now) {
                     core.machine.give_back(permit, now);
+                    end = shared.end_of_pipe(&event).or(end);
                     drop(event);
                 }
+                drop(core);
+                shared.pipe_told(end);
             }
         }
     }

@@ -9,6 +9,7 @@ mod home;
 mod idle;
 mod making;
 mod moving;
+mod piped;
 mod securing;
 mod shared;
 mod slot;

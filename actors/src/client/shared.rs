@@ -10,6 +10,8 @@ use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
 use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now, Share};
 
 use crate::pool::Pool;
+#[cfg(unix)]
+use crate::process::PipeOf;
 use crate::server::ServerState;
 use crate::states::States;
 use crate::tls::{TlsConfig, Upgrade};
@@ -32,6 +34,9 @@ pub(crate) struct Shared {
     pub(crate) opened: Instant,
     /// Known when there is a link, or before.
     kind: OnceLock<ChannelKind>,
+    /// Of which process it is a pipe, if it is one.
+    #[cfg(unix)]
+    pub(crate) pipe_of: Option<Box<PipeOf>>,
     /// Others after each link of a connection that reconnects.
     pub(super) addresses: Mutex<Addresses>,
     pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
@@ -91,9 +96,16 @@ pub(crate) struct Core {
 
 impl Shared {
     pub(crate) fn new(id: ClientId, pool: Pool, origin: Origin, machine: Connection) -> Arc<Self> {
+        #[cfg(unix)]
+        let pipe_of = match &origin {
+            Origin::Pipe(pipe) => Some(pipe.clone()),
+            Origin::Accepted { .. } | Origin::Outbound => None,
+        };
         let (server, addresses, outbound) = match origin {
             Origin::Accepted { server, addresses } => (Some(server), addresses, false),
             Origin::Outbound => (None, Addresses::default(), true),
+            #[cfg(unix)]
+            Origin::Pipe(_) => (None, Addresses::default(), false),
         };
         let share = pool.budget().map(Budget::share);
         Arc::new(Self {
@@ -103,6 +115,8 @@ impl Shared {
             outbound,
             opened: clock(),
             kind: OnceLock::new(),
+            #[cfg(unix)]
+            pipe_of,
             addresses: Mutex::new(addresses),
             actor: OnceLock::new(),
             claim: Claim::new(),
@@ -315,6 +329,9 @@ pub(crate) enum Origin {
         addresses: Addresses,
     },
     Outbound,
+    /// A pipe of a child process.
+    #[cfg(unix)]
+    Pipe(Box<PipeOf>),
 }
 
 /// An event of the machine, not yet a message.

@@ -48,6 +48,8 @@ impl Shared {
         let unseen = matches!(cause, Cause::SessionPanicked { .. })
             && !std::mem::replace(&mut core.session_failed, true);
         let failure = unseen.then(|| cause.clone());
+        #[cfg(unix)]
+        let concern = cause.clone();
         self.recall(&mut core, &mut now);
         core.in_flight = false;
         core.turn_at_home = false;
@@ -65,6 +67,12 @@ impl Shared {
         };
         wake(core);
         drop(session);
+        #[cfg(unix)]
+        if let Some(pipe) = &self.pipe_of {
+            // It is the process's session, which tells of its failure.
+            pipe.session_gone(concern);
+            return;
+        }
         if let Some(cause) = failure {
             failure::report(&self.pool, self.id, cause, restarted);
         }

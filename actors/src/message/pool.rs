@@ -108,13 +108,13 @@ pub enum PoolEvent {
         /// Error, unless it was closing already.
         restarted: bool,
     },
-    /// A supervised child panicked.
+    /// A supervised child panicked, or the process that it stands for ended badly.
     ChildFailed {
         /// The name of its supervisor.
         supervisor: String,
         /// Its name.
         child: String,
-        /// The text of the panic.
+        /// The text of the panic, or how the process ended.
         text: String,
         /// After which pause it is started again; `None`: it is not.
         restart_in: Option<Duration>,

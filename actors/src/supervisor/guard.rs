@@ -22,7 +22,7 @@ compile_error!("switchboard isolates panics by catching them: build with panic =
 pub(crate) enum Exit {
     /// It stopped by itself, was stopped, or its thread ended.
     Normal,
-    /// It panicked, with this text.
+    /// It panicked, with this text; or what it stood for as a supervised child has failed so.
     Panicked(String),
 }
 

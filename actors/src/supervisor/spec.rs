@@ -1,8 +1,10 @@
 //! What is supervised, and how.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context};
@@ -19,7 +21,7 @@ pub enum Restart {
     /// Always.
     #[default]
     Permanent,
-    /// After a panic only.
+    /// After a panic only, or another failure of what it stands for.
     Transient,
     /// Never.
     Temporary,
@@ -69,6 +71,9 @@ pub struct ChildSpec {
     pub(super) grace: Duration,
 }
 
+/// How a child failed that ended in order; empty as long as it has not.
+pub(crate) type Failure = Rc<RefCell<Option<String>>>;
+
 /// Starts a child; gives its address and a hold on it, or the text of a panic.
 pub(super) type StartChild =
     Box<dyn FnMut(Span, OnExit) -> Result<(Address, Running), String> + Send>;
@@ -91,8 +96,19 @@ impl ChildSpec {
         A: Actor<Context = Context<A>>,
         F: FnMut() -> A + Send + 'static,
     {
+        Self::failing(name, move |_| make())
+    }
+
+    /// An actor that can say that what it stands for has failed, by leaving a text behind.
+    pub(crate) fn failing<A, F>(name: impl Into<String>, mut make: F) -> Self
+    where
+        A: Actor<Context = Context<A>>,
+        F: FnMut(Failure) -> A + Send + 'static,
+    {
         let start = move |span: Span, on_exit: OnExit| {
-            let actor = catch_unwind(AssertUnwindSafe(&mut make)).map_err(panic_text)?;
+            let failure = Failure::default();
+            let actor = catch_unwind(AssertUnwindSafe(|| make(Rc::clone(&failure))));
+            let actor = actor.map_err(panic_text)?;
             let (stop, stopped) = oneshot::channel::<()>();
             let (address, kill) = start_killable(
                 actor,
@@ -102,7 +118,13 @@ impl ChildSpec {
                     let stopping = actix::fut::wrap_future::<_, A>(stopped);
                     ctx.spawn(stopping.map(|_, _, ctx| ctx.stop()));
                 },
-                on_exit,
+                move |exit| {
+                    let failed = failure.borrow_mut().take();
+                    on_exit(match (exit, failed) {
+                        (Exit::Normal, Some(text)) => Exit::Panicked(text),
+                        (exit, _) => exit,
+                    });
+                },
             );
             Ok((Box::new(address) as Address, Running { stop, kill }))
         };

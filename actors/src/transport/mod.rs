@@ -51,6 +51,8 @@ pub use descriptor::{FileKind, WatchError};
 pub use ends::{PeerCredentials, UnixEnds};
 pub use kind::ChannelKind;
 pub(crate) use pipe::Watched;
+#[cfg(unix)]
+pub(crate) use pipe::open_pipe;
 pub use switchboard_core::connection::UnderWay;
 pub use system::TcpNetwork;
 #[cfg(unix)]

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -67,6 +68,17 @@ impl Watched {
             })
         })
     }
+}
+
+/// Opens one end of a pipe as a transport, and says which way bytes go through it.
+///
+/// # Errors
+/// What the system says, or that it is no pipe.
+pub(crate) fn open_pipe(fd: impl AsFd) -> io::Result<(Box<dyn Transport>, Access)> {
+    let descriptor = Descriptor::new(fd, None).map_err(io::Error::other)?;
+    let watched = Watched::one(descriptor);
+    let transport = PipeTransport::open(&watched)?;
+    Ok((Box::new(transport), watched.access()))
 }
 
 /// One descriptor, or two.
