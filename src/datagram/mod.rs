@@ -17,6 +17,9 @@
 //! 6. if [`wants_round`](Datagrams::wants_round): let others have their turn, then begin anew;
 //! 7. once [`is_over`](Datagrams::is_over) and the last event was taken: let go of the socket.
 //!
+//! A datagram that somebody else received for this socket may come at any time while
+//! [`has_room`](Datagrams::has_room).
+//!
 //! What the system reports of earlier datagrams, such as that nobody listens at a peer, is
 //! [`handle_error`](Datagrams::handle_error) and ends nothing (AIO-38, T-22).
 

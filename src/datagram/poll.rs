@@ -33,6 +33,13 @@ impl Datagrams {
         self.read_room().min(self.read_budget)
     }
 
+    /// Whether one more datagram has a place, whether it is wanted just now or not: for one that came
+    /// over another socket, which cannot leave it with the system.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        matches!(self.state, State::Adopting | State::Open) && self.credit_left() > 0
+    }
+
     /// Lends out the head of the queue, if it may go now.
     #[must_use]
     pub fn poll_send(&self) -> Option<Outgoing<'_>> {

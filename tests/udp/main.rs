@@ -1,6 +1,17 @@
 //! Sockets that move datagrams, with plain `std::net` peers.
 
 mod echo;
+mod multicast;
+mod once;
+mod peers;
+#[path = "../peers/programs.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod programs;
+#[cfg(unix)]
+mod raw;
+mod recording;
+#[cfg(unix)]
+mod unix;
 
 use std::net::UdpSocket;
 use std::time::Duration;

@@ -132,8 +132,13 @@ impl BindUdp {
         Self::at(DatagramPlace::Unbound)
     }
 
-    /// A Unix datagram socket with this file. A file that a socket without an owner has left there is
-    /// replaced; any other is an error. The file goes when the socket closes.
+    /// A Unix datagram socket whose name is this file.
+    ///
+    /// It holds a lock on the file of this name with `.lock` behind it, as long as it is open; both files are
+    /// removed when it closes, the socket's only if it is still its own. What is there already is told apart
+    /// as by [`Listen::unix`](crate::Listen): with the lock held, or a socket that lives, the address is in
+    /// use; a socket that a process has left over is replaced; whatever is no socket is never removed, and an
+    /// error. The directory must be writable.
     #[cfg(unix)]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         let path: PathBuf = path.into();
@@ -238,13 +243,16 @@ impl BindUdp {
         self
     }
 
-    /// Joins this group when it opens. May be said several times.
+    /// Joins this group when it opens. May be said several times. On Linux only what is sent to groups that
+    /// it has joined itself is received, whatever others on this machine have joined.
     pub fn join(mut self, group: impl Into<Multicast>) -> Self {
         self.options.join.push(group.into());
         self
     }
 
-    /// The permissions of the file of a Unix socket, such as `0o660`. Default: as the umask says.
+    /// The permission bits of the file of a Unix socket, such as `0o660`: who may write to it may send. At no
+    /// moment more is allowed (on Linux). Without a file of its own it is refused. Default: as the umask of
+    /// the process says.
     #[cfg(unix)]
     pub const fn permissions(mut self, mode: u32) -> Self {
         self.options.permissions = Some(mode);
@@ -366,8 +374,9 @@ impl BindUdp {
         if unix && inet_only {
             return Err("a Unix socket has no broadcast, hops or groups".into());
         }
-        if !unix && options.permissions.is_some() {
-            return Err("permissions are of the files of Unix sockets".into());
+        let has_file = matches!(self.place, DatagramPlace::Unix(UnixName::Path(_)));
+        if !has_file && options.permissions.is_some() {
+            return Err("only a Unix socket with a file of its own has permissions".into());
         }
         match &self.remote {
             Some(Destination::Address(Address::Unix(_))) if !unix => {

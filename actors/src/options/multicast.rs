@@ -90,13 +90,28 @@ impl Interface {
         match (v6, self) {
             (true, Self::Address(_)) => Err(invalid("IPv6 knows interfaces by their number only")),
             (true, _) => socket.set_multicast_if_v6(self.index()),
-            (false, Self::Index(_)) => Err(invalid(
-                "IPv4 knows the interface to send through by its address only",
-            )),
+            (false, Self::Index(index)) => send_through(socket, index),
             (false, Self::Address(address)) => socket.set_multicast_if_v4(&address),
             (false, Self::Any) => socket.set_multicast_if_v4(&Ipv4Addr::UNSPECIFIED),
         }
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_through(socket: &SockRef<'_>, index: u32) -> io::Result<()> {
+    use rustix::net::sockopt::set_ip_multicast_if_with_ifindex;
+
+    const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+    Ok(set_ip_multicast_if_with_ifindex(
+        &**socket, &ANY, &ANY, index,
+    )?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn send_through(_: &SockRef<'_>, _: u32) -> io::Result<()> {
+    Err(invalid(
+        "here IPv4 knows the interface to send through by its address only",
+    ))
 }
 
 impl From<Ipv4Addr> for Multicast {

@@ -58,7 +58,7 @@ pub use system::TcpNetwork;
 #[cfg(unix)]
 pub(crate) use tcp::check_listening;
 #[cfg(unix)]
-pub(crate) use unix::{local_name as unix_local, peer_name as unix_peer};
+pub(crate) use unix::{SocketFile, local_name as unix_local, peer_name as unix_peer};
 
 /// What carries the bytes of one connection. It lives on one thread.
 ///

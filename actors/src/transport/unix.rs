@@ -22,9 +22,9 @@ use super::tcp::{apply_buffers, check_listening};
 use super::{Connected, Listener};
 
 use acceptor::UnixAcceptor;
-use file::SocketFile;
 use stream::UnixTransport;
 
+pub(crate) use file::SocketFile;
 pub(crate) use name::{local_name, peer_name};
 
 /// Listens at a name.

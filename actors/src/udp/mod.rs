@@ -343,7 +343,8 @@ impl Udp {
             .command(|machine, now| machine.close(Cause::LocalClose, flush, deadline, now))
     }
 
-    /// Resolves when it is closed and its address is free (UA-28).
+    /// Resolves when it is closed and its address is free (UA-28): with peers of
+    /// [`serve_udp`](Pool::serve_udp), when they are closed too.
     pub async fn wait_closed(&self) {
         self.socket.closed().await;
     }
@@ -395,13 +396,13 @@ impl Socket {
             let progress = self.0.progress.notified();
             let mut progress = std::pin::pin!(progress);
             progress.as_mut().enable();
-            let core = self.0.lock();
-            if core.released && core.link.is_none() {
-                return;
+            if self.0.lock().is_gone() {
+                break;
             }
-            drop(core);
             progress.await;
         }
+        // Peers that still send what they have queued hold the address.
+        self.0.shares.given_back().await;
     }
 
     fn duplicate(&self) -> io::Result<SystemSocket> {

@@ -1,9 +1,11 @@
 //! One datagram, or one question and its answer, over a socket that is closed again (UA-29..31).
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_core::{Address, Destination};
+use switchboard_core::{Address, DatagramError, DatagramRefusal, Destination};
+use tokio::time::Instant;
 
 use crate::options::BindUdp;
 use crate::pool::Pool;
@@ -91,15 +93,15 @@ pub async fn send_once(
     destination: impl Into<Destination>,
     wait: Option<Duration>,
 ) -> Result<usize, OnceError> {
-    let destination = destination.into();
-    let socket = Once::open(pool, own_address(&destination, 0).await?).await?;
-    let sent = socket.udp().sent_to(data, destination, wait).await;
+    let to = address_of(destination.into()).await?;
+    let socket = Once::open(pool, own_address(&to, 0)?).await?;
+    let sent = socket.udp().sent_to(data, to, wait).await;
     socket.close().await;
     Ok(sent?)
 }
 
-/// Waits at this port for one datagram; `None` when none came in time (UA-30). `None` as `wait` is
-/// [`DEFAULT_WAIT`].
+/// Waits at this port, of every IPv4 address, for one datagram; `None` when none came in time (UA-30).
+/// `None` as `wait` is [`DEFAULT_WAIT`].
 ///
 /// # Errors
 /// When the port cannot be had, or the pool ends meanwhile.
@@ -109,56 +111,74 @@ pub async fn recv_once(
     wait: Option<Duration>,
 ) -> Result<Option<(Bytes, Address)>, OnceError> {
     let wait = wait.unwrap_or(DEFAULT_WAIT);
-    let socket = Once::open(pool, BindUdp::port(port)).await?;
+    // Where another one that lives may share its port, each would get some of what comes.
+    let bind = BindUdp::port(port).reuse_addr(false);
+    let socket = Once::open(pool, bind).await?;
     let received = socket.udp().recv_from(usize::MAX, Some(wait)).await;
     socket.close().await;
     Ok(received?)
 }
 
 /// Sends one datagram and waits for the answer, with who sent it; `None` when none came in time (UA-31).
+/// The look-up of a name does not count as waiting.
 ///
 /// # Errors
-/// When the port cannot be had, the question could not be sent, or the pool ends meanwhile.
+/// When the port cannot be had, the question could not be sent, or the pool ends meanwhile; to a Unix
+/// socket, which could not answer.
 pub async fn request(pool: &Pool, request: Request) -> Result<Option<(Bytes, Address)>, OnceError> {
-    let bind = own_address(&request.destination, request.port).await?;
-    let socket = Once::open(pool, bind).await?;
-    let answer = ask(socket.udp(), &request).await;
+    let to = address_of(request.destination).await?;
+    let Some(peer) = to.inet() else {
+        return Err(SendToError::Refused(DatagramRefusal::OtherFamily).into());
+    };
+    let socket = Once::open(pool, own_address(&to, request.port)?).await?;
+    let udp = socket.udp();
+    let deadline = Instant::now() + request.wait;
+    let left = || Some(deadline.saturating_duration_since(Instant::now()));
+    let answer = async {
+        udp.sent_to(request.data, to, left()).await?;
+        loop {
+            let received = udp.recv_from(request.most, left()).await?;
+            let wanted = received.as_ref().is_none_or(|(_, from)| {
+                !request.only_from_destination || from.inet().is_some_and(|from| same(from, peer))
+            });
+            if wanted {
+                return Ok(received);
+            }
+        }
+    };
+    let answer = answer.await;
     socket.close().await;
     answer
 }
 
-async fn ask(udp: &Udp, request: &Request) -> Result<Option<(Bytes, Address)>, OnceError> {
-    let deadline = tokio::time::Instant::now() + request.wait;
-    if request.only_from_destination {
-        let connected = udp.connect(request.destination.clone()).await;
-        connected
-            .map_err(|error| SendToError::Failed(switchboard_core::DatagramError::io(&error)))?;
+/// Whether both are the same address and port, whatever else IPv6 says of them.
+fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip(), one.port()) == (other.ip(), other.port())
+}
+
+async fn address_of(destination: Destination) -> Result<Address, OnceError> {
+    match destination {
+        Destination::Address(address) => Ok(address),
+        Destination::Name(name) => resolve::any(&name).await.map_err(|error| {
+            let kind = error.kind();
+            SendToError::Failed(DatagramError::Unresolved { kind }).into()
+        }),
     }
-    let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
-    if request.only_from_destination {
-        udp.sent(request.data.clone(), Some(left())).await?;
-    } else {
-        let destination = request.destination.clone();
-        udp.sent_to(request.data.clone(), destination, Some(left()))
-            .await?;
-    }
-    Ok(udp.recv_from(request.most, Some(left())).await?)
 }
 
 /// A socket of the family that the destination needs.
-async fn own_address(destination: &Destination, port: u16) -> Result<BindUdp, OnceError> {
-    let v6 = match destination {
-        Destination::Address(Address::Inet(address)) => address.is_ipv6(),
-        Destination::Address(Address::Unix(_)) => return Ok(BindUdp::send_only()),
-        Destination::Name(name) => resolve::is_v6(name).await.map_err(|error| {
-            SendToError::Failed(switchboard_core::DatagramError::Unresolved { kind: error.kind() })
-        })?,
+fn own_address(destination: &Address, port: u16) -> Result<BindUdp, OnceError> {
+    let own = match destination {
+        Address::Inet(to) if to.is_ipv6() => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+        Address::Inet(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+        #[cfg(unix)]
+        Address::Unix(_) => return Ok(BindUdp::unix_unnamed()),
+        #[cfg(not(unix))]
+        Address::Unix(_) => {
+            return Err(SendToError::Refused(DatagramRefusal::OtherFamily).into());
+        }
     };
-    Ok(if v6 {
-        BindUdp::new(format_args!("[::]:{port}"))
-    } else {
-        BindUdp::port(port)
-    })
+    Ok(BindUdp::new(own).reuse_addr(false))
 }
 
 /// A socket that closes when this is dropped.

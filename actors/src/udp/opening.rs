@@ -186,7 +186,7 @@ impl Pool {
             share: shard.take_share(),
         };
         match shard.address().send(open).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map(Fresh::claim),
             Err(_) if self.is_running() => refused(
                 io::ErrorKind::Interrupted,
                 "its shard has failed".to_owned(),
@@ -301,7 +301,7 @@ pub(super) type Opened = (Box<dyn DatagramSocket>, Option<Address>);
 
 /// Opens a socket on this shard.
 #[derive(Message)]
-#[rtype(result = "Result<Socket, BindError>")]
+#[rtype(result = "Result<Fresh, BindError>")]
 pub(crate) struct OpenSocket {
     origin: Origin,
     factory: Option<SocketFactory>,
@@ -311,7 +311,7 @@ pub(crate) struct OpenSocket {
 }
 
 impl Handler<OpenSocket> for ShardActor {
-    type Result = ResponseActFuture<Self, Result<Socket, BindError>>;
+    type Result = ResponseActFuture<Self, Result<Fresh, BindError>>;
 
     fn handle(&mut self, open: OpenSocket, _: &mut Self::Context) -> Self::Result {
         let opening = async move {
@@ -347,8 +347,40 @@ impl Handler<OpenSocket> for ShardActor {
                 span,
             };
             UdpActor::launch(launch, &local);
-            Ok(socket)
+            Ok(Fresh::new(socket))
         }))
+    }
+}
+
+/// A socket on its way to who asked for it. If that one has given up meanwhile, nobody could ever close
+/// it: it closes by itself.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    socket: Socket,
+    claimed: bool,
+}
+
+impl Fresh {
+    const fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            claimed: false,
+        }
+    }
+
+    fn claim(mut self) -> Socket {
+        self.claimed = true;
+        self.socket.clone()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.claimed {
+            self.socket
+                .0
+                .command(|machine, _| machine.abort(Cause::LocalAbort));
+        }
     }
 }
 
@@ -406,10 +438,7 @@ async fn open_udp(bind: &BindUdp) -> Result<Opened, (ListenPhase, io::Error)> {
         link.connect(peer).map_err(failed(ListenPhase::Connect))?;
     }
     // One that was taken over may be connected already.
-    let peer = peer.or_else(|| {
-        let peer = link.socket()?.peer_addr().ok()?.as_socket()?;
-        Some(peer.into())
-    });
+    let peer = peer.or_else(|| address_of(&link.socket()?.peer_addr().ok()?));
     Ok((link, peer))
 }
 
@@ -429,6 +458,7 @@ fn bind_inet(
         system.set_only_v6(only)?;
     }
     apply(&system, options, v6)?;
+    only_joined(&system, v6);
     if let Some(local) = local {
         socket.bind(&local.into())?;
     }
@@ -490,6 +520,20 @@ pub(super) fn buffers(socket: &SockRef<'_>, options: &DatagramOptions) -> io::Re
     Ok(())
 }
 
+/// Linux hands a socket what comes for any group that any socket of the machine has joined; we want those
+/// of its own only (ip(7), IP_MULTICAST_ALL). A kernel that does not know the option stays as it is.
+#[cfg(target_os = "linux")]
+fn only_joined(socket: &SockRef<'_>, v6: bool) {
+    let _ = if v6 {
+        socket.set_multicast_all_v6(false)
+    } else {
+        socket.set_multicast_all_v4(false)
+    };
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn only_joined(_: &SockRef<'_>, _: bool) {}
+
 fn join(socket: &SockRef<'_>, options: &DatagramOptions) -> io::Result<()> {
     options.join.iter().try_for_each(|group| group.join(socket))
 }
@@ -508,6 +552,16 @@ pub(super) fn set_multicast_loop(socket: &SockRef<'_>, back: bool, v6: bool) -> 
     } else {
         socket.set_multicast_loop_v4(back)
     }
+}
+
+/// An address in the system's form.
+fn address_of(address: &SockAddr) -> Option<Address> {
+    #[cfg(unix)]
+    if address.is_unix() {
+        let name = crate::transport::datagram::system_name(address);
+        return Some(Address::Unix(name));
+    }
+    address.as_socket().map(Address::from)
 }
 
 /// The system's form of an address.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
 use switchboard_core::datagram::DatagramConfig;
-use switchboard_core::{Address, Cause, Now};
+use switchboard_core::{Address, Cause, ConnectionState, Now};
 
 use crate::client::clock;
-use crate::message::DatagramReceived;
+use crate::message::{DatagramReceived, Draining};
 use crate::options::BindUdp;
 use crate::pool::Pool;
 use crate::session;
@@ -75,10 +75,12 @@ impl Pool {
     /// when its first datagram comes. The `Udp` of a session is as if it were connected to that peer:
     /// [`send`](Udp::send) goes there, and only what comes from there is told. Each has an id, is listed,
     /// counted against the pool's limit, drained, and closes by itself; the limits of `bind` hold for each.
-    /// A peer whose session is behind by as much as its [`recv_limits`](BindUdp::recv_limits) loses what comes
-    /// meanwhile, which is [counted](Udp::dropped), and harms nobody else.
+    /// A peer whose session is behind by as much as its [`recv_limits`](BindUdp::recv_limits), or has paused
+    /// reading for so long, loses what comes meanwhile, which is [counted](Udp::dropped), and harms nobody
+    /// else.
     ///
-    /// What is returned stands for the socket itself; closing it closes the sessions of all peers.
+    /// What is returned stands for the socket itself; closing it closes the sessions of all peers, which send
+    /// first what they have queued. In a drain it takes no new peers, and closes behind the last one.
     ///
     /// # Errors
     /// As [`bind_udp`](Self::bind_udp), and for Unix sockets and sockets that are connected.
@@ -111,7 +113,7 @@ impl Pool {
                 local: Rc::clone(local),
                 each: each.clone(),
                 peers: HashMap::new(),
-                look: LEAST_LOOK,
+                draining: false,
             };
             Ok(table.attach(Seat {
                 holder: Holder::Socket(socket),
@@ -132,17 +134,14 @@ struct Each {
     most: usize,
 }
 
-/// At how many entries the table is first looked through for peers that have ended.
-const LEAST_LOOK: usize = 64;
-
 /// The session of the socket itself: hands each datagram to the session of its peer.
 struct PeerTable {
     socket: Socket,
     local: Rc<ShardLocal>,
     each: Each,
     peers: HashMap<Address, Socket>,
-    /// At how many entries it is looked through for peers that have ended.
-    look: usize,
+    /// Nobody new is served any more.
+    draining: bool,
 }
 
 impl Actor for PeerTable {
@@ -172,19 +171,38 @@ impl Handler<DatagramReceived> for PeerTable {
     }
 }
 
+impl Handler<Draining> for PeerTable {
+    type Result = ();
+
+    fn handle(&mut self, _: Draining, ctx: &mut Self::Context) {
+        self.draining = true;
+        let shares = Arc::clone(&self.socket.0.shares);
+        let served = async move { shares.given_back().await };
+        ctx.spawn(served.into_actor(self).map(|(), table, _| {
+            table
+                .socket
+                .0
+                .command(|machine, now| machine.close(Cause::LocalClose, true, None, now));
+        }));
+    }
+}
+
 impl PeerTable {
     fn new_peer(&mut self, address: &Address) -> Option<Socket> {
+        self.forget_ended();
+        // One that is closing still sends what it has queued, and counts no more.
         self.peers.remove(address);
-        if self.peers.len() >= self.look.min(self.each.most) {
-            self.peers.retain(|_, peer| !peer.has_ended());
-            self.look = (self.peers.len() * 2).max(LEAST_LOOK);
-        }
-        if self.peers.len() >= self.each.most || self.local.is_stopping() {
+        if self.draining || self.peers.len() >= self.each.most || self.local.is_stopping() {
             return None;
         }
         let pool = self.socket.pool();
         let passes = pool.gates().try_enter().ok()?;
-        let link = self.socket.0.lock().link.as_ref()?.share(address)?;
+        let shared = &self.socket.0;
+        let link = shared
+            .lock()
+            .link
+            .as_ref()?
+            .share(address, &shared.shares)?;
         let peer = Socket::new(Beginning {
             id: self.local.next_id(),
             pool: pool.clone(),
@@ -207,6 +225,15 @@ impl PeerTable {
         UdpActor::launch(launch, &self.local);
         self.peers.insert(address.clone(), peer.clone());
         Some(peer)
+    }
+
+    fn forget_ended(&mut self) {
+        for address in self.socket.0.shares.ended() {
+            // Somebody else may have this address by now.
+            if self.peers.get(&address).is_some_and(Socket::has_ended) {
+                self.peers.remove(&address);
+            }
+        }
     }
 }
 
@@ -237,11 +264,12 @@ impl Socket {
     fn hand(&self, from: &Address, data: &Bytes, truncated: bool) -> bool {
         let shared = &self.0;
         let mut core = shared.lock();
-        if !core.machine.is_open() {
+        // Without a session it may be about to get one, or another one.
+        let serves = [ConnectionState::Adopting, ConnectionState::Open];
+        if !serves.contains(&core.machine.state()) {
             return false;
         }
-        core.machine.begin_round();
-        if core.machine.read_wish() == 0 {
+        if !core.machine.has_room() {
             drop(core);
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             return true;
@@ -250,6 +278,7 @@ impl Socket {
         let mut now = Now::ask(clock);
         core.machine
             .handle_datagram(from, data, truncated, &mut now);
+        core.machine.begin_round();
         if core.receivers > 0 {
             shared.arrived.notify_one();
         }

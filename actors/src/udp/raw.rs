@@ -79,7 +79,7 @@ impl OpenRaw {
 
     /// Sends to this address, and receives from it only (UA-37). A name is resolved when it opens.
     pub fn connect(mut self, remote: impl Into<Destination>) -> Self {
-        self.remote = Some(remote.into());
+        self.remote = Some(without_port(remote));
         self
     }
 
@@ -138,7 +138,9 @@ pub(super) async fn open(open: &OpenRaw) -> Result<Opened, (ListenPhase, io::Err
         bound(error)
     })?;
     let system = SockRef::from(&socket);
-    if !open.v6 {
+    if open.v6 {
+        no_header_v6(&system, open.protocol).map_err(bound)?;
+    } else {
         system
             .set_header_included_v4(open.header_included)
             .map_err(bound)?;
@@ -163,6 +165,20 @@ pub(super) async fn open(open: &OpenRaw) -> Result<Opened, (ListenPhase, io::Err
     Ok((Box::new(socket), peer))
 }
 
+/// For protocol 255 Linux has it on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn no_header_v6(socket: &SockRef<'_>, protocol: u8) -> io::Result<()> {
+    if protocol == u8::MAX {
+        socket.set_header_included_v6(false)?;
+    }
+    Ok(())
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn no_header_v6(_: &SockRef<'_>, _: u8) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(not(unix))]
 pub(super) async fn open(_: &OpenRaw) -> Result<Opened, (ListenPhase, io::Error)> {
     Err((ListenPhase::Bind, io::ErrorKind::Unsupported.into()))
@@ -172,6 +188,15 @@ pub(super) async fn open(_: &OpenRaw) -> Result<Opened, (ListenPhase, io::Error)
 pub(super) fn without_header(packet: &[u8]) -> &[u8] {
     let words = packet.first().map_or(0, |first| usize::from(first & 0x0F));
     packet.get(words * 4..).unwrap_or_default()
+}
+
+/// IP itself has no ports: to addresses that differ in nothing else the same packets go.
+fn without_port(to: impl Into<Destination>) -> Destination {
+    let mut to = to.into();
+    if let Destination::Address(Address::Inet(address)) = &mut to {
+        address.set_port(0);
+    }
+    to
 }
 
 /// The handle of a raw IP socket. Cheap to clone, usable from any thread; dropping every handle does not
@@ -248,7 +273,7 @@ impl Raw {
     /// # Errors
     /// When the name has no address, it is closed, or what the system says.
     pub async fn connect(&self, peer: impl Into<Destination>) -> io::Result<Address> {
-        self.0.connect(peer).await
+        self.0.connect(without_port(peer)).await
     }
 
     /// Sends a packet to the address that it is connected to (UA-38); without the IP header, unless
@@ -281,7 +306,7 @@ impl Raw {
         packet: impl Into<Bytes>,
         to: impl Into<Destination>,
     ) -> Result<(), DatagramSendError> {
-        self.0.send_to(packet, to)
+        self.0.send_to(packet, without_port(to))
     }
 
     /// The same, and asks for [`Sent`](crate::message::Sent) with this number.
@@ -294,7 +319,7 @@ impl Raw {
         to: impl Into<Destination>,
         token: impl Into<Token>,
     ) -> Result<(), DatagramSendError> {
-        self.0.send_to_with(packet, to, token)
+        self.0.send_to_with(packet, without_port(to), token)
     }
 
     /// Sends a packet to the address that it is connected to, and waits until the system has it (UA-38).
@@ -307,6 +332,19 @@ impl Raw {
         wait: Option<Duration>,
     ) -> Result<usize, SendToError> {
         self.0.sent(packet, wait).await
+    }
+
+    /// Sends a packet to an address or a name, and waits until the system has it.
+    ///
+    /// # Errors
+    /// See [`Udp::sent_to`].
+    pub async fn sent_to(
+        &self,
+        packet: impl Into<Bytes>,
+        to: impl Into<Destination>,
+        wait: Option<Duration>,
+    ) -> Result<usize, SendToError> {
+        self.0.sent_to(packet, without_port(to), wait).await
     }
 
     /// The next packet of the address that it is connected to, of at most so many bytes (UA-38); `None` when
@@ -373,6 +411,11 @@ impl Raw {
     )]
     pub fn abort(&self) -> bool {
         self.0.abort()
+    }
+
+    /// Resolves when it is closed.
+    pub async fn wait_closed(&self) {
+        self.0.wait_closed().await;
     }
 
     pub(crate) fn states(&self) -> &States {

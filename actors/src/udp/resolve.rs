@@ -41,17 +41,22 @@ pub(super) async fn one(name: &str, kind: ChannelKind, v6: bool) -> io::Result<A
     }
 }
 
-/// Whether the first address of `name:port` is of IPv6.
-pub(super) async fn is_v6(name: &str) -> io::Result<bool> {
-    let first = lookup_host(name).await?.next();
-    first
-        .map(|address| address.is_ipv6())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+/// The first address of `name:port`, of whichever family.
+pub(super) async fn any(name: &str) -> io::Result<Address> {
+    lookup_host(name)
+        .await?
+        .next()
+        .map(Address::from)
+        .ok_or_else(no_address)
 }
 
 /// The first of the socket's own family.
 fn first(mut found: impl Iterator<Item = SocketAddr>, v6: bool) -> io::Result<SocketAddr> {
     found
         .find(|address| address.is_ipv6() == v6)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+        .ok_or_else(no_address)
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the name has no address")
 }

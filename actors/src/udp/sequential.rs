@@ -1,12 +1,14 @@
 //! Datagrams in sequence, for those who have no session: each call waits for what it asked for.
 
+use std::io;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{Address, DatagramError, DatagramRefusal, Destination};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::fault::{Fault, fault};
 use super::shared::{SocketShared, wake_if_needed};
 use super::{Socket, Udp, resolve};
 
@@ -159,16 +161,36 @@ impl Socket {
             }
         };
         let _waiting = Waiting::sender(shared);
+        let mut pause = PAUSES.0;
         loop {
             let progress = shared.progress.notified();
             let mut progress = std::pin::pin!(progress);
             progress.as_mut().enable();
-            if let Poll::Ready(outcome) = shared.try_send(data, to.as_ref()) {
-                return outcome;
+            match shared.try_send(data, to.as_ref()) {
+                // Nobody says when there is room again.
+                Poll::Ready(outcome) if has_no_room(&outcome) => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                Poll::Ready(outcome) => return outcome,
+                Poll::Pending => progress.await,
             }
-            progress.await;
         }
     }
+}
+
+/// How long a system, or a receiver, without room is left alone, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// Whether it may be sent later: the queue of a Unix socket's receiver is full, or the system has no memory.
+fn has_no_room(outcome: &Result<usize, SendToError>) -> bool {
+    let Err(SendToError::Failed(DatagramError::Io {
+        errno: Some(errno), ..
+    })) = outcome
+    else {
+        return false;
+    };
+    fault(&io::Error::from_raw_os_error(*errno)) == Fault::NoRoom
 }
 
 impl SocketShared {

@@ -18,7 +18,7 @@ use crate::client::clock;
 use crate::pool::Pool;
 use crate::states::States;
 use crate::transport::ChannelKind;
-use crate::transport::datagram::{DatagramSocket, with_scratch};
+use crate::transport::datagram::{DatagramSocket, Shares, with_scratch};
 
 use super::UdpActor;
 use super::fault::{Fault, fault};
@@ -48,6 +48,8 @@ pub(crate) struct SocketShared {
     pub(super) progress: Notify,
     /// Datagrams that came, and that nobody had a place for.
     pub(super) dropped: AtomicU64,
+    /// The shares that its peers have of it.
+    pub(super) shares: Arc<Shares>,
     core: Mutex<Core>,
 }
 
@@ -128,6 +130,7 @@ impl Socket {
             arrived: Notify::new(),
             progress: Notify::new(),
             dropped: AtomicU64::new(0),
+            shares: Arc::default(),
             core: Mutex::new(Core {
                 machine,
                 link: Some(beginning.link),
@@ -288,6 +291,11 @@ impl Core {
     /// Whether the end was told and handled.
     pub(super) fn is_done(&self) -> bool {
         self.machine.is_told() && !self.in_flight && self.tickets == 0
+    }
+
+    /// Whether it is closed and its address given up.
+    pub(super) fn is_gone(&self) -> bool {
+        self.released && self.link.is_none()
     }
 
     fn read_wish(&self) -> usize {

@@ -37,6 +37,22 @@ fn reading_stops_when_as_many_wait_or_are_with_the_session_as_may() {
 }
 
 #[test]
+fn what_is_handed_over_has_a_place_whether_it_is_wanted_just_now_or_not() {
+    let mut bench = Bench::open(|config| config.recv_datagrams = 2);
+    bench.machine.pause_reading();
+    assert!(bench.machine.has_room());
+    bench.arrive("a");
+    bench.arrive("b");
+    assert!(!bench.machine.has_room());
+    bench.machine.resume_reading();
+    assert_eq!(bench.events(), ["received a", "received b"]);
+    assert!(bench.machine.has_room());
+    let mut now = bench.now();
+    bench.machine.close(Cause::LocalClose, true, None, &mut now);
+    assert!(!bench.machine.has_room());
+}
+
+#[test]
 fn bytes_that_wait_are_bounded_and_one_datagram_always_fits() {
     let mut bench = Bench::open(|config| {
         config.recv_size = 1000;

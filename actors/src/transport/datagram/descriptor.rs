@@ -7,26 +7,35 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::{RecvFlags, SocketAddrAny, SocketAddrUnix, getsockname, recvfrom};
+use rustix::net::{RecvFlags, SocketAddrAny, SocketAddrUnix, recvfrom};
 use socket2::{SockAddr, SockRef, Socket};
 use switchboard_core::{Address, UnixName};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 
+use super::super::SocketFile;
 use super::super::register::register;
 use super::DatagramSocket;
 
 /// A Unix datagram socket.
 #[derive(Debug)]
-pub(crate) struct UnixSocket(AsyncFd<Socket>);
+pub(crate) struct UnixSocket {
+    socket: AsyncFd<Socket>,
+    /// Behind the socket, so that nobody who finds the file free finds it in use.
+    _file: Option<SocketFile>,
+}
 
 /// A raw IP socket.
 #[derive(Debug)]
 pub(crate) struct RawSocket(AsyncFd<Socket>);
 
 impl UnixSocket {
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        watch(socket).map(Self)
+    /// With its file, if it has one of its own.
+    pub(crate) fn new(socket: Socket, file: Option<SocketFile>) -> io::Result<Self> {
+        Ok(Self {
+            socket: watch(socket)?,
+            _file: file,
+        })
     }
 }
 
@@ -47,7 +56,7 @@ impl DatagramSocket for UnixSocket {
         cx: &mut Context<'_>,
         datagram: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Address>> {
-        let from = ready!(poll_recv(&self.0, cx, datagram))?;
+        let from = ready!(poll_recv(&self.socket, cx, datagram))?;
         Poll::Ready(Ok(Address::Unix(unix_name(from))))
     }
 
@@ -58,28 +67,28 @@ impl DatagramSocket for UnixSocket {
         to: Option<&Address>,
     ) -> Poll<io::Result<()>> {
         match to {
-            None => poll_send(&self.0, cx, data, None),
+            None => poll_send(&self.socket, cx, data, None),
             // The socket stays writable while the queue of a receiver is full: there is nothing to wait for.
             Some(to) => {
                 let to = unix_address(to)?;
-                Poll::Ready(self.0.get_ref().send_to(data, &to).map(drop))
+                Poll::Ready(self.socket.get_ref().send_to(data, &to).map(drop))
             }
         }
     }
 
     fn local_addr(&self) -> Option<Address> {
-        match unix_name(getsockname(self.0.get_ref()).ok()) {
+        match system_name(&self.socket.get_ref().local_addr().ok()?) {
             UnixName::Unnamed => None,
             name => Some(Address::Unix(name)),
         }
     }
 
     fn connect(&self, peer: &Address) -> io::Result<()> {
-        self.0.get_ref().connect(&unix_address(peer)?)
+        self.socket.get_ref().connect(&unix_address(peer)?)
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {
-        Some(SockRef::from(self.0.get_ref()))
+        Some(SockRef::from(self.socket.get_ref()))
     }
 }
 
@@ -165,10 +174,21 @@ fn unix_name(address: Option<SocketAddrAny>) -> UnixName {
         return UnixName::Path(Path::new(OsStr::from_bytes(path)).into());
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(name) = address.abstract_name() {
+    if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
         return UnixName::Abstract(name.into());
     }
     UnixName::Unnamed
+}
+
+/// The name in the system's form of a Unix address.
+pub(crate) fn system_name(address: &SockAddr) -> UnixName {
+    if let Some(path) = address.as_pathname() {
+        UnixName::Path(path.into())
+    } else if let Some(name) = address.as_abstract_namespace() {
+        UnixName::Abstract(name.into())
+    } else {
+        UnixName::Unnamed
+    }
 }
 
 /// The system's form of a Unix address.

@@ -12,7 +12,8 @@ use switchboard_core::Address;
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
-use super::DatagramSocket;
+use super::shares::Share;
+use super::{DatagramSocket, Shares};
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -67,11 +68,12 @@ impl DatagramSocket for InetSocket {
         Some(SockRef::from(&*self.socket))
     }
 
-    fn share(&self, peer: &Address) -> Option<Box<dyn DatagramSocket>> {
+    fn share(&self, peer: &Address, shares: &Arc<Shares>) -> Option<Box<dyn DatagramSocket>> {
         Some(Box::new(PeerSocket {
             socket: Arc::clone(&self.socket),
             peer: peer.clone(),
             writable: None,
+            _share: shares.take(peer),
         }))
     }
 }
@@ -82,6 +84,8 @@ struct PeerSocket {
     peer: Address,
     /// Several shares may wait at once, for which the socket's own wait has no room.
     writable: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
+    /// Behind the socket, so that who finds none left finds the address free.
+    _share: Share,
 }
 
 impl DatagramSocket for PeerSocket {

@@ -4,10 +4,12 @@
 mod descriptor;
 mod drops;
 mod inet;
+mod shares;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
@@ -15,8 +17,9 @@ use switchboard_core::Address;
 use tokio::io::ReadBuf;
 
 #[cfg(unix)]
-pub(crate) use descriptor::{RawSocket, UnixSocket, unix_address};
+pub(crate) use descriptor::{RawSocket, UnixSocket, system_name, unix_address};
 pub(crate) use inet::InetSocket;
+pub(crate) use shares::Shares;
 
 /// A socket that moves datagrams. It may be used from any thread, by one at a time.
 pub(crate) trait DatagramSocket: fmt::Debug + Send {
@@ -54,8 +57,8 @@ pub(crate) trait DatagramSocket: fmt::Debug + Send {
     fn socket(&self) -> Option<SockRef<'_>>;
 
     /// A share of it that sends to one peer only, and receives nothing by itself; `None` where there is no
-    /// such thing.
-    fn share(&self, _: &Address) -> Option<Box<dyn DatagramSocket>> {
+    /// such thing. It is counted among `shares`.
+    fn share(&self, _: &Address, _: &Arc<Shares>) -> Option<Box<dyn DatagramSocket>> {
         None
     }
 

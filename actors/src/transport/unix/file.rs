@@ -17,7 +17,7 @@ const TRIES: usize = 64;
 
 /// A socket's file that is ours for as long as this lives.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     /// Which file it is: another one may be there by now.
     identity: Identity,
@@ -29,7 +29,7 @@ type Identity = (u64, u64);
 
 impl SocketFile {
     /// Binds a socket to this path. What a process that died has left there is replaced.
-    pub(super) fn bind(path: &Path, socket: &Socket, address: &SockAddr) -> io::Result<Self> {
+    pub(crate) fn bind(path: &Path, socket: &Socket, address: &SockAddr) -> io::Result<Self> {
         // So that it is found again from wherever the process works then.
         let absolute = std::path::absolute(path)?;
         let lock = Lock::take(&absolute)?;
@@ -43,7 +43,7 @@ impl SocketFile {
         })
     }
 
-    pub(super) fn set_permissions(&self, mode: u32) -> io::Result<()> {
+    pub(crate) fn set_permissions(&self, mode: u32) -> io::Result<()> {
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
     }
 }
