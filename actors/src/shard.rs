@@ -10,6 +10,8 @@ mod home;
 mod opening;
 mod pressure;
 mod slot;
+mod task;
+mod urgent;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -48,6 +50,7 @@ use drain::Drainage;
 pub(crate) use drain::{DrainShard, Pacer};
 pub(crate) use pressure::KeepBudget;
 pub(crate) use slot::{ReadSlot, SlotLease};
+use urgent::Ear;
 
 /// The size of the shard's read slot, in bytes.
 const READ_SLOT: usize = 64 * 1024;
@@ -107,6 +110,7 @@ pub(crate) struct ShardLocal {
     /// From a stop on nothing new stays open here.
     stopping: Cell<bool>,
     drainage: Drainage,
+    ear: Ear,
     /// Counts the wakes in which bytes moved.
     moves: Cell<u64>,
     pub(crate) crew: Crew,
@@ -159,6 +163,7 @@ impl ShardLocal {
             scratch: RefCell::new(BytesMut::new()),
             stopping: Cell::new(false),
             drainage: Drainage::default(),
+            ear: Ear::default(),
             moves: Cell::new(0),
             crew: Crew::default(),
         }
@@ -204,6 +209,7 @@ impl ShardLocal {
         shared.set_kind(incoming.transport.kind());
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
+        self.add_for_urgent(client.id(), &*incoming.transport);
         if let Some(tls) = &secured {
             span.in_scope(|| telemetry::tls_started(&client, tls));
         }

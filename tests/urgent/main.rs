@@ -3,6 +3,10 @@
 //! Normal bytes are letters here and urgent ones are not, so that one in the wrong place shows.
 
 #[cfg(target_os = "linux")]
+mod behind;
+#[cfg(target_os = "linux")]
+mod flood;
+#[cfg(target_os = "linux")]
 mod idle;
 #[cfg(target_os = "linux")]
 mod python;
@@ -12,6 +16,8 @@ mod receiving;
 mod refused;
 #[cfg(target_os = "linux")]
 mod sending;
+#[cfg(target_os = "linux")]
+mod tls;
 
 #[cfg(target_os = "linux")]
 mod peers {

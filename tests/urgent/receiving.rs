@@ -243,26 +243,6 @@ fn xas_70_a_connection_survives_an_urgent_byte_that_nobody_handles() {
     });
 }
 
-/// XAS-70: the system ends a read at the urgent byte; what is behind it has come already, so that nothing
-/// wakes the reader.
-#[test]
-#[ignore = "known: what is behind the byte waits until more comes, where the session does not handle it"]
-fn xas_70_what_is_behind_an_urgent_byte_that_nobody_handles_is_read_at_once() {
-    with_pool(|pool| async move {
-        let echo = |client| Echo { client };
-        let mut stream = serve_with(&pool, Listen::tcp(ANY).lines(), echo).await;
-        peer(move || {
-            for _ in 0..100 {
-                stream.write_all(b"ab").unwrap();
-                send_urgent(&stream, b'!');
-                stream.write_all(b"cd\n").unwrap();
-                assert_eq!(read_exact(&mut stream, 5), b"abcd\n");
-            }
-        })
-        .await;
-    });
-}
-
 /// Waits at the first urgent byte until it is let go, on a worker's thread.
 struct Slow {
     probe: Recorder,

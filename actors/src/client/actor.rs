@@ -199,15 +199,9 @@ impl ClientActor {
         self.reconnect(&shared, &mut core, &mut link, cx, &mut now);
         let over = core.machine.is_over();
         if let Some(reset) = over {
-            match &mut *link {
-                Link::Up(transport) if reset => transport.set_reset(),
-                Link::Securing(handshake) => {
-                    if reset {
-                        handshake.set_reset();
-                    }
-                    self.count_handshake(None);
-                }
-                _ => {}
+            berth.let_go(&mut link, reset);
+            if matches!(*link, Link::Securing(_)) {
+                self.count_handshake(None);
             }
             *link = Link::Down;
         }
@@ -406,6 +400,7 @@ impl Drop for ClientActor {
     fn drop(&mut self) {
         self.home.leave();
         self.berth.local.gone(&self.client);
+        self.berth.let_go(&mut self.berth.link.borrow_mut(), false);
         if matches!(*self.berth.link.borrow(), Link::Securing(_)) {
             self.count_handshake(None);
         }

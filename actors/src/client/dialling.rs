@@ -98,11 +98,7 @@ impl ClientActor {
             return;
         };
         self.berth.local.link_lost(&self.client, &detail, delay);
-        match link {
-            Link::Up(transport) if reset => transport.set_reset(),
-            Link::Securing(handshake) if reset => handshake.set_reset(),
-            _ => {}
-        }
+        self.berth.let_go(link, reset);
         *link = dialler.link(delay);
         core.reader = Reader::Nobody;
         shared.set_addresses(Addresses::default());
@@ -149,6 +145,8 @@ impl ClientActor {
                 core.machine.set_carries_urgent(carries_urgent);
                 shared.set_kind(connected.transport.kind());
                 core.machine.handle_connected(tls);
+                let local = &self.berth.local;
+                local.add_for_urgent(shared.id, &*connected.transport);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);
                 if !matches!(self.outlet, Outlet::None) && core.is_session_made() {

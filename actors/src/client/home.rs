@@ -52,6 +52,20 @@ impl Berth {
             .as_ref()
             .map_or_else(|| self.local.read_slot(), SlotLease::read_slot)
     }
+
+    /// Its link is about to be dropped, with a reset or not.
+    pub(super) fn let_go(&self, link: &mut Link, reset: bool) {
+        match link {
+            Link::Up(transport) => {
+                self.local.remove_for_urgent(&**transport);
+                if reset {
+                    transport.set_reset();
+                }
+            }
+            Link::Securing(handshake) if reset => handshake.set_reset(),
+            _ => {}
+        }
+    }
 }
 
 /// Where a connection's berth is found: on which thread, and where there.

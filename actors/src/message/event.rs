@@ -186,10 +186,10 @@ events! {
     /// drops it. So of several in a row the last is told, those before it may not be. While 16 of them wait for
     /// the session, nothing is read. One that was not noticed before a reset is gone with it.
     ///
-    /// A connection whose session handles this event costs one more descriptor, and its reads cost more
-    /// system calls; without a free descriptor the byte is noticed when the stream is read. Where the session
-    /// does not handle it, the byte stays with the system and the stream goes on; but the system ends a read
-    /// at such a byte, and what had come behind it by then is read when more comes.
+    /// The reads of a connection whose session handles this event cost more system calls. Each thread of the
+    /// pool has one descriptor to notice urgent bytes with; without a free one for it the byte is noticed when
+    /// the stream is read. Where the session does not handle it, and with TLS, the byte is thrown away and the
+    /// stream goes on at once, what has come behind it included.
     UrgentReceived {
         /// The byte.
         byte: u8,

@@ -45,6 +45,9 @@ pub(crate) trait Channel: Send + Sync {
 
     /// Ends it without sending what is queued.
     fn abort(&self, cause: Cause);
+
+    /// An urgent byte came on its socket.
+    fn urgent_came(&self) {}
 }
 
 /// How a shard holds it.
@@ -101,5 +104,9 @@ impl Channel for Shared {
 
     fn abort(&self, cause: Cause) {
         self.command(|machine, _| machine.abort(cause));
+    }
+
+    fn urgent_came(&self) {
+        Self::urgent_came(self);
     }
 }

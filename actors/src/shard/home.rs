@@ -193,6 +193,7 @@ impl Settling {
             pool: self.pool.clone(),
         };
         let local = Rc::new(ShardLocal::new(Arc::clone(&self.home)));
+        let hearing = local.prepare_for_urgent(self.network.carries_urgent());
         let keeper = self.keep.take().map(|keep| keep.start(&local));
         while let Some(mailbox) = self.mailboxes.recv().await {
             let (home, pool) = (Arc::clone(&self.home), self.pool.clone());
@@ -200,7 +201,7 @@ impl Settling {
                 tell(&pool, &home, ShardEnd::Panicked(text));
             });
         }
-        drop((keeper, alive));
+        drop((keeper, hearing, alive));
     }
 }
 

@@ -9,12 +9,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use switchboard_core::Budget;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::pool::PressureReport;
 
 use super::ShardLocal;
+use super::task::ShardTask;
 
 /// How long reading is held before connections are ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(crate) struct KeepBudget {
 
 impl KeepBudget {
     /// Keeps to it on the calling thread, for as long as the task is there.
-    pub(super) fn start(self, local: &Rc<ShardLocal>) -> KeeperTask {
+    pub(super) fn start(self, local: &Rc<ShardLocal>) -> ShardTask {
         let mut keeper = Keeper {
             local: Rc::clone(local),
             budget: self.budget,
@@ -36,16 +36,7 @@ impl KeepBudget {
             seen: 0,
         };
         let task = tokio::task::spawn_local(async move { keeper.keep().await });
-        KeeperTask(task.abort_handle())
-    }
-}
-
-/// Ends the task with its shard's thread.
-pub(super) struct KeeperTask(AbortHandle);
-
-impl Drop for KeeperTask {
-    fn drop(&mut self) {
-        self.0.abort();
+        ShardTask(task.abort_handle())
     }
 }
 

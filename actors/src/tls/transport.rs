@@ -66,8 +66,7 @@ impl TlsTransport {
             hangup: Watch::Out,
             ended: false,
         };
-        // The handshake is over.
-        transport.below_mut().under_way = UnderWay::default();
+        transport.below_mut().handshake_done();
         transport
     }
 
@@ -287,6 +286,14 @@ impl Transport for TlsTransport {
             Poll::Ready(_) => self.below_mut().poll_hangup(cx).map_ok(|_| Hangup::Behind),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn urgent_socket(&self) -> Option<SockRef<'_>> {
+        self.below().urgent_socket()
+    }
+
+    fn urgent_came(&mut self) {
+        self.below_mut().urgent_came();
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {

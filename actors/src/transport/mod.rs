@@ -27,6 +27,7 @@ mod tcp;
 mod unix;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod urgent;
+mod urgent_poll;
 mod watch;
 
 use std::fmt;
@@ -59,6 +60,7 @@ pub use system::TcpNetwork;
 pub(crate) use tcp::check_listening;
 #[cfg(unix)]
 pub(crate) use unix::{SocketFile, local_name as unix_local, peer_name as unix_peer};
+pub(crate) use urgent_poll::UrgentPoll;
 
 /// What carries the bytes of one connection. It lives on one thread.
 ///
@@ -105,15 +107,25 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
         false
     }
 
+    /// The socket on which urgent bytes may come that this thread is to notice (XAS-70); also below TLS, where
+    /// nobody is told of them. Default: there is none.
+    fn urgent_socket(&self) -> Option<SockRef<'_>> {
+        None
+    }
+
+    /// An urgent byte came on the [`urgent_socket`](Self::urgent_socket), or may have: bytes of the stream can
+    /// be there that no wake-up was for. The next read has to find them. Default: nothing is done.
+    fn urgent_came(&mut self) {}
+
     /// Takes an urgent byte that has come, or waits for one, whether or not anybody reads. Asked only for
-    /// sessions that are told of them. Default: none ever comes.
+    /// sessions that are told of them, and again after each [`urgent_came`](Self::urgent_came), so that who has
+    /// an [`urgent_socket`](Self::urgent_socket) need not wake anybody. Default: none ever comes.
     fn poll_urgent(&mut self, _: &mut Context<'_>) -> Poll<u8> {
         Poll::Pending
     }
 
-    /// Takes an urgent byte that a read has come upon. Once this or [`poll_urgent`](Self::poll_urgent) was
-    /// called, it is called before and after each read, and no read may lose an urgent byte that was not taken.
-    /// Default: there is none.
+    /// Takes an urgent byte that a read has come upon. While somebody is told of them this is called before and
+    /// after each read, and such a read may not lose an urgent byte that was not taken. Default: there is none.
     fn take_urgent(&mut self) -> Option<u8> {
         None
     }
@@ -273,6 +285,13 @@ pub trait Network: fmt::Debug + Send + Sync + 'static {
 
     /// Opens a connection. Dropping the future gives the attempt up.
     fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>>;
+
+    /// Whether its connections may have an [urgent socket](Transport::urgent_socket): each thread of the pool
+    /// then has the descriptor that it needs for them from the start, and otherwise from the first such
+    /// connection on. Default: no.
+    fn carries_urgent(&self) -> bool {
+        false
+    }
 }
 
 /// An outbound connection that was established.

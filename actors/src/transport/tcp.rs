@@ -19,7 +19,7 @@ use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 use super::spare::Spare;
 use super::system::NotListening;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use super::urgent::{Ear, send_urgent};
+use super::urgent::{Reading, receive, send_urgent};
 use super::watch::WatchedStream;
 use super::{
     ChannelKind, Connected, Detached, DetachedListener, Hangup, Incoming, Listener, Transport,
@@ -222,8 +222,11 @@ pub(super) fn adopt_stream(
     let peer_addr = Some(stream.peer_addr()?);
     apply(&SockRef::from(&stream), &target.socket)?;
     let stream = TcpStream::from_std(stream)?;
+    let mut transport = TcpTransport::new(stream);
+    // Who had it before may have taken one whose place is still to be read past.
+    transport.urgent_came();
     Ok(Connected {
-        transport: Box::new(TcpTransport::new(stream)),
+        transport: Box::new(transport),
         peer_addr,
     })
 }
@@ -328,9 +331,8 @@ impl DetachedListener for DetachedAcceptor {
 /// A TCP connection on this thread.
 struct TcpTransport {
     stream: WatchedStream<TcpStream>,
-    /// Looks out for urgent bytes, for those who want to hear of them.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    ear: Option<Box<Ear>>,
+    reading: Reading,
 }
 
 impl TcpTransport {
@@ -338,8 +340,18 @@ impl TcpTransport {
         Self {
             stream: WatchedStream::new(stream),
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            ear: None,
+            reading: Reading::Trusting,
         }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn is_trusting(&self) -> bool {
+        self.reading == Reading::Trusting
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const fn is_trusting(&self) -> bool {
+        true
     }
 }
 
@@ -351,6 +363,7 @@ impl Transport for TcpTransport {
 
     fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
         Ok(Box::new(DetachedTcp {
+            trusting: self.is_trusting(),
             stream: self.stream.into_inner().into_std()?,
         }))
     }
@@ -373,14 +386,27 @@ impl Transport for TcpTransport {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
-        let ear = self.ear.get_or_insert_default();
-        ear.poll_urgent(self.stream.get(), cx)
+    fn urgent_socket(&self) -> Option<SockRef<'_>> {
+        Some(SockRef::from(self.stream.get()))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn urgent_came(&mut self) {
+        self.reading.urgent_came();
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_urgent(&mut self, _: &mut Context<'_>) -> Poll<u8> {
+        let found = self.reading.take();
+        match found.or_else(|| receive(self.stream.get())) {
+            Some(byte) => Poll::Ready(byte),
+            None => Poll::Pending,
+        }
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn take_urgent(&mut self) -> Option<u8> {
-        self.ear.get_or_insert_default().take()
+        self.reading.take()
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -444,12 +470,9 @@ impl AsyncRead for TcpTransport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Self {
-            stream,
-            ear: Some(ear),
-        } = &mut *self
-        {
-            return ear.poll_read(stream.reading(), cx, buf);
+        if self.reading != Reading::Trusting {
+            let Self { stream, reading } = &mut *self;
+            return reading.poll_read(stream.reading(), cx, buf);
         }
         Pin::new(self.stream.reading()).poll_read(cx, buf)
     }
@@ -488,12 +511,16 @@ impl AsyncWrite for TcpTransport {
 
 struct DetachedTcp {
     stream: std::net::TcpStream,
+    /// Whether no urgent byte stands before what is to be read next, as far as is known.
+    trusting: bool,
 }
 
 impl Detached for DetachedTcp {
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
-        Ok(Box::new(TcpTransport::new(TcpStream::from_std(
-            self.stream,
-        )?)))
+        let mut transport = TcpTransport::new(TcpStream::from_std(self.stream)?);
+        if !self.trusting {
+            transport.urgent_came();
+        }
+        Ok(Box::new(transport))
     }
 }

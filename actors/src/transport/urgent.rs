@@ -1,71 +1,65 @@
-//! Urgent bytes of TCP (AC-06), as Linux has them.
+//! Urgent bytes of TCP (AC-06), as Linux has them, and how to read around them.
 //!
 //! The system keeps one urgent byte beside the stream, until it is taken or the stream is read past its
 //! place; then it is gone. So who wants to hear of them reads with care: bytes are looked at first, then the
 //! urgent byte is taken, then no more is read than was looked at, which no further one can stand in.
 //!
-//! The runtime's own streams do not tell that one has come. That takes a second descriptor of the socket,
-//! which is waited for in a registration of its own.
+//! The system also ends a read at the place of an urgent byte, whoever wants it or not. The runtime takes a
+//! short read for the last one and waits until more comes, while what is behind that place has come already.
+//! So once there is an urgent byte, nobody trusts the runtime until the system itself has nothing more.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 
-use super::LocalFuture;
-use super::register::register;
+/// How much is read at once behind the runtime's back; the runtime's next report is for all.
+const CHUNK: usize = 4 * 1024;
 
-/// Looks out for urgent bytes.
-#[derive(Default)]
-pub(super) struct Ear {
-    /// What a read came upon.
-    found: Option<u8>,
-    wait: Wait,
-}
-
-#[derive(Default)]
-enum Wait {
+/// How a stream is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As the runtime does.
     #[default]
-    Unmade,
-    /// Gives the descriptor back for the next time, unless nothing can come any more.
-    Waiting(LocalFuture<Option<AsyncFd<OwnedFd>>>),
-    Over,
+    Trusting,
+    /// Past the places of urgent bytes, until there is nothing more.
+    Thorough,
+    /// The same, and no urgent byte is lost.
+    Careful {
+        /// What a read came upon.
+        found: Option<u8>,
+        /// Whether somebody has asked for one since the last read.
+        asked: bool,
+    },
 }
 
-impl Ear {
-    /// Takes an urgent byte that has come, or waits for one. Without a descriptor to wait with it tries
-    /// again when it is asked again.
-    pub(super) fn poll_urgent(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<u8> {
-        loop {
-            if let Some(byte) = self.found.take().or_else(|| receive(stream)) {
-                return Poll::Ready(byte);
-            }
-            if matches!(self.wait, Wait::Unmade) {
-                let Ok(descriptor) = watch(stream) else {
-                    return Poll::Pending;
-                };
-                self.wait = Wait::Waiting(wait_for(descriptor));
-            }
-            let Wait::Waiting(wait) = &mut self.wait else {
-                return Poll::Pending;
-            };
-            let descriptor = ready!(wait.as_mut().poll(cx));
-            self.wait =
-                descriptor.map_or(Wait::Over, |descriptor| Wait::Waiting(wait_for(descriptor)));
+impl Reading {
+    /// There may be an urgent byte.
+    pub(super) fn urgent_came(&mut self) {
+        if *self == Self::Trusting {
+            *self = Self::Thorough;
         }
     }
 
-    /// Takes what a read came upon.
+    /// Takes what a read came upon. From now on reads are careful, as long as this goes on.
     pub(super) fn take(&mut self) -> Option<u8> {
-        self.found.take()
+        let found = match self {
+            Self::Careful { found, .. } => found.take(),
+            Self::Trusting | Self::Thorough => None,
+        };
+        *self = Self::Careful {
+            found: None,
+            asked: true,
+        };
+        found
     }
 
-    /// Reads without losing an urgent byte.
+    /// Reads where the runtime is not trusted.
     #[cold]
     pub(super) fn poll_read(
         &mut self,
@@ -73,41 +67,75 @@ impl Ear {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let seen = stream.poll_peek(cx, &mut buf.take(buf.remaining()));
-        // In this order: one that comes from now on stands behind all that was seen.
-        if self.found.is_none() {
-            self.found = receive(stream);
+        if let Self::Careful { found, asked } = self {
+            if std::mem::take(asked) {
+                return poll_read_careful(found, stream, cx, buf);
+            }
+            // Nobody is told of them any more.
+            *self = Self::Thorough;
         }
-        let seen = ready!(seen)?;
-        if seen == 0 {
-            return Poll::Ready(Ok(()));
+        if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, buf) {
+            return Poll::Ready(read);
         }
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(seen));
-        ready!(Pin::new(stream).poll_read(cx, &mut part))?;
-        let count = part.filled().len();
-        buf.advance(count);
+        let read = poll_directly(stream, cx, buf, RecvFlags::empty());
+        if read.is_pending() && coop::has_budget_remaining() {
+            // Nothing is behind a place that was not reported.
+            *self = Self::Trusting;
+        }
+        buf.advance(ready!(read)?);
         Poll::Ready(Ok(()))
     }
 }
 
-/// Waits until there may be an urgent byte.
-fn wait_for(descriptor: AsyncFd<OwnedFd>) -> LocalFuture<Option<AsyncFd<OwnedFd>>> {
-    Box::pin(async move {
-        let mut guard = descriptor.ready(Interest::PRIORITY).await.ok()?;
-        let is_over = guard.ready().is_read_closed();
-        // The byte is taken after this, so that none is missed that comes in between.
-        guard.clear_ready();
-        drop(guard);
-        (!is_over).then_some(descriptor)
-    })
+/// Reads without losing an urgent byte.
+fn poll_read_careful(
+    found: &mut Option<u8>,
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let mut seen = stream.poll_peek(cx, &mut buf.take(buf.remaining()));
+    if seen.is_pending() {
+        seen = poll_directly(stream, cx, buf, RecvFlags::PEEK);
+    }
+    // In this order: one that comes from now on stands behind all that was seen.
+    if found.is_none() {
+        *found = receive(stream);
+    }
+    let seen = ready!(seen)?;
+    if seen == 0 {
+        return Poll::Ready(Ok(()));
+    }
+    let (count, _) = recv(
+        &*stream,
+        buf.initialize_unfilled_to(seen),
+        RecvFlags::empty(),
+    )?;
+    buf.advance(count);
+    Poll::Ready(Ok(()))
 }
 
-fn watch(stream: &TcpStream) -> io::Result<AsyncFd<OwnedFd>> {
-    register(stream.as_fd().try_clone_to_owned()?, Interest::PRIORITY)
+/// Asks the system itself, when the runtime says that there is nothing: it will wake when more comes.
+fn poll_directly(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+    flags: RecvFlags,
+) -> Poll<io::Result<usize>> {
+    // The runtime counts only what it has reported.
+    let turn = ready!(coop::poll_proceed(cx));
+    let room = buf.remaining().min(CHUNK);
+    match recv(stream, buf.initialize_unfilled_to(room), flags) {
+        Err(Errno::WOULDBLOCK) => Poll::Pending,
+        outcome => {
+            turn.made_progress();
+            Poll::Ready(Ok(outcome?.0))
+        }
+    }
 }
 
 /// Takes the urgent byte, if there is one. What is wrong with the socket, reading it will tell.
-fn receive(stream: &TcpStream) -> Option<u8> {
+pub(super) fn receive(stream: &TcpStream) -> Option<u8> {
     let mut byte = [0];
     match recv(stream, &mut byte, RecvFlags::OOB) {
         Ok((1, _)) => Some(byte[0]),
