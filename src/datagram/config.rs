@@ -5,12 +5,16 @@ use std::time::Duration;
 use crate::config::{ConfigError, CrashPolicy};
 use crate::error::LimitsError;
 
+/// The longest datagram that there is room for; those of Unix sockets have no other limit.
+const MOST_RECV_SIZE: usize = 16 * 1024 * 1024;
+
 /// The settings of a datagram socket. They are fixed when it opens, except where a command says
 /// otherwise.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DatagramConfig {
-    /// The longest datagram that is received whole, in bytes. Default: 65,535; at least 256. A longer
+    /// The longest datagram that is received whole, in bytes. Default: 65,535; at least 256, at most
+    /// 16 MiB, which a thread keeps for all its sockets (UDP knows none beyond 65,507). A longer
     /// one is cut and flagged (XAS-58, XAS-59).
     pub recv_size: usize,
     /// How many received datagrams may wait for the session or be with it. Default: 64; at least 1. At
@@ -91,6 +95,13 @@ impl DatagramConfig {
                     least,
                 });
             }
+        }
+        if self.recv_size > MOST_RECV_SIZE {
+            return Err(ConfigError::TooLarge {
+                setting: "recv_size",
+                value: self.recv_size,
+                most: MOST_RECV_SIZE,
+            });
         }
         if self.write_high < self.write_low {
             return Err(ConfigError::Limits(LimitsError {

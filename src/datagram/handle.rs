@@ -81,6 +81,13 @@ impl Datagrams {
         self.settled();
     }
 
+    /// The system took a datagram that was not queued (see [`direct`](Self::direct)).
+    pub fn handle_sent_directly(&mut self, bytes: usize, now: &mut Now) {
+        self.counts.sent += 1;
+        self.bytes_out += bytes as u64;
+        self.touch(now);
+    }
+
     /// The system refused the head of the queue (XAS-61); those behind it go on.
     pub fn handle_send_failed(&mut self, error: DatagramError, _now: &mut Now) {
         self.write_budget = self.write_budget.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! TLS, SMTP, HTTP and DNS against programs that we did not write. One that is not installed is skipped, and
+//! TLS, SMTP, HTTP, DNS and UDP against programs that we did not write. One that is not installed is skipped, and
 //! said so on stderr; with `SWITCHBOARD_REQUIRE_PEERS=1` that is a failure instead.
 
 mod curl;
@@ -17,3 +17,4 @@ mod python_ssl;
 mod sink;
 mod smtplib;
 mod swaks;
+mod udp;

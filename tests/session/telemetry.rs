@@ -12,7 +12,7 @@ use switchboard::prelude::*;
 use switchboard::tls::{TlsClient, TlsNetwork, TlsServer};
 use switchboard::transport::{Network, TcpNetwork};
 use switchboard::{
-    Alarm, ChildSpec, ListenTarget, OnEscalation, ReconnectConfig, Supervise, Suspend,
+    Alarm, ChildSpec, ListenTarget, OnEscalation, ReconnectConfig, SpawnProcess, Supervise, Suspend,
 };
 use switchboard_tests::certificates::Authority;
 use switchboard_tests::*;
@@ -342,13 +342,20 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let closed = Handlers::new().closed(Desk::new(told).start().recipient());
             let stream = serve_with(&pool, local().lines(), move |_| closed.clone()).await;
             assert_eq!(rest(&stream).await, b"");
+            pool.open_udp(BindUdp::send_only()).await.unwrap();
+            let ending = Handlers::new().closed(Desk::new(trace.recorder()).start().recipient());
+            let process = pool.spawn(
+                SpawnProcess::shell("echo $SECRET").env("SECRET", SECRET),
+                |_| ending,
+            );
+            process.await.unwrap().wait_closed().await;
             pool.drain(Drain::within(Duration::ZERO).pace(1)).await;
         },
     );
     let (spans, events) = (log.spans.lock().unwrap(), log.events.lock().unwrap());
     let ours = |logged: &&Logged| logged.target.starts_with("switchboard");
     let documented = documented();
-    assert_eq!(documented.len(), 45, "the tables are found");
+    assert_eq!(documented.len(), 47, "the tables are found");
     for logged in spans.iter().chain(events.iter()).filter(ours) {
         assert_eq!(logged.target, "switchboard");
         assert!(!format!("{logged:?}").contains(SECRET), "{logged:?}");
@@ -367,7 +374,11 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
     }
     let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
     assert_eq!((count("pool"), count("server")), (2, 4));
-    assert_eq!(count("connection"), 10, "seven came in, three went out");
+    assert_eq!(
+        count("connection"),
+        12,
+        "seven came in, three went out, a socket, a process"
+    );
     for span in spans.iter().filter(ours) {
         let (_, _, fields) = documented
             .iter()

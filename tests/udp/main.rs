@@ -1,15 +1,27 @@
 //! Sockets that move datagrams, with plain `std::net` peers.
 
+mod adopting;
 mod echo;
+mod errors;
+mod leaks;
 mod multicast;
 mod once;
+mod opening;
 mod peers;
+mod pool;
+mod pressure;
 #[path = "../peers/programs.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod programs;
+mod queue;
 #[cfg(unix)]
 mod raw;
+mod receiving;
 mod recording;
+mod sending;
+mod sequence;
+mod sessions;
+mod stalled;
 #[cfg(unix)]
 mod unix;
 
@@ -46,6 +58,28 @@ pub fn peer() -> UdpSocket {
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     peer
+}
+
+/// Waits for a datagram at a plain peer.
+pub fn received(peer: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_536];
+    let (count, _) = peer.recv_from(&mut buffer).unwrap();
+    buffer.truncate(count);
+    buffer
+}
+
+/// An address of the loopback interface where nobody listens, and which no other test gets either.
+pub fn nobody() -> std::net::SocketAddr {
+    UdpSocket::bind("127.9.9.9:0")
+        .or_else(|_| UdpSocket::bind("127.0.0.1:0"))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// A socket at a free port of the loopback interface, to be bound.
+pub fn local() -> BindUdp {
+    BindUdp::new("127.0.0.1:0")
 }
 
 /// The socket's real address.

@@ -24,7 +24,7 @@ thread_local! {
 static THREADS: AtomicU64 = AtomicU64::new(1);
 
 /// The calling thread's number.
-pub(super) fn this_thread() -> u64 {
+pub(crate) fn this_thread() -> u64 {
     THREAD.with(|thread| {
         if thread.get() == 0 {
             thread.set(THREADS.fetch_add(1, Ordering::Relaxed));

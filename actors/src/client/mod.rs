@@ -41,7 +41,7 @@ pub(crate) use actor::{Launch, Link};
 pub(crate) use addresses::Addresses;
 pub(crate) use dialling::{Dialler, establish};
 pub use extra::ExtraInfo;
-pub(crate) use home::thread_ends;
+pub(crate) use home::{this_thread, thread_ends};
 pub(crate) use idle::Idleness;
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 pub use slot::SendSlot;

@@ -268,7 +268,8 @@ impl BindUdp {
     }
 
     /// The longest datagram that is received whole, in bytes: of a longer one the end is lost, and
-    /// [`truncated`](crate::message::DatagramReceived::truncated) says so. Default: 65,535; least 256.
+    /// [`truncated`](crate::message::DatagramReceived::truncated) says so. Default: 65,535; least 256,
+    /// most 16 MiB.
     pub const fn recv_size(mut self, bytes: usize) -> Self {
         self.config.recv_size = bytes;
         self

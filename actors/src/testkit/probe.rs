@@ -15,6 +15,7 @@ use self::inbox::Inbox;
 use self::kind::describe;
 use crate::client::Client;
 use crate::message::*;
+use crate::udp::Udp;
 
 pub use self::kind::EventKind;
 pub use self::look::Look;
@@ -107,6 +108,16 @@ impl Probe {
     ) -> impl Fn(Client) -> FullProbeSession + Clone + Send + Sync + 'static + use<> {
         let recorder = self.recorder();
         move |client| FullProbeSession::new(&client, &recorder)
+    }
+
+    /// A session factory for sockets that move datagrams (see
+    /// [`bind_udp`](crate::Pool::bind_udp)), whose sessions handle every event. No event opens a socket:
+    /// it is open from the start.
+    pub fn udp_session(
+        &self,
+    ) -> impl Fn(Udp) -> FullProbeSession + Clone + Send + Sync + 'static + use<> {
+        let recorder = self.recorder();
+        move |udp| FullProbeSession::of_socket(udp.id(), &recorder)
     }
 
     /// A handle through which an actor of the test's own can record what it is told.

@@ -166,7 +166,7 @@ impl UdpActor {
         self.look_up(&mut core, cx, &mut now);
         let before = core.machine.moved();
         core.write(&mut now);
-        if core.reader != Reader::Session {
+        if core.reader != Reader::Session || core.wants_reader() {
             let waits = core.read(cx, &mut now, &shared);
             core.reader = if waits { Reader::Actor } else { Reader::Nobody };
         }
@@ -183,18 +183,13 @@ impl UdpActor {
             self.local.release_channel(shared.id, detail);
             core.released = true;
         }
-        if core.senders > 0 {
-            shared.progress.notify_waiters();
-        }
-        if core.machine.is_over() {
-            shared.arrived.notify_waiters();
-            shared.progress.notify_waiters();
-        }
-        if core.machine.wants_round() {
+        let calls = core.take_calls();
+        if core.machine.wants_round() || core.wants_reader() {
             cx.waker().wake_by_ref();
         }
         self.sleep_until_deadline(&mut core, cx);
         self.tell(&shared, core, &mut now);
+        shared.call(&calls);
         if over && shared.lock().is_done() {
             Poll::Ready(())
         } else {
@@ -360,9 +355,9 @@ impl Drop for UdpActor {
             self.local.release_channel(shared.id, detail);
             core.released = true;
         }
-        shared.arrived.notify_waiters();
-        shared.progress.notify_waiters();
+        let calls = core.take_calls();
         self.tell(&shared, core, &mut Now::ask(clock));
+        shared.call(&calls);
         drop((driver, link));
     }
 }

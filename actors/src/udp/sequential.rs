@@ -1,15 +1,17 @@
 //! Datagrams in sequence, for those who have no session: each call waits for what it asked for.
 
 use std::io;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_core::{Address, DatagramError, DatagramRefusal, Destination};
+use switchboard_core::{Address, DatagramError, DatagramRefusal, Destination, IoOperation, Now};
 use tokio::time::{sleep, timeout};
 
+use crate::client::clock;
+
 use super::fault::{Fault, fault};
-use super::shared::{SocketShared, wake_if_needed};
+use super::shared::{Core, SocketShared, wake_if_needed};
 use super::{Socket, Udp, resolve};
 
 /// A datagram that could not be sent.
@@ -129,14 +131,9 @@ impl Socket {
             let arrived = shared.arrived.notified();
             let mut arrived = std::pin::pin!(arrived);
             arrived.as_mut().enable();
-            let mut core = shared.lock();
-            if let Some(received) = core.machine.take_datagram() {
-                return Ok((received.data, received.from));
+            if let Poll::Ready(outcome) = shared.try_receive() {
+                return outcome;
             }
-            if core.machine.is_over() || core.link.is_none() {
-                return Err(RecvFromError::Closed);
-            }
-            wake_if_needed(core);
             arrived.await;
         }
     }
@@ -194,22 +191,62 @@ fn has_no_room(outcome: &Result<usize, SendToError>) -> bool {
 }
 
 impl SocketShared {
+    fn try_receive(&self) -> Poll<Result<(Bytes, Address), RecvFromError>> {
+        let mut core = self.lock();
+        if let Some(received) = core.machine.take_datagram() {
+            return Poll::Ready(Ok((received.data, received.from)));
+        }
+        if core.is_ending() || core.link.is_none() {
+            return Poll::Ready(Err(RecvFromError::Closed));
+        }
+        wake_if_needed(core);
+        Poll::Pending
+    }
+
     fn try_send(&self, data: &Bytes, to: Option<&Address>) -> Poll<Result<usize, SendToError>> {
+        let mut now = Now::ask(clock);
         let mut core = self.lock();
         let to = core.machine.direct(to)?;
         if core.machine.has_ready() {
+            core.queue_watched = true;
+            wake_if_needed(core);
             return Poll::Pending;
         }
-        let driver = core.driver.clone();
-        let Some(link) = &mut core.link else {
+        let outcome = core.send_directly(data, to, &mut now);
+        wake_if_needed(core);
+        outcome
+    }
+}
+
+impl Core {
+    fn send_directly(
+        &mut self,
+        data: &Bytes,
+        to: Option<&Address>,
+        now: &mut Now,
+    ) -> Poll<Result<usize, SendToError>> {
+        let Some(link) = &mut self.link else {
             return Poll::Ready(Err(DatagramRefusal::Closed.into()));
         };
         // The actor is woken when there is room, and tells those who wait.
-        let mut cx = Context::from_waker(driver.as_ref().unwrap_or(Waker::noop()));
-        link.poll_send(&mut cx, data, to).map(|sent| {
-            sent.map(|()| data.len())
-                .map_err(|error| DatagramError::io(&error).into())
-        })
+        let driver = self.driver.as_ref().unwrap_or(Waker::noop());
+        let mut cx = Context::from_waker(driver);
+        let mut retried = false;
+        loop {
+            let error = match ready!(link.poll_send(&mut cx, data, to)) {
+                Ok(()) => {
+                    self.machine.handle_sent_directly(data.len(), now);
+                    return Poll::Ready(Ok(data.len()));
+                }
+                Err(error) => error,
+            };
+            // What a connected socket says first may be about an earlier datagram.
+            if retried || to.is_some() || fault(&error) != Fault::Passing {
+                return Poll::Ready(Err(DatagramError::io(&error).into()));
+            }
+            retried = true;
+            self.machine.handle_error(IoOperation::Write, &error);
+        }
     }
 }
 

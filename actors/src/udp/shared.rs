@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use actix::WeakAddr;
 use bytes::Bytes;
-use switchboard_core::connection::Permit;
+use switchboard_core::connection::{ConnectionState, Permit};
 use switchboard_core::datagram::{DatagramConfig, DatagramEvent, Datagrams};
 use switchboard_core::{ClientId, IoOperation, Now};
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 
-use crate::client::clock;
+use crate::client::{clock, this_thread};
 use crate::pool::Pool;
 use crate::states::States;
 use crate::transport::ChannelKind;
@@ -75,12 +75,18 @@ pub(crate) struct Core {
     pub(super) driver_sleeps: Option<Instant>,
     /// Whether the session has been called to a turn.
     pub(super) in_flight: bool,
+    /// On which thread the session handles events just now; 0 is nobody's.
+    pub(super) turn: u64,
     /// Events that are with shared handlers.
     pub(super) tickets: u32,
     /// Who waits in `recv_from`.
     pub(super) receivers: usize,
+    /// How many of them are to be called by the actor, since so many datagrams came.
+    pub(super) arrived: usize,
     /// Who waits in `sent_to`.
     pub(super) senders: usize,
+    /// Whether one of them waits for the queue to be empty.
+    pub(super) queue_watched: bool,
     /// Whether it reads for its session; one that is for sending only reads for `recv_from` only.
     pub(super) reads: bool,
     /// Whether the last attempt for the head of the queue met an error that was about an earlier one.
@@ -91,6 +97,16 @@ pub(crate) struct Core {
     pub(super) moved: u64,
     /// Whether the actor has taken the ended socket off its registry, so that its end may be told.
     pub(super) released: bool,
+}
+
+/// Who waits for something that has come about.
+pub(super) struct Calls {
+    /// How many receivers have a datagram.
+    arrived: usize,
+    /// Whether no receiver will ever have one.
+    ended: bool,
+    /// Whether those who wait to send, or for the end, are to look.
+    progress: bool,
 }
 
 /// Whom the socket wakes when it becomes readable.
@@ -142,9 +158,12 @@ impl Socket {
                 reader: Reader::Nobody,
                 driver_sleeps: None,
                 in_flight: false,
+                turn: 0,
                 tickets: 0,
                 receivers: 0,
+                arrived: 0,
                 senders: 0,
+                queue_watched: false,
                 reads: beginning.reads,
                 retried: false,
                 failures: 0,
@@ -186,7 +205,7 @@ impl SocketShared {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         let outcome = run(&mut core.machine, &mut now)?;
-        if core.in_flight {
+        if core.turn == this_thread() {
             return Ok(outcome);
         }
         core.write(&mut now);
@@ -209,12 +228,7 @@ impl SocketShared {
         if !core.in_flight {
             let mut now = Now::ask(clock);
             core.machine.begin_round();
-            let waits = core.read(&mut TaskContext::from_waker(waker), &mut now, self);
-            core.reader = if waits {
-                Reader::Session
-            } else {
-                Reader::Nobody
-            };
+            core.read_for_session(waker, &mut now, self);
             core.in_flight = core.has_event();
             if !core.in_flight {
                 wake_if_needed(core);
@@ -222,7 +236,13 @@ impl SocketShared {
             }
             self.pool.pass();
         }
+        core.turn = this_thread();
         true
+    }
+
+    /// A session that serves many begins a turn.
+    pub(super) fn begin_turn(&self) {
+        self.lock().turn = this_thread();
     }
 
     /// The next event for the session. `None` ends its turn.
@@ -236,17 +256,13 @@ impl SocketShared {
             if core.reader == Reader::Nobody
                 && let Some(session) = core.session.clone()
             {
-                let waits = core.read(&mut TaskContext::from_waker(&session), &mut now, self);
-                core.reader = if waits {
-                    Reader::Session
-                } else {
-                    Reader::Nobody
-                };
+                core.read_for_session(&session, &mut now, self);
             }
             next = core.poll_event(&mut now);
         }
         if next.is_none() {
             core.in_flight = false;
+            core.turn = 0;
             wake_if_needed(core);
         }
         next
@@ -258,8 +274,22 @@ impl SocketShared {
         let mut core = self.lock();
         core.machine.give_back(back, &mut now);
         core.machine.begin_round();
+        core.turn = 0;
         core.write(&mut now);
         wake_if_needed(core);
+    }
+
+    /// Calls those who wait for something that has come about. The socket is not locked.
+    pub(super) fn call(&self, calls: &Calls) {
+        for _ in 0..calls.arrived {
+            self.arrived.notify_one();
+        }
+        if calls.ended {
+            self.arrived.notify_waiters();
+        }
+        if calls.progress {
+            self.progress.notify_waiters();
+        }
     }
 
     /// A shared handler is done with an event that it was given for the session of this seat.
@@ -304,6 +334,18 @@ impl Core {
         } else {
             0
         }
+    }
+
+    /// Receives on behalf of the session, which the socket wakes from then on. While others wait too it
+    /// wakes the actor, since the session may be busy with something else.
+    fn read_for_session(&mut self, session: &Waker, now: &mut Now, shared: &SocketShared) {
+        let driver = self.driver.clone().filter(|_| self.receivers > 0);
+        let (waker, reader) = match &driver {
+            Some(driver) => (driver, Reader::Actor),
+            None => (session, Reader::Session),
+        };
+        let waits = self.read(&mut TaskContext::from_waker(waker), now, shared);
+        self.reader = if waits { reader } else { Reader::Nobody };
     }
 
     /// Receives what there is and is wished for. `true`: the socket wakes this context when there is more.
@@ -355,9 +397,7 @@ impl Core {
                 }
             }
         });
-        for _ in 0..arrived.min(self.receivers) {
-            shared.arrived.notify_one();
-        }
+        self.arrived += arrived.min(self.receivers);
         waits
     }
 
@@ -407,6 +447,35 @@ impl Core {
         }
     }
 
+    /// Whom the actor has to call now.
+    pub(super) fn take_calls(&mut self) -> Calls {
+        self.queue_watched = false;
+        Calls {
+            arrived: std::mem::take(&mut self.arrived),
+            ended: self.is_ending(),
+            progress: self.senders > 0 || self.machine.is_over(),
+        }
+    }
+
+    /// Whether it closes or has closed, so that nothing comes any more.
+    pub(super) const fn is_ending(&self) -> bool {
+        matches!(
+            self.machine.state(),
+            ConnectionState::Closing | ConnectionState::Closed
+        )
+    }
+
+    /// Whether the actor has to read: nobody does, or only a session that may be busy, though others wait
+    /// as well.
+    pub(super) fn wants_reader(&self) -> bool {
+        let unread = match self.reader {
+            Reader::Nobody => true,
+            Reader::Session => self.receivers > 0,
+            Reader::Actor => false,
+        };
+        unread && self.link.is_some() && self.read_wish() > 0
+    }
+
     /// Whether it is of the family of IPv6.
     pub(super) fn is_v6(&self) -> bool {
         let socket = self.link.as_ref().and_then(|link| link.socket());
@@ -422,7 +491,10 @@ impl Core {
             || machine.is_vacant()
             || machine.wants_lookup()
             || machine.wants_round()
-            || (self.reader == Reader::Nobody && self.link.is_some() && self.read_wish() > 0)
+            || self.wants_reader()
+            || self.arrived > 0
+            || (self.queue_watched && !machine.has_ready())
+            || (self.receivers > 0 && self.is_ending())
             || (!self.in_flight && self.has_event())
             || machine.poll_timeout().is_some_and(|deadline| {
                 self.driver_sleeps

@@ -38,6 +38,7 @@ pub(super) fn session_gone(shared: &SocketShared, seat: u32, mut cause: Cause) {
         && !std::mem::replace(&mut core.session_failed, true);
     let panic = unseen.then(|| cause.clone());
     core.in_flight = false;
+    core.turn = 0;
     let restarted = core.machine.handle_session_gone(cause, &mut now);
     let session = if restarted {
         core.seat += 1;
@@ -119,7 +120,9 @@ impl Source for Socket {
         self.0.is_called(waker)
     }
 
-    fn begin_turn(&self) {}
+    fn begin_turn(&self) {
+        self.0.begin_turn();
+    }
 
     fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn {
         while seat.goes_on() {

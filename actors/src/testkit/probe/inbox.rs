@@ -127,6 +127,10 @@ impl Inbox {
         let Entry { at, news } = entry;
         match news {
             News::Made => self.sessions += 1,
+            News::MadeOpen(socket) => {
+                self.sessions += 1;
+                self.order.opened(socket);
+            }
             News::Event(event) => {
                 self.timeline.add(at, client_of(&event), describe(&event));
                 self.order.event(&event);

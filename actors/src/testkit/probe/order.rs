@@ -38,6 +38,11 @@ impl Order {
         }
     }
 
+    /// A socket is open that no event opens.
+    pub(super) fn opened(&mut self, socket: ClientId) {
+        self.stages.entry(socket).or_insert(Stage::Open);
+    }
+
     /// An event came.
     pub(super) fn event(&mut self, event: &ClientEvent) {
         use ClientEvent::{Accepted, Closed, ConnectFailed, Connected, Disconnected, Reconnecting};

@@ -19,6 +19,8 @@ pub(super) struct Entry {
 pub(super) enum News {
     /// A session of the probe was made for a connection.
     Made,
+    /// A session of the probe was made for a socket, which no event opens.
+    MadeOpen(ClientId),
     /// A connection told an event.
     Event(ClientEvent),
     /// The session of a connection was dropped.
@@ -60,6 +62,14 @@ impl Seat {
         recorder.tell(News::Made);
         Self {
             client: client.id(),
+            recorder: recorder.clone(),
+        }
+    }
+
+    fn of_socket(socket: ClientId, recorder: &Recorder) -> Self {
+        recorder.tell(News::MadeOpen(socket));
+        Self {
+            client: socket,
             recorder: recorder.clone(),
         }
     }
@@ -116,4 +126,10 @@ records! {
     MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable,
     Adopted, TlsStarted, Draining, UrgentReceived, DatagramReceived, DatagramFailed, UdpError,
     PipeLine, PipeData, PipeClosed, ProcessExited, Disconnected, Reconnecting, Closed,
+}
+
+impl FullProbeSession {
+    pub(super) fn of_socket(socket: ClientId, recorder: &Recorder) -> Self {
+        Self(Seat::of_socket(socket, recorder))
+    }
 }

@@ -1,5 +1,6 @@
 //! UDP of the system.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -9,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use switchboard_core::Address;
-use tokio::io::ReadBuf;
+use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::UdpSocket;
 
 use super::shares::Share;
@@ -19,13 +20,18 @@ use super::{DatagramSocket, Shares};
 #[derive(Debug)]
 pub(crate) struct InetSocket {
     socket: Arc<UdpSocket>,
+    /// Whether it has a peer, of which the system may report errors.
+    connected: Cell<bool>,
+    failing: Failing,
 }
 
 impl InetSocket {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
+            connected: Cell::new(socket.peer_addr().is_ok()),
             socket: Arc::new(UdpSocket::from_std(socket)?),
+            failing: Failing(None),
         })
     }
 }
@@ -36,9 +42,21 @@ impl DatagramSocket for InetSocket {
         cx: &mut Context<'_>,
         datagram: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Address>> {
-        self.socket
-            .poll_recv_from(cx, datagram)
-            .map_ok(Address::from)
+        loop {
+            if let Poll::Ready(received) = self.socket.poll_recv_from(cx, datagram) {
+                return Poll::Ready(received.map(Address::from));
+            }
+            if !self.connected.get() {
+                return Poll::Pending;
+            }
+            // An error alone does not make it readable (epoll(7) says EPOLLERR and no EPOLLIN).
+            ready!(self.failing.poll(cx, &self.socket))?;
+            match take_error(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(()) => {}
+            }
+        }
     }
 
     fn poll_send(
@@ -61,7 +79,9 @@ impl DatagramSocket for InetSocket {
 
     fn connect(&self, peer: &Address) -> io::Result<()> {
         let peer = peer.inet().ok_or_else(other_family)?;
-        SockRef::from(&*self.socket).connect(&peer.into())
+        SockRef::from(&*self.socket).connect(&peer.into())?;
+        self.connected.set(true);
+        Ok(())
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {
@@ -78,12 +98,44 @@ impl DatagramSocket for InetSocket {
     }
 }
 
+/// A wait for an error that the system reports, for which the runtime has no poll.
+struct Failing(Option<Wait<Ready>>);
+
+type Wait<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+impl Failing {
+    /// Ready when there may be an error.
+    fn poll(&mut self, cx: &mut Context<'_>, socket: &Arc<UdpSocket>) -> Poll<io::Result<()>> {
+        let wait = self.0.get_or_insert_with(|| {
+            let socket = Arc::clone(socket);
+            Box::pin(async move { socket.ready(Interest::ERROR).await })
+        });
+        let ready = ready!(wait.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(ready.map(drop))
+    }
+}
+
+impl fmt::Debug for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Failing")
+    }
+}
+
+/// Takes the error that was reported. `WouldBlock`: there is none, and it is waited for anew.
+fn take_error(socket: &UdpSocket) -> io::Result<()> {
+    socket.try_io(Interest::ERROR, || {
+        let reported = socket.take_error()?;
+        Err(reported.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
+    })
+}
+
 /// A share of a UDP socket, for one of its peers.
 struct PeerSocket {
     socket: Arc<UdpSocket>,
     peer: Address,
     /// Several shares may wait at once, for which the socket's own wait has no room.
-    writable: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
+    writable: Option<Wait<()>>,
     /// Behind the socket, so that who finds none left finds the address free.
     _share: Share,
 }
