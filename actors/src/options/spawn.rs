@@ -26,7 +26,7 @@ pub enum Stdio {
 /// Its limits and timeouts (see [`ConnectionOptions`]) are those of each of its pipes. Unless it is said
 /// otherwise, its output and its errors are received as its session takes them: as lines if it handles
 /// [`PipeLine`](crate::message::PipeLine), else as they come if it handles
-/// [`PipeData`](crate::message::PipeData), else not at all, so that a child that writes much waits for ever.
+/// [`PipeData`](crate::message::PipeData), else they are thrown away.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is started until it is given to a pool"]
 pub struct SpawnProcess {

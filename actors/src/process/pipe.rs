@@ -42,9 +42,11 @@ impl PipeOf {
             .into_iter()
             .fold(common, |all, each| all.with_if(each, handles(each)))
         } else {
+            let lines = handles(Interests::PIPE_LINE);
             common
-                .with_if(Interests::LINE, handles(Interests::PIPE_LINE))
-                .with_if(Interests::DATA, handles(Interests::PIPE_DATA))
+                .with_if(Interests::LINE, lines)
+                // What nobody wants is thrown away.
+                .with_if(Interests::DATA, handles(Interests::PIPE_DATA) || !lines)
         }
     }
 
