@@ -2,6 +2,7 @@
 //! socket when it fails.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -177,6 +178,24 @@ fn a_panic_closes_its_socket_only() {
     );
 }
 
+/// A session that is to be made again needs a factory that can be called again.
+#[test]
+fn a_session_that_can_be_made_once_only_is_not_to_be_restarted() {
+    with_pool(async |pool| {
+        let policy = CrashPolicy::Restart {
+            max: 5,
+            within: Duration::from_secs(60),
+        };
+        let bind = local().on_crash(policy);
+        let refused = pool.bind_udp(bind, |udp| Echo { udp }).await.unwrap_err();
+        assert_eq!(refused.source.kind(), ErrorKind::InvalidInput);
+        assert!(
+            refused.to_string().contains("bind_udp_supervised"),
+            "{refused}"
+        );
+    });
+}
+
 /// With restarts the socket keeps its address and what has come, and the next session is told so.
 #[test]
 fn a_restarted_session_finds_the_datagrams_that_came() {
@@ -196,7 +215,10 @@ fn a_restarted_session_finds_the_datagrams_that_came() {
             max: 5,
             within: Duration::from_secs(60),
         };
-        let udp = pool.bind_udp(local().on_crash(policy), make).await.unwrap();
+        let udp = pool
+            .bind_udp_supervised(local().on_crash(policy), make)
+            .await
+            .unwrap();
         let (peer, to) = (peer(), address(&udp));
         for data in [&b"one"[..], b"panic", b"two", b"", b"three"] {
             peer.send_to(data, to).unwrap();
@@ -239,7 +261,10 @@ fn a_factory_that_panics_closes_its_socket() {
                 let Udp { .. } = udp;
                 panic!("no session today")
             };
-            let udp = pool.bind_udp(local().on_crash(policy), make).await.unwrap();
+            let udp = pool
+                .bind_udp_supervised(local().on_crash(policy), make)
+                .await
+                .unwrap();
             udp.wait_closed().await;
             until(|| udp.addr().is_none()).await;
             let restarts = matches!(policy, CrashPolicy::Restart { .. });
