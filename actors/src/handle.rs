@@ -72,6 +72,25 @@ impl From<Client> for Handle {
     }
 }
 
+impl From<Udp> for Handle {
+    fn from(udp: Udp) -> Self {
+        Self::Udp(udp)
+    }
+}
+
+impl From<Raw> for Handle {
+    fn from(raw: Raw) -> Self {
+        Self::Raw(raw)
+    }
+}
+
+#[cfg(unix)]
+impl From<Process> for Handle {
+    fn from(process: Process) -> Self {
+        Self::Process(process)
+    }
+}
+
 impl PartialEq<Client> for Handle {
     fn eq(&self, other: &Client) -> bool {
         self.client() == Some(other)

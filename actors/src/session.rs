@@ -82,7 +82,7 @@ pub enum Outlet {
 
 #[cfg(unix)]
 impl Outlet {
-    /// Where the events of the pipes of a process go, whose own go here.
+    /// The same once more: for the pipes of a process, whose own events go here.
     pub(crate) fn of_pipe(&self) -> Self {
         match self {
             Self::None => Self::None,

@@ -486,13 +486,10 @@ impl ShardLocal {
         in_order(&self.registry.borrow())
     }
 
-    /// The connections here, in the order in which they were opened.
-    fn clients(&self) -> Vec<Client> {
+    /// The connections here, in the order in which they were opened, and the pipes of processes.
+    fn streams(&self) -> Vec<Client> {
         let channels = self.channels();
-        channels
-            .into_iter()
-            .filter_map(channel::as_client)
-            .collect()
+        channels.into_iter().flat_map(channel::streams).collect()
     }
 
     fn totals(&self) -> Totals {

@@ -211,14 +211,14 @@ impl Client {
             match self.shared.next_event(std::mem::take(&mut seat.back)) {
                 None => return Turn::Done,
                 Some(Next::One((event, permit))) => {
-                    let end = PipeOf::end(&event);
+                    let ends = pipe.ends(&event);
                     match pipe.event(event) {
                         Some(event) => seat.handle(event, permit),
                         None => seat.back = seat.back.join(permit),
                     }
-                    if let Some(end) = end {
+                    if ends {
                         *over = true;
-                        pipe.told(&end);
+                        pipe.told();
                     }
                 }
                 Some(Next::Many(batch)) => match batch.kind() {

@@ -13,7 +13,7 @@ use super::{Action, ProcessMachine};
 pub(super) enum Ending {
     /// Nobody asked: when it ends, it ends by itself.
     NotAsked,
-    /// It was asked to end, and is ended at the deadline.
+    /// It was asked to end, and is ended at the deadline if it has not by then.
     Terminating { why: Why, deadline: Option<Instant> },
     /// It was ended.
     Killing(Why),
@@ -39,13 +39,6 @@ impl Ending {
         match self {
             Self::Terminating { deadline, .. } => *deadline,
             Self::NotAsked | Self::Killing(_) => None,
-        }
-    }
-
-    /// It has ended: there is nothing to wait for any more.
-    pub(super) const fn handle_exit(&mut self) {
-        if let Self::Terminating { deadline, .. } = self {
-            *deadline = None;
         }
     }
 
@@ -77,18 +70,19 @@ impl ProcessMachine {
             Ending::NotAsked => {}
             Ending::Terminating { why, deadline } => {
                 let sooner = now.get().checked_add(grace);
-                if let (Some(set), Some(sooner)) = (*deadline, sooner)
-                    && sooner < set
+                if let Some(sooner) = sooner
+                    && deadline.is_none_or(|set| sooner < set)
                 {
                     *deadline = Some(sooner);
                     why.grace = grace;
+                    self.actions.push_back(Action::ClosePipes { within: grace });
                 }
                 return false;
             }
             Ending::Killing(_) => return false,
         }
         let runs = self.code.is_none();
-        let deadline = now.get().checked_add(grace).filter(|_| runs);
+        let deadline = now.get().checked_add(grace);
         self.ending = Ending::Terminating {
             why: Why {
                 cause,
@@ -98,7 +92,7 @@ impl ProcessMachine {
             },
             deadline,
         };
-        self.actions.push_back(Action::ClosePipes);
+        self.actions.push_back(Action::ClosePipes { within: grace });
         if runs {
             self.actions.push_back(Action::Terminate);
         }
@@ -138,7 +132,7 @@ impl ProcessMachine {
 
     /// A deadline has passed: what did not end when it was asked is ended.
     pub fn handle_timeout(&mut self, now: &mut Now) {
-        let due = self.ending.deadline().is_some_and(|at| at <= now.get());
+        let due = self.poll_timeout().is_some_and(|at| at <= now.get());
         if !due {
             return;
         }

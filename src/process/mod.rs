@@ -47,8 +47,12 @@ impl ProcessEvent {
 /// What somebody has to do to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Close its pipes: send what is queued for its input, and read nothing more.
-    ClosePipes,
+    /// Close its pipes: send what is queued for its input, for which there is so much time, and read nothing
+    /// more. Comes again when the time becomes shorter.
+    ClosePipes {
+        /// How long that may take.
+        within: Duration,
+    },
     /// Close its pipes at once.
     AbortPipes,
     /// Ask it to end (SIGTERM).
@@ -185,6 +189,10 @@ impl ProcessMachine {
     /// The next deadline, if any.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Instant> {
+        if self.code.is_some() {
+            // It has ended: its pipes have the same time by clocks of their own.
+            return None;
+        }
         self.ending.deadline()
     }
 
@@ -220,9 +228,8 @@ impl ProcessMachine {
             return;
         }
         self.code = Some(code);
-        self.ending.handle_exit();
         self.actions
-            .retain(|action| matches!(action, Action::ClosePipes | Action::AbortPipes));
+            .retain(|action| !matches!(action, Action::Terminate | Action::Kill));
         self.notify(ProcessEvent::Exited { code });
     }
 

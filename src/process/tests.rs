@@ -81,7 +81,7 @@ fn aio_20_a_close_asks_and_then_ends_it() {
     assert!(machine.close(Cause::LocalClose, None, &mut at(start, Duration::ZERO)));
     assert_eq!(
         actions(&mut machine),
-        [Action::ClosePipes, Action::Terminate]
+        [Action::ClosePipes { within: GRACE }, Action::Terminate]
     );
     assert_eq!(machine.state(), ConnectionState::Closing);
     assert_eq!(machine.poll_timeout(), Some(start + GRACE));
@@ -127,17 +127,49 @@ fn a_second_close_can_only_shorten_the_first() {
     assert_eq!(machine.detail().cause, Cause::LocalClose);
 }
 
+/// Its input may have bytes to send to somebody who outlives it: that takes no longer than the grace either.
+#[test]
+fn a_second_close_shortens_the_time_of_its_pipes_too() {
+    let start = Instant::now();
+    let short = Duration::from_secs(1);
+    for exited in [false, true] {
+        let mut machine = running();
+        machine.close(Cause::LocalClose, None, &mut at(start, Duration::ZERO));
+        if exited {
+            machine.handle_exit(0);
+        }
+        actions(&mut machine);
+        machine.close(
+            Cause::PoolStopped,
+            Some(short),
+            &mut at(start, Duration::ZERO),
+        );
+        assert_eq!(
+            actions(&mut machine),
+            [Action::ClosePipes { within: short }]
+        );
+        machine.close(Cause::PoolStopped, None, &mut at(start, Duration::ZERO));
+        assert_eq!(actions(&mut machine), []);
+    }
+}
+
 #[test]
 fn what_has_exited_gets_no_signal() {
     let start = Instant::now();
     let mut machine = running();
     machine.close(Cause::LocalClose, None, &mut at(start, Duration::ZERO));
     machine.handle_exit(0);
-    assert_eq!(actions(&mut machine), [Action::ClosePipes]);
+    assert_eq!(
+        actions(&mut machine),
+        [Action::ClosePipes { within: GRACE }]
+    );
     let mut machine = running();
     machine.handle_exit(0);
     machine.close(Cause::LocalClose, None, &mut at(start, Duration::ZERO));
-    assert_eq!(actions(&mut machine), [Action::ClosePipes]);
+    assert_eq!(
+        actions(&mut machine),
+        [Action::ClosePipes { within: GRACE }]
+    );
     assert_eq!(machine.poll_timeout(), None);
     assert_eq!(machine.detail().phase, ClosePhase::Exited);
     let mut machine = running();

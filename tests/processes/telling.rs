@@ -12,9 +12,12 @@ fn aio_17_lines_pipes_exit_and_end_in_order() {
         let (session, words) = witness();
         let spawn = SpawnProcess::shell("echo one; echo two; exit 3");
         let process = pool.spawn(spawn, session).await.unwrap();
-        assert_eq!(pool.connections().await.unwrap().len(), 1);
         let story = story(words).await;
-        assert_eq!(story[..2], ["1: one", "1: two"]);
+        let lines: Vec<_> = story
+            .iter()
+            .filter(|word| word.starts_with("1: "))
+            .collect();
+        assert_eq!(lines, ["1: one", "1: two"]);
         assert!(story.contains(&"exited 3".to_owned()), "{story:?}");
         for fd in 0..3 {
             assert!(story.contains(&format!("closed {fd}")), "{story:?}");

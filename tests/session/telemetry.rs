@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use actix::Running;
 use actix_rt::Arbiter;
+use switchboard::message::ClientEvent;
 use switchboard::prelude::*;
 use switchboard::tls::{TlsClient, TlsNetwork, TlsServer};
 use switchboard::transport::{Network, TcpNetwork};
 use switchboard::{
-    Alarm, ChildSpec, ListenTarget, OnEscalation, ReconnectConfig, SpawnProcess, Supervise, Suspend,
+    Alarm, ChildSpec, ListenTarget, OnEscalation, Process, ReconnectConfig, SpawnProcess,
+    Supervise, Suspend,
 };
 use switchboard_tests::certificates::Authority;
 use switchboard_tests::*;
@@ -20,6 +22,9 @@ use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::{self, LookupSpan};
 
 use super::{Desk, Fault, Fragile, local, rest};
+
+/// What peers send and nobody may log.
+const SECRET: &str = "do-not-log-this";
 
 /// One span or event, as a subscriber sees it.
 #[derive(Debug, Clone)]
@@ -164,6 +169,15 @@ fn be_careless_with_tls() {
     server.reload(issued.identity()).unwrap();
 }
 
+/// Runs a child process, whose output is nobody's business.
+async fn run_a_process(pool: &Pool) {
+    let mut probe = Probe::new();
+    let spawn = SpawnProcess::new("echo").arg(SECRET);
+    let session = probe.session_for::<Process>();
+    pool.spawn(spawn, session).await.unwrap();
+    while !matches!(probe.next().await, ClientEvent::Closed(_)) {}
+}
+
 /// A connection that loses its link, tries twice, and gives up.
 async fn lose_a_link(pool: &Pool) {
     let (there, address) = listener();
@@ -283,7 +297,6 @@ async fn fail_a_handshake(logs: &Log) {
 /// that a peer has sent is ever in it.
 #[test]
 fn the_telemetry_table_is_true_and_no_payload_is_logged() {
-    const SECRET: &str = "do-not-log-this";
     if !alone("telemetry::the_telemetry_table_is_true_and_no_payload_is_logged") {
         return;
     }
@@ -331,6 +344,7 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             refused.await.unwrap_err();
 
             lose_a_link(&pool).await;
+            run_a_process(&pool).await;
             supervise_what_fails(&pool).await;
             trouble_a_worker().await;
             be_careless_with_tls();
@@ -343,12 +357,6 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
             let stream = serve_with(&pool, local().lines(), move |_| closed.clone()).await;
             assert_eq!(rest(&stream).await, b"");
             pool.open_udp(BindUdp::send_only()).await.unwrap();
-            let ending = Handlers::new().closed(Desk::new(trace.recorder()).start().recipient());
-            let process = pool.spawn(
-                SpawnProcess::shell("echo $SECRET").env("SECRET", SECRET),
-                |_| ending,
-            );
-            process.await.unwrap().wait_closed().await;
             pool.drain(Drain::within(Duration::ZERO).pace(1)).await;
         },
     );
@@ -440,7 +448,12 @@ fn the_telemetry_table_is_true_and_no_payload_is_logged() {
         assert_eq!(told(name).len(), times, "{name}");
     }
     // What is told of a connection is told inside its span.
-    for name in ["connection closed", "connected", "session panicked"] {
+    for name in [
+        "connection closed",
+        "connected",
+        "session panicked",
+        "process exited",
+    ] {
         for event in told(name) {
             let (span, id) = &event.within[0];
             assert_eq!((span.as_str(), id), ("connection", &event.fields["id"]));

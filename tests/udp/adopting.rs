@@ -17,7 +17,7 @@ fn an_adopted_socket_goes_on_where_it_was() {
         let udp = pool
             .bind_udp(
                 BindUdp::adopt(socket.try_clone().unwrap()),
-                probe.udp_session(),
+                probe.full_session_for(),
             )
             .await
             .unwrap();

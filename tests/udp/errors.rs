@@ -14,7 +14,7 @@ fn a_refusal_is_told_and_the_next_send_arrives() {
         let mut probe = Probe::new();
         let to = nobody();
         let udp = pool
-            .bind_udp(local().connect(to), probe.udp_session())
+            .bind_udp(local().connect(to), probe.full_session_for())
             .await
             .unwrap();
         udp.send_with("into the void", 1).unwrap();
@@ -91,7 +91,7 @@ fn a_flood_of_refusals_is_counted() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let udp = pool
-            .bind_udp(local().connect(nobody()), probe.udp_session())
+            .bind_udp(local().connect(nobody()), probe.full_session_for())
             .await
             .unwrap();
         for _ in 0..500 {

@@ -13,7 +13,7 @@ fn two_hundred_sockets_leave_nothing_behind() {
         return;
     }
     let mut probe = Probe::new();
-    let make = probe.udp_session();
+    let make = probe.full_session_for();
     let totals = with(Pool::builder().shards(2), async |pool| {
         let peer = peer();
         // The first look-up starts threads that stay for a while.
@@ -62,7 +62,7 @@ fn idle_sockets_cost_no_processor_time() {
         return;
     }
     let probe = Probe::new();
-    let make = probe.udp_session();
+    let make = probe.full_session_for();
     with(Pool::builder().shards(1), async |pool| {
         let peer = peer();
         let mut sockets = Vec::new();

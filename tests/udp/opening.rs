@@ -78,7 +78,7 @@ fn a_socket_for_sending_only_is_bound_by_its_first_send_and_reads_nothing() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let udp = pool
-            .bind_udp(BindUdp::send_only(), probe.udp_session())
+            .bind_udp(BindUdp::send_only(), probe.full_session_for())
             .await
             .unwrap();
         assert_eq!(udp.local_addr(), None);
@@ -117,7 +117,7 @@ fn an_unbound_socket_is_bound_once_and_receives_then() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let udp = pool
-            .bind_udp(BindUdp::send_only(), probe.udp_session())
+            .bind_udp(BindUdp::send_only(), probe.full_session_for())
             .await
             .unwrap();
         let free = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap();
@@ -146,7 +146,7 @@ fn a_socket_of_ipv6_talks_and_says_so() {
         };
         let mut probe = Probe::new();
         let bind = BindUdp::new("[::1]:0").only_v6(true).ttl(3);
-        let udp = pool.bind_udp(bind, probe.udp_session()).await.unwrap();
+        let udp = pool.bind_udp(bind, probe.full_session_for()).await.unwrap();
         let address = address(&udp);
         assert!(address.is_ipv6());
         peer.send_to(b"six", address).unwrap();

@@ -64,8 +64,14 @@ fn a_failed_opening_takes_no_place() {
 fn a_drain_tells_and_then_closes() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let finishes = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
-        let stays = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let finishes = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
+        let stays = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let untold = pool.open_udp(local()).await.unwrap();
         let report = pool.drain(Drain::within(Duration::from_millis(300)));
         let report = actix_rt::spawn(report);
@@ -99,7 +105,7 @@ fn a_drain_tells_and_then_closes() {
 #[test]
 fn a_stop_tells_the_end() {
     let mut probe = Probe::new();
-    let make = probe.udp_session();
+    let make = probe.full_session_for();
     let totals = with(Pool::builder().shards(2), async |pool| {
         for _ in 0..20 {
             pool.bind_udp(local(), make.clone()).await.unwrap();

@@ -120,7 +120,10 @@ fn an_abort_drops_the_thousand_that_are_queued() {
 fn what_waits_for_its_name_is_queued() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         for number in 0..100_u64 {
             udp.send_to_with("x", "localhost:9", number).unwrap();
         }
@@ -137,7 +140,10 @@ fn what_waits_for_its_name_is_queued() {
         probe.expect_closed(ClosedReason::ClosedByHost).await;
         assert!(began.elapsed() < Duration::from_millis(500));
 
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let to = format!("localhost:{}", peer.local_addr().unwrap().port());
         udp.send_to("named", to).unwrap();
@@ -153,7 +159,7 @@ fn a_full_queue_hands_the_datagram_back_and_tells_its_marks() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let bind = local().send_limits(10, 1_000).write_limits(500, 100);
-        let udp = pool.bind_udp(bind, probe.udp_session()).await.unwrap();
+        let udp = pool.bind_udp(bind, probe.full_session_for()).await.unwrap();
         let peer = peer();
         // Names keep them in the queue for as long as this thread does not let the look-up end.
         let to = format!("localhost:{}", peer.local_addr().unwrap().port());

@@ -10,7 +10,7 @@ fn empty_and_cut_datagrams_come_in_their_order() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let udp = pool
-            .bind_udp(local().recv_size(256), probe.udp_session())
+            .bind_udp(local().recv_size(256), probe.full_session_for())
             .await
             .unwrap();
         let peer = peer();
@@ -41,7 +41,10 @@ fn empty_and_cut_datagrams_come_in_their_order() {
 fn the_longest_datagram_comes_whole() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         peer().send_to(&vec![9; 65_507], address(&udp)).unwrap();
         let got = expect!(probe, DatagramReceived);
         assert_eq!((got.data.len(), got.truncated), (65_507, false));
@@ -54,7 +57,7 @@ fn a_burst_comes_in_order() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let udp = pool
-            .bind_udp(local().recv_buffer_size(1 << 20), probe.udp_session())
+            .bind_udp(local().recv_buffer_size(1 << 20), probe.full_session_for())
             .await
             .unwrap();
         let peer = peer();
@@ -74,7 +77,7 @@ fn an_idle_socket_closes_and_one_in_use_does_not() {
         let mut probe = Probe::new();
         let bind = local().idle_timeout(Duration::from_millis(150));
         let udp = pool
-            .bind_udp(bind.clone(), probe.udp_session())
+            .bind_udp(bind.clone(), probe.full_session_for())
             .await
             .unwrap();
         probe.expect_closed(ClosedReason::Timeout).await;

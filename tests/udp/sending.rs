@@ -22,7 +22,10 @@ fn numbered(number: u32) -> Vec<u8> {
 fn a_thousand_sends_are_a_thousand_sent_in_order_and_intact() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let to = peer.local_addr().unwrap();
         let reader = thread::spawn(move || (0..1_000).map(|_| received(&peer)).collect::<Vec<_>>());
@@ -55,7 +58,10 @@ fn a_thousand_sends_are_a_thousand_sent_in_order_and_intact() {
 fn a_datagram_that_is_too_long_fails_and_is_never_sent() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let to = peer.local_addr().unwrap();
         udp.send_to_with(vec![1; 70_000], to, 1).unwrap();
@@ -84,7 +90,10 @@ fn a_datagram_that_is_too_long_fails_and_is_never_sent() {
 fn the_longest_and_the_empty_datagram_go_out_whole() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let to = peer.local_addr().unwrap();
         for length in [0, 1, 65_507] {
@@ -114,7 +123,10 @@ fn a_broadcast_goes_out_with_the_option_only() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let everybody: SocketAddr = "127.255.255.255:9".parse().unwrap();
-        let without = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let without = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         without.send_to_with("x", everybody, 1).unwrap();
         let failed = expect!(probe, DatagramFailed);
         let kind = ErrorKind::PermissionDenied;
@@ -124,7 +136,7 @@ fn a_broadcast_goes_out_with_the_option_only() {
             Some(false)
         );
         let with = pool
-            .bind_udp(BindUdp::port(0).broadcast(true), probe.udp_session())
+            .bind_udp(BindUdp::port(0).broadcast(true), probe.full_session_for())
             .await
             .unwrap();
         assert_eq!(
@@ -144,7 +156,7 @@ fn a_connected_socket_sends_to_its_peer_and_to_nobody_else() {
         let (peer, stranger) = (peer(), peer());
         let to = peer.local_addr().unwrap();
         let udp = pool
-            .bind_udp(local().connect(to), probe.udp_session())
+            .bind_udp(local().connect(to), probe.full_session_for())
             .await
             .unwrap();
         assert_eq!(udp.peer_addr(), Some(to.into()));
@@ -181,7 +193,10 @@ fn a_connected_socket_sends_to_its_peer_and_to_nobody_else() {
 fn a_bad_name_fails_its_own_datagram_and_delays_no_other() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let to = peer.local_addr().unwrap();
         udp.send_to_with("lost", "no-such-host.invalid:9", 1)
@@ -219,7 +234,7 @@ fn eight_threads_send_through_one_handle() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
         let bind = local().send_limits(4_096, 1 << 20);
-        let udp = pool.bind_udp(bind, probe.udp_session()).await.unwrap();
+        let udp = pool.bind_udp(bind, probe.full_session_for()).await.unwrap();
         let peer = peer();
         let to = peer.local_addr().unwrap();
         let senders: Vec<_> = (0..8_u64)
@@ -253,7 +268,10 @@ fn eight_threads_send_through_one_handle() {
 fn the_socket_obeys_messages() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let to = peer.local_addr().unwrap();
         let actor = udp.addr().unwrap();

@@ -175,7 +175,7 @@ fn each_datagram_has_exactly_one_taker() {
                 .budget(3)
                 .recv_limits(5, 1 << 20);
             let udp = if own {
-                pool.bind_udp(bind, probe.udp_session()).await.unwrap()
+                pool.bind_udp(bind, probe.full_session_for()).await.unwrap()
             } else {
                 let desk = super::sessions::Desk(probe.recorder()).start();
                 let make = move |_| switchboard::Handlers::new().datagram(desk.clone().recipient());
@@ -246,7 +246,10 @@ fn each_datagram_has_exactly_one_taker() {
 fn a_receiver_comes_before_the_session() {
     with_pool(async |pool| {
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         let peer = peer();
         let waiting = udp.clone();
         let waiting = actix_rt::spawn(async move { waiting.recv(10, WAIT).await });

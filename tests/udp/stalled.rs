@@ -217,7 +217,10 @@ fn a_session_that_stops_at_the_end_leaves_no_actor() {
         udp.wait_closed().await;
         switchboard_tests::until(|| udp.addr().is_none()).await;
         let mut probe = Probe::new();
-        let udp = pool.bind_udp(local(), probe.udp_session()).await.unwrap();
+        let udp = pool
+            .bind_udp(local(), probe.full_session_for())
+            .await
+            .unwrap();
         udp.close();
         expect!(probe, Closed);
     });

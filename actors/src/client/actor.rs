@@ -295,10 +295,10 @@ impl ClientActor {
             }
             Outlet::Handlers(handlers) => {
                 let seat = core.seat;
-                let mut end = None;
+                let mut ends = false;
                 let mut events = Vec::new();
                 while let Some((event, permit)) = core.poll_event(now) {
-                    let Some(mut event) = shared.told_as(event, &self.client, &mut end) else {
+                    let Some(mut event) = shared.told_as(event, &self.client, &mut ends) else {
                         core.machine.give_back(permit, now);
                         continue;
                     };
@@ -319,17 +319,21 @@ impl ClientActor {
                 if !there {
                     shared.session_gone(seat, Cause::SessionStopped);
                 }
-                shared.pipe_told(end);
+                if ends {
+                    shared.pipe_told();
+                }
             }
             Outlet::None => {
-                let mut end = None;
+                let mut ends = false;
                 while let Some((event, permit)) = core.poll_event(now) {
                     core.machine.give_back(permit, now);
-                    end = shared.end_of_pipe(&event).or(end);
+                    ends |= shared.ends_pipe(&event);
                     drop(event);
                 }
                 drop(core);
-                shared.pipe_told(end);
+                if ends {
+                    shared.pipe_told();
+                }
             }
         }
     }

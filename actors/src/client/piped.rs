@@ -1,7 +1,5 @@
 //! A connection that is a pipe of a child process: what it tells is told as the process's.
 
-use switchboard_core::ClosedDetail;
-
 use crate::message::ClientEvent;
 
 use super::Client;
@@ -13,32 +11,29 @@ impl Shared {
         self.pipe_of.is_some()
     }
 
-    /// The typed message for what the machine told, if anybody is to be told; the end of a pipe is put aside.
+    /// The typed message for what the machine told, if anybody is to be told; `ends` is set at the end of a pipe.
     pub(super) fn told_as(
         &self,
         event: SharedEvent,
         client: &Client,
-        end: &mut Option<ClosedDetail>,
+        ends: &mut bool,
     ) -> Option<ClientEvent> {
         let Some(pipe) = &self.pipe_of else {
             return Some(ClientEvent::from_core(event, client));
         };
-        if let Some(detail) = self.end_of_pipe(&event) {
-            *end = Some(detail);
-        }
+        *ends |= pipe.ends(&event);
         pipe.event(event)
     }
 
-    /// What ended the pipe, if this is the end of one.
-    pub(super) fn end_of_pipe(&self, event: &SharedEvent) -> Option<ClosedDetail> {
-        self.pipe_of.as_ref()?;
-        crate::process::PipeOf::end(event)
+    /// Whether this is the end of a pipe.
+    pub(super) fn ends_pipe(&self, event: &SharedEvent) -> bool {
+        self.pipe_of.as_ref().is_some_and(|pipe| pipe.ends(event))
     }
 
     /// The end of the pipe was told.
-    pub(super) fn pipe_told(&self, end: Option<ClosedDetail>) {
-        if let (Some(pipe), Some(end)) = (&self.pipe_of, end) {
-            pipe.told(&end);
+    pub(super) fn pipe_told(&self) {
+        if let Some(pipe) = &self.pipe_of {
+            pipe.told();
         }
     }
 }
@@ -53,14 +48,14 @@ impl Shared {
         &self,
         event: SharedEvent,
         client: &Client,
-        _: &mut Option<ClosedDetail>,
+        _: &mut bool,
     ) -> Option<ClientEvent> {
         Some(ClientEvent::from_core(event, client))
     }
 
-    pub(super) const fn end_of_pipe(&self, _: &SharedEvent) -> Option<ClosedDetail> {
-        None
+    pub(super) const fn ends_pipe(&self, _: &SharedEvent) -> bool {
+        false
     }
 
-    pub(super) fn pipe_told(&self, _: Option<ClosedDetail>) {}
+    pub(super) const fn pipe_told(&self) {}
 }

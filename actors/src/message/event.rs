@@ -241,7 +241,8 @@ events! {
         /// The bytes; never empty.
         data: Bytes,
     }
-    /// A pipe of a child process closed (AIO-22).
+    /// A pipe of a child process closed (AIO-22). That the process closed its input, as each does that ends, is
+    /// an error only if something was to be sent still.
     PipeClosed {
         /// The number of the pipe in the child, from 0.
         fd: i32,

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use switchboard_core::{ConnectionConfig, Receive};
+use switchboard_core::{ConnectionConfig, CrashPolicy, Receive};
 
 use super::{ConnectionOptions, SocketOptions};
 
@@ -124,14 +124,15 @@ impl SpawnProcess {
     }
 
     /// Whether it leads a process group of its own. Then signals go to the whole group, so that its own
-    /// children end with it, and the signals of our terminal do not reach it. Default: no.
+    /// children end with it, and the signals of our terminal do not reach it. What of the group handles such a
+    /// signal and outlives the process gets no further one. Default: no.
     pub const fn process_group(mut self, own: bool) -> Self {
         self.process_group = own;
         self
     }
 
-    /// How long it may take to end when it was asked to (SIGTERM), before it is ended (SIGKILL). Zero ends it
-    /// at once. Default: 5 s.
+    /// How long it may take to end when it was asked to (SIGTERM), before it is ended (SIGKILL), and to read what
+    /// is queued for its input, if its flush timeout is not shorter. Zero ends it at once. Default: 5 s.
     pub const fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
         self
@@ -150,6 +151,9 @@ impl SpawnProcess {
         }
         if self.config.reconnect.is_some() {
             return Err("a process cannot reconnect; supervise it".into());
+        }
+        if matches!(self.config.crash, CrashPolicy::Restart { .. }) {
+            return Err("a process gets no second session; supervise it".into());
         }
         super::validate(&self.config, &self.socket)
     }

@@ -7,25 +7,24 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Poll};
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, MessageResult};
-use switchboard_core::connection::Permit;
 use switchboard_core::process::Action;
 use switchboard_core::{Cause, Now};
 use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
-use crate::client::{Issuer, Ticket, clock};
+use crate::client::clock;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
 use crate::shard::{Member, Registered, ShardLocal};
 use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
-use crate::turn::Burst;
 
+use super::Process;
 use super::child::{Child, signal};
 use super::command::ProcessCommand;
 use super::shared::{Core, ProcessShared};
-use super::{Process, source};
+use super::telling::tell;
 
 /// Waits for one child process, signals it, and tells its session (AIO-17..24). Its pipes are connections
 /// with actors of their own.
@@ -116,17 +115,19 @@ impl ProcessActor {
             match action {
                 Action::Terminate => self.send(libc::SIGTERM),
                 Action::Kill => self.send(libc::SIGKILL),
-                pipes @ (Action::ClosePipes | Action::AbortPipes) => close = Some(pipes),
+                pipes @ (Action::ClosePipes { .. } | Action::AbortPipes) => close = Some(pipes),
             }
         }
         if let Some(action) = close {
             let cause = core.machine.detail().cause;
             drop(core);
             for pipe in shared.pipes() {
-                if action == Action::AbortPipes {
-                    pipe.abort_because(cause.clone());
-                } else {
+                if let Action::ClosePipes { within } = action {
+                    // Their own time for it, unless there is less.
                     pipe.close_because(cause.clone(), true, None);
+                    pipe.shared.close_within(cause.clone(), within);
+                } else {
+                    pipe.abort_because(cause.clone());
                 }
             }
             core = shared.lock();
@@ -183,47 +184,7 @@ impl ProcessActor {
             self.outlet = Outlet::None;
             core = shared.lock();
         }
-        match &self.outlet {
-            Outlet::Own | Outlet::Awaited => {
-                if !core.in_flight && core.has_event() {
-                    core.in_flight = true;
-                    let session = core.session.clone();
-                    drop(core);
-                    shared.pool.pass();
-                    if let Some(session) = session {
-                        session.wake();
-                    }
-                }
-            }
-            Outlet::Shared(recipient) => {
-                if !core.in_flight && core.has_event() {
-                    core.in_flight = true;
-                    drop(core);
-                    shared.pool.pass();
-                    recipient.do_send(Burst::of_process(self.process.clone()));
-                }
-            }
-            Outlet::Handlers(handlers) => {
-                let mut events = Vec::new();
-                while let Some(event) = core.poll_event() {
-                    let mut event = source::client_event(event, &self.process);
-                    let issuer = Arc::clone(shared) as Arc<dyn Issuer>;
-                    let permit = Permit::NONE;
-                    event.set_ticket(Ticket::issue((issuer, 0), permit, &event, handlers));
-                    core.tickets += 1;
-                    events.push(event);
-                }
-                drop(core);
-                let mut there = true;
-                for event in events {
-                    there &= handlers.deliver(event);
-                }
-                if !there {
-                    shared.session_gone(Cause::SessionStopped);
-                }
-            }
-            Outlet::None => while core.poll_event().is_some() {},
-        }
+        tell(&self.outlet, shared, core);
     }
 }
 
@@ -264,8 +225,8 @@ where
 }
 
 impl Drop for ProcessActor {
-    /// An actor that ends before its process (its thread stops, or it failed) ends the process, and still
-    /// tells the end as far as its pipes have told theirs.
+    /// An actor that ends before its process (its thread stops, or it failed) ends the process. Its end is
+    /// told still, after those of its pipes, whose actors end with this one.
     fn drop(&mut self) {
         let shared = Arc::clone(&self.process.shared);
         let mut core = shared.lock();
@@ -273,15 +234,24 @@ impl Drop for ProcessActor {
         if !core.machine.is_over() {
             core.machine.abort(Cause::RuntimeFailed);
             core.machine.handle_exit(-libc::SIGKILL);
-            core.machine.handle_lost_pipes();
         }
         if !core.released {
             self.local
                 .release_channel(shared.id, &core.machine.detail());
             core.released = true;
         }
+        let outlet = std::mem::take(&mut self.outlet);
+        if core.session_gone && !matches!(outlet, Outlet::Handlers(_)) {
+            core.machine.handle_lost_pipes();
+        }
+        if !core.machine.is_over() {
+            core.left_to = outlet.of_pipe();
+        }
         shared.changed.notify_waiters();
-        self.tell(&shared, core);
+        tell(&outlet, &shared, core);
+        for pipe in shared.pipes() {
+            pipe.abort_because(Cause::RuntimeFailed);
+        }
         drop(driver);
     }
 }

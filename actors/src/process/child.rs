@@ -162,10 +162,12 @@ fn code(status: ExitStatus) -> i32 {
 impl Drop for Child {
     /// Nobody waits for it any more: it is ended, and its remains are taken off the system's table.
     fn drop(&mut self) {
-        if self.exit.is_none() {
+        let Some(exit) = self.exit.take() else {
             return;
-        }
+        };
         let _ = signal(self.target, Signal::KILL.as_raw());
+        // It signals once more, while the number is certainly still that of our child.
+        drop(exit);
         // The runtime would do so too, but perhaps this was the last of its threads.
         let pid = self.target.pid.0;
         let reap =

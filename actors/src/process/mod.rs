@@ -12,6 +12,7 @@ mod opening;
 mod pipe;
 mod shared;
 mod source;
+mod telling;
 mod tended;
 
 use std::fmt;
@@ -253,7 +254,8 @@ impl Process {
     }
 
     /// Closes its pipes, its input after what is queued is sent, asks it to end (SIGTERM), and ends it
-    /// (SIGKILL) when it has not ended within its [grace](crate::SpawnProcess::grace) (AIO-20). `false`: that
+    /// (SIGKILL) when it has not ended within its [grace](crate::SpawnProcess::grace) (AIO-20). Neither takes
+    /// what is queued longer than that, also when somebody else holds its input. `false`: that
     /// was under way already.
     #[allow(
         clippy::must_use_candidate,

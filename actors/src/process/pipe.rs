@@ -1,9 +1,10 @@
 //! The pipes of a process: connections whose events its session is told as the process's.
 
-use std::sync::{Arc, Weak};
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
 
 use switchboard_core::connection::Event as CoreEvent;
-use switchboard_core::{Cause, ClientId, ClosedDetail, Interests, Line};
+use switchboard_core::{Cause, ClientId, ClosedDetail, Interests, IoOperation, Line};
 
 use crate::message::{
     ClientEvent, PipeClosed, PipeData, PipeLine, Sent, WritePaused, WriteResumed,
@@ -17,6 +18,8 @@ pub(crate) struct PipeOf {
     process: Weak<ProcessShared>,
     id: ClientId,
     fd: i32,
+    /// How it ended, once its session takes that.
+    ended: OnceLock<ClosedDetail>,
 }
 
 impl PipeOf {
@@ -25,6 +28,7 @@ impl PipeOf {
             id: process.id,
             process: Arc::downgrade(process),
             fd,
+            ended: OnceLock::new(),
         }
     }
 
@@ -43,10 +47,12 @@ impl PipeOf {
             .fold(common, |all, each| all.with_if(each, handles(each)))
         } else {
             let lines = handles(Interests::PIPE_LINE);
+            let data = handles(Interests::PIPE_DATA);
             common
                 .with_if(Interests::LINE, lines)
                 // What nobody wants is thrown away.
-                .with_if(Interests::DATA, handles(Interests::PIPE_DATA) || !lines)
+                .with_if(Interests::DATA, data || !lines)
+                .with_if(Interests::MESSAGE, data)
         }
     }
 
@@ -66,28 +72,31 @@ impl PipeOf {
     pub(crate) fn event(&self, event: CoreEvent) -> Option<ClientEvent> {
         Some(match event {
             CoreEvent::Line(line) => self.line(line),
-            CoreEvent::Data(data) => self.data(data),
+            CoreEvent::Data(data) | CoreEvent::Message(data) => self.data(data),
             CoreEvent::Sent { token, bytes } => ClientEvent::Sent(Sent::new(self.id, token, bytes)),
             CoreEvent::WritePaused => ClientEvent::WritePaused(WritePaused::new(self.id)),
             CoreEvent::WriteResumed => ClientEvent::WriteResumed(WriteResumed::new(self.id)),
-            CoreEvent::Closed(detail) => {
+            CoreEvent::Closed(mut detail) => {
+                if self.is_input() {
+                    left_alone(&mut detail);
+                }
                 ClientEvent::PipeClosed(PipeClosed::new(self.id, self.fd, detail))
             }
             _ => return None,
         })
     }
 
-    /// What ended the pipe, if this is its end.
-    pub(crate) fn end(event: &CoreEvent) -> Option<ClosedDetail> {
+    /// Keeps what ended the pipe, if this is its end. `true`: it is, and has to be [told](Self::told).
+    pub(crate) fn ends(&self, event: &CoreEvent) -> bool {
         match event {
-            CoreEvent::Closed(detail) => Some(ClosedDetail::clone(detail)),
-            _ => None,
+            CoreEvent::Closed(detail) => self.ended.set(ClosedDetail::clone(detail)).is_ok(),
+            _ => false,
         }
     }
 
-    /// The end of the pipe was told.
-    pub(crate) fn told(&self, detail: &ClosedDetail) {
-        if let Some(process) = self.process.upgrade() {
+    /// The end of the pipe was told, or nobody is left to be told.
+    pub(crate) fn told(&self) {
+        if let (Some(process), Some(detail)) = (self.process.upgrade(), self.ended.get()) {
             process.pipe_told(self.fd, detail);
         }
     }
@@ -97,5 +106,23 @@ impl PipeOf {
         if let Some(process) = self.process.upgrade() {
             process.session_gone(cause);
         }
+        // Perhaps it was the end that it failed to handle.
+        self.told();
+    }
+}
+
+/// Of an input that was closed at the other end, as every process does that ends. Only if something was to be
+/// sent still is it an error, as asyncio has it.
+fn left_alone(detail: &mut ClosedDetail) {
+    let gone = matches!(
+        detail.cause,
+        Cause::Io {
+            operation: IoOperation::Write,
+            kind: io::ErrorKind::BrokenPipe,
+            ..
+        }
+    );
+    if gone && detail.unsent == 0 {
+        detail.cause = Cause::PeerFinished;
     }
 }

@@ -13,10 +13,12 @@ use tokio::sync::Notify;
 use crate::client::{Client, clock, thread_ends};
 use crate::failure;
 use crate::pool::Pool;
+use crate::session::Outlet;
 use crate::states::States;
 
 use super::ProcessActor;
 use super::child::Target;
+use super::telling::tell;
 
 /// A child process, as seen from all sides.
 pub(crate) struct ProcessShared {
@@ -45,6 +47,8 @@ pub(super) struct Core {
     pub(super) driver_sleeps: Option<Instant>,
     /// Whether the actor has taken it off its registry, so that its end may be told.
     pub(super) released: bool,
+    /// To whom the last of its pipes has to tell the end, since its actor is gone.
+    pub(super) left_to: Outlet,
 }
 
 impl ProcessShared {
@@ -73,6 +77,7 @@ impl ProcessShared {
                 tickets: 0,
                 driver_sleeps: None,
                 released: false,
+                left_to: Outlet::None,
             }),
         })
     }
@@ -103,11 +108,18 @@ impl ProcessShared {
     }
 
     /// A pipe is closed, and the session was told.
-    pub(super) fn pipe_told(&self, fd: i32, detail: &ClosedDetail) {
+    pub(super) fn pipe_told(self: &Arc<Self>, fd: i32, detail: &ClosedDetail) {
         let Ok(fd) = usize::try_from(fd) else {
             return;
         };
-        self.command(|machine, _| machine.handle_pipe_told(fd, detail));
+        let mut core = self.lock();
+        core.machine.handle_pipe_told(fd, detail);
+        if core.machine.is_over() && !matches!(core.left_to, Outlet::None) {
+            let outlet = std::mem::take(&mut core.left_to);
+            tell(&outlet, self, core);
+        } else {
+            wake_if_needed(core);
+        }
     }
 
     /// The session failed or ended: it is closed.
@@ -125,9 +137,14 @@ impl ProcessShared {
         if !std::mem::replace(&mut core.session_gone, true) {
             core.machine.handle_session_gone(cause, &mut now);
         }
+        let left_to = std::mem::take(&mut core.left_to);
+        if !matches!(left_to, Outlet::None) {
+            // Its actor is gone as well: nobody is left who would tell, or be told.
+            core.machine.handle_lost_pipes();
+        }
         let session = core.session.take();
         wake(core);
-        drop(session);
+        drop((session, left_to));
         if let Some(cause) = panic {
             failure::report(&self.pool, self.id, cause, false);
         }

@@ -53,11 +53,13 @@ pub(crate) trait Channel: Send + Sync {
 /// How a shard holds it.
 pub(crate) type Registered = Arc<dyn Channel>;
 
-/// The connection, if it is one.
-pub(super) fn as_client(channel: Registered) -> Option<Client> {
+/// What of it holds bytes of a stream: the connection, if it is one, or the pipes of a process.
+pub(super) fn streams(channel: Registered) -> Vec<Client> {
     match channel.handle() {
-        Handle::Client(client) => Some(client),
-        _ => None,
+        Handle::Client(client) => vec![client],
+        #[cfg(unix)]
+        Handle::Process(process) => process.pipes().cloned().collect(),
+        _ => Vec::new(),
     }
 }
 

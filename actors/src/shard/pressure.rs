@@ -110,7 +110,7 @@ impl Keeper {
     fn hold_largest(&self) {
         let mut clients: Vec<_> = self
             .local
-            .clients()
+            .streams()
             .into_iter()
             .filter_map(|client| Some((client.shared.held()?.0, client)))
             .collect();
@@ -126,7 +126,7 @@ impl Keeper {
     }
 
     fn release(&self) {
-        for client in self.local.clients() {
+        for client in self.local.streams() {
             client.shared.release_reading();
         }
     }
@@ -135,7 +135,7 @@ impl Keeper {
     fn end_idle(&self) {
         let mut clients: Vec<_> = self
             .local
-            .clients()
+            .streams()
             .into_iter()
             .filter_map(|client| Some((client.shared.held()?, client)))
             .collect();

@@ -14,8 +14,8 @@ use switchboard_core::ClientId;
 use self::inbox::Inbox;
 use self::kind::describe;
 use crate::client::Client;
+use crate::handle::Handle;
 use crate::message::*;
-use crate::udp::Udp;
 
 pub use self::kind::EventKind;
 pub use self::look::Look;
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// **By itself a probe asserts the order contract** for each connection: [`Accepted`] or [`Connected`]
 /// comes first, [`Closed`] last, each once, or [`ConnectFailed`] alone; and no session of the probe
-/// ends without [`Closed`]. A breach panics at the next look, at [`finish`](Self::finish), or when the
+/// ends without [`Closed`]. Sockets and processes have no first event, and the same last one. A breach panics at the next look, at [`finish`](Self::finish), or when the
 /// probe is dropped. For connections of more than one pool use a probe each, since their ids may be
 /// the same; stop a pool before its system ends, or its sessions are never told [`Closed`].
 ///
@@ -99,7 +99,7 @@ impl Probe {
         &self,
     ) -> impl Fn(Client) -> ProbeSession + Clone + Send + Sync + 'static + use<> {
         let recorder = self.recorder();
-        move |client| ProbeSession::new(&client, &recorder)
+        move |client| ProbeSession::new(&client.into(), &recorder)
     }
 
     /// The same for sessions that handle every event.
@@ -107,17 +107,24 @@ impl Probe {
         &self,
     ) -> impl Fn(Client) -> FullProbeSession + Clone + Send + Sync + 'static + use<> {
         let recorder = self.recorder();
-        move |client| FullProbeSession::new(&client, &recorder)
+        move |client| FullProbeSession::new(&client.into(), &recorder)
     }
 
-    /// A session factory for sockets that move datagrams (see
-    /// [`bind_udp`](crate::Pool::bind_udp)), whose sessions handle every event. No event opens a socket:
-    /// it is open from the start.
-    pub fn udp_session(
+    /// A factory of sessions for whatever has a handle, such as [`Udp`](crate::Udp), `Raw` or `Process`. It
+    /// is open from the start: no [`Accepted`] comes, [`Closed`] is the last event as ever.
+    pub fn session_for<H: Into<Handle> + 'static>(
         &self,
-    ) -> impl Fn(Udp) -> FullProbeSession + Clone + Send + Sync + 'static + use<> {
+    ) -> impl Fn(H) -> ProbeSession + Clone + Send + Sync + 'static + use<H> {
         let recorder = self.recorder();
-        move |udp| FullProbeSession::of_socket(udp.id(), &recorder)
+        move |handle| ProbeSession::new(&handle.into(), &recorder)
+    }
+
+    /// The same for sessions that handle every event.
+    pub fn full_session_for<H: Into<Handle> + 'static>(
+        &self,
+    ) -> impl Fn(H) -> FullProbeSession + Clone + Send + Sync + 'static + use<H> {
+        let recorder = self.recorder();
+        move |handle| FullProbeSession::new(&handle.into(), &recorder)
     }
 
     /// A handle through which an actor of the test's own can record what it is told.

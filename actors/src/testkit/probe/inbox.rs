@@ -126,10 +126,11 @@ impl Inbox {
     fn take_in(&mut self, entry: Entry) {
         let Entry { at, news } = entry;
         match news {
-            News::Made => self.sessions += 1,
-            News::MadeOpen(socket) => {
+            News::Made { open } => {
                 self.sessions += 1;
-                self.order.opened(socket);
+                if let Some(channel) = open {
+                    self.order.made(channel);
+                }
             }
             News::Event(event) => {
                 self.timeline.add(at, client_of(&event), describe(&event));

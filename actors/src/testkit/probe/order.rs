@@ -1,5 +1,6 @@
 //! The order contract: the first event of a connection opens it, `Closed` is the last, each comes
-//! once. `ConnectFailed` comes instead of all others, and so does the `Closed` of a failed handshake. A link that is lost and reconnects is opened again.
+//! once. `ConnectFailed` comes instead of all others, and so does the `Closed` of a failed handshake. A link that is lost and
+//! reconnects is opened again. A socket or a process is open from the start: no event opens it.
 
 use std::collections::HashMap;
 
@@ -38,9 +39,9 @@ impl Order {
         }
     }
 
-    /// A socket is open that no event opens.
-    pub(super) fn opened(&mut self, socket: ClientId) {
-        self.stages.entry(socket).or_insert(Stage::Open);
+    /// A session was made for a socket or a process, which no event opens.
+    pub(super) fn made(&mut self, channel: ClientId) {
+        self.stages.insert(channel, Stage::Open);
     }
 
     /// An event came.

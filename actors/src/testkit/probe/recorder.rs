@@ -1,11 +1,11 @@
 //! The end of a probe that events go into: a handle, and the sessions that record.
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, Context};
 use switchboard_core::ClientId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::client::Client;
+use crate::handle::Handle;
 use crate::message::*;
 
 /// Something that a probe is told, and when it happened.
@@ -17,10 +17,9 @@ pub(super) struct Entry {
 
 #[derive(Debug)]
 pub(super) enum News {
-    /// A session of the probe was made for a connection.
-    Made,
-    /// A session of the probe was made for a socket, which no event opens.
-    MadeOpen(ClientId),
+    /// A session of the probe was made: for a connection, which an event opens, or for a socket or a
+    /// process, which is open from then on.
+    Made { open: Option<ClientId> },
     /// A connection told an event.
     Event(ClientEvent),
     /// The session of a connection was dropped.
@@ -50,7 +49,7 @@ impl Recorder {
     }
 }
 
-/// Records for one connection, and tells when it is dropped.
+/// Records for one connection, socket or process, and tells when it is dropped.
 #[derive(Debug)]
 struct Seat {
     client: ClientId,
@@ -58,18 +57,12 @@ struct Seat {
 }
 
 impl Seat {
-    fn new(client: &Client, recorder: &Recorder) -> Self {
-        recorder.tell(News::Made);
+    fn new(handle: &Handle, recorder: &Recorder) -> Self {
+        let client = handle.id();
+        let open = handle.client().is_none().then_some(client);
+        recorder.tell(News::Made { open });
         Self {
-            client: client.id(),
-            recorder: recorder.clone(),
-        }
-    }
-
-    fn of_socket(socket: ClientId, recorder: &Recorder) -> Self {
-        recorder.tell(News::MadeOpen(socket));
-        Self {
-            client: socket,
+            client,
             recorder: recorder.clone(),
         }
     }
@@ -88,8 +81,8 @@ macro_rules! records {
         pub struct $session(Seat);
 
         impl $session {
-            pub(super) fn new(client: &Client, recorder: &Recorder) -> Self {
-                Self(Seat::new(client, recorder))
+            pub(super) fn new(handle: &Handle, recorder: &Recorder) -> Self {
+                Self(Seat::new(handle, recorder))
             }
         }
 
@@ -97,7 +90,7 @@ macro_rules! records {
             type Context = Context<Self>;
         }
 
-        $(impl Handler<$event> for $session {
+        $(impl actix::Handler<$event> for $session {
             type Result = ();
 
             fn handle(&mut self, event: $event, _: &mut Self::Context) {
@@ -126,10 +119,4 @@ records! {
     MessageReceived, Sent, WritePaused, WriteResumed, PeerFinished, Idle, Readable, Writable,
     Adopted, TlsStarted, Draining, UrgentReceived, DatagramReceived, DatagramFailed, UdpError,
     PipeLine, PipeData, PipeClosed, ProcessExited, Disconnected, Reconnecting, Closed,
-}
-
-impl FullProbeSession {
-    pub(super) fn of_socket(socket: ClientId, recorder: &Recorder) -> Self {
-        Self(Seat::of_socket(socket, recorder))
-    }
 }
