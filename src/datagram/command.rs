@@ -40,7 +40,10 @@ impl Datagrams {
     /// The socket has this peer from now on, or none (AIO-15). What is queued already goes where it was
     /// to go.
     pub fn set_connected(&mut self, peer: Option<Address>) {
-        self.peer = peer.map_or(Peer::Anybody, Peer::Connected);
+        let peer = peer.map_or(Peer::Anybody, Peer::Connected);
+        if let Peer::Connected(before) = std::mem::replace(&mut self.peer, peer) {
+            self.outbox.address(&before);
+        }
     }
 
     /// Stops delivery and reading (AIO-03). Repeating it does nothing.

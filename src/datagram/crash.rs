@@ -22,7 +22,7 @@ impl Datagrams {
         }
         self.vacant = false;
         self.interests = Interests::NONE;
-        self.notices.clear();
+        self.notices.clear(&mut self.spent);
         if self.config.crash == CrashPolicy::Abort && matches!(cause, Cause::SessionPanicked { .. })
         {
             if matches!(self.state, State::Adopting | State::Open) {
@@ -61,7 +61,8 @@ impl Datagrams {
             first.push(DatagramEvent::WritePaused);
         }
         first.retain(|event| interests.contains(event.interest()));
-        self.notices.hand_over(interests, first);
+        self.notices
+            .hand_over(interests, first, &mut self.spent);
     }
 
     /// Whether it waits for another session.

@@ -77,6 +77,14 @@ impl DatagramEvent {
         matches!(self, Self::WritePaused | Self::WriteResumed)
     }
 
+    /// What was to be sent, of a datagram that failed.
+    pub(super) fn into_data(self) -> Option<Bytes> {
+        match self {
+            Self::Failed { data, .. } => Some(data),
+            _ => None,
+        }
+    }
+
     /// Who is told it.
     #[must_use]
     pub const fn interest(&self) -> Interests {

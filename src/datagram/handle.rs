@@ -78,6 +78,7 @@ impl Datagrams {
         if let Some(token) = token {
             self.notify(DatagramEvent::Sent { token, bytes });
         }
+        self.spent.push(data);
         self.settled();
     }
 

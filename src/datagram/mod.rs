@@ -87,6 +87,8 @@ pub struct Datagrams {
     /// Whether its session is gone and another one is to come.
     vacant: bool,
     crashes: Option<Box<Crashes>>,
+    /// What nobody needs any more; see [`take_spent`](Self::take_spent).
+    spent: Vec<Bytes>,
     /// How many datagrams may still be received and sent in this round.
     read_budget: usize,
     write_budget: usize,
@@ -160,6 +162,7 @@ impl Datagrams {
             reading_paused: false,
             vacant: false,
             crashes: None,
+            spent: Vec::new(),
             read_budget: config.budget,
             write_budget: config.budget,
             idle_at: None,

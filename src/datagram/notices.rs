@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 
+use bytes::Bytes;
+
 use crate::connection::Interests;
 use crate::reason::IoOperation;
 
@@ -109,6 +111,7 @@ impl Notices {
         &mut self,
         interests: Interests,
         first: impl IntoIterator<Item = DatagramEvent>,
+        spent: &mut Vec<Bytes>,
     ) {
         let mut before = std::mem::take(self);
         for event in first {
@@ -117,6 +120,8 @@ impl Notices {
         for event in before.queue.drain(..) {
             if interests.contains(event.interest()) && !event.is_write_level() {
                 self.push(event);
+            } else {
+                spent.extend(event.into_data());
             }
         }
         if interests.contains(Interests::UDP_ERROR) {
@@ -124,8 +129,10 @@ impl Notices {
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    pub(super) fn clear(&mut self, spent: &mut Vec<Bytes>) {
+        let before = std::mem::take(self);
+        let data = before.queue.into_iter().filter_map(DatagramEvent::into_data);
+        spent.extend(data);
     }
 
     /// A session that falls behind need not hear of levels that have changed back meanwhile.

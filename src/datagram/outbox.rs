@@ -85,6 +85,13 @@ impl Outbox {
         self.ready.push_back(queued);
     }
 
+    /// Gives this destination to those that have none of their own.
+    pub(super) fn address(&mut self, to: &Address) {
+        for queued in &mut self.ready {
+            queued.to.get_or_insert_with(|| to.clone());
+        }
+    }
+
     /// The next one to go.
     pub(super) fn head(&self) -> Option<&Queued> {
         self.ready.front()

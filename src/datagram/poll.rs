@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::connection::{Interests, Permit};
 use crate::now::Now;
 
@@ -97,7 +99,7 @@ impl Datagrams {
         }
         if let State::Over { report } = &mut self.state {
             let detail = report.take()?;
-            self.notices.clear();
+            self.notices.clear(&mut self.spent);
             return Some((DatagramEvent::Closed(detail), Permit::NONE));
         }
         None
@@ -106,6 +108,12 @@ impl Datagrams {
     /// An event was handled: its credit comes back.
     pub fn give_back(&mut self, permit: Permit, _now: &mut Now) {
         self.credit.give_back(permit);
+    }
+
+    /// What was to be sent and nobody needs any more. To let go of it may run code of whoever made it, which
+    /// must not find the socket locked.
+    pub fn take_spent(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.spent)
     }
 
     pub(super) fn is_deliverable(&self) -> bool {

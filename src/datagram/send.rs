@@ -160,12 +160,17 @@ impl Datagrams {
     ) {
         self.outbox.settle(data.len(), token);
         self.counts.failed += 1;
-        self.notify(DatagramEvent::Failed {
+        let failed = DatagramEvent::Failed {
             token,
             to,
             data,
             error,
-        });
+        };
+        if self.interests.contains(failed.interest()) && !self.is_over() {
+            self.notices.push(failed);
+        } else {
+            self.spent.extend(failed.into_data());
+        }
     }
 
     /// What follows when datagrams have their outcome.

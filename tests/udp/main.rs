@@ -18,6 +18,7 @@ mod queue;
 mod raw;
 mod receiving;
 mod recording;
+mod review;
 mod sending;
 mod sequence;
 mod sessions;

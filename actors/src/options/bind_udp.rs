@@ -352,7 +352,12 @@ impl BindUdp {
         if self.is_unix() {
             return Err("the peers of a Unix socket cannot be told apart".into());
         }
-        if self.remote.is_some() || matches!(self.place, DatagramPlace::Unbound) {
+        let unfit = match &self.place {
+            DatagramPlace::Unbound => true,
+            DatagramPlace::Adopted(socket) => socket.peer_addr().is_ok(),
+            _ => false,
+        };
+        if self.remote.is_some() || unfit {
             return Err("a socket that is connected or unbound has no peers to serve".into());
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use actix::{
@@ -25,11 +25,15 @@ use crate::turn::Burst;
 
 use super::command::UdpCommand;
 use super::opening::SocketFactory;
-use super::shared::{Core, Reader, Socket, SocketShared};
+use super::shared::{Core, Locked, Reader, Socket, SocketShared};
 use super::{Udp, resolve, source};
 
 /// After so many messages in a row the actor lets others have their turn: actix itself never does.
 const MESSAGE_TURN: u32 = 128;
+
+/// So many events that are no datagrams may be with shared handlers; more wait in the machine, whose bounds
+/// hold for them.
+const MOST_NOTICES: usize = 128;
 
 /// Moves the datagrams of one socket between the system and its machine, and tells its session: of UDP,
 /// Unix datagrams, and raw IP (XAS-58, UA-25, UA-36).
@@ -241,7 +245,7 @@ impl UdpActor {
     fn tell<'a>(
         &mut self,
         shared: &'a Arc<SocketShared>,
-        mut core: MutexGuard<'a, Core>,
+        mut core: Locked<'a>,
         now: &mut Now,
     ) {
         if core.session_gone && !matches!(self.outlet, Outlet::Handlers(_)) {
@@ -273,7 +277,12 @@ impl UdpActor {
             Outlet::Handlers(handlers) => {
                 let seat = core.seat;
                 let mut events = Vec::new();
-                while let Some((event, permit)) = core.poll_event(now) {
+                let most = shared.config.recv_datagrams.saturating_add(MOST_NOTICES);
+                // When the actor ends nobody comes back for the rest.
+                let ends = core.driver.is_none();
+                while (ends || (core.tickets as usize) < most)
+                    && let Some((event, permit)) = core.poll_event(now)
+                {
                     let mut event = source::client_event(event, &self.socket);
                     let issuer = Arc::clone(shared) as Arc<dyn Issuer>;
                     event.set_ticket(Ticket::issue((issuer, seat), permit, &event, handlers));
@@ -357,8 +366,10 @@ impl Drop for UdpActor {
         }
         let calls = core.take_calls();
         self.tell(&shared, core, &mut Now::ask(clock));
+        // Who is called finds the address free.
+        drop(link);
         shared.call(&calls);
-        drop((driver, link));
+        drop(driver);
     }
 }
 

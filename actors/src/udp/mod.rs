@@ -45,6 +45,7 @@ pub use peers::Peers;
 pub use raw::{OpenRaw, Raw};
 pub use sequential::{RecvFromError, SendToError};
 pub(crate) use shared::Socket;
+use shared::Reader;
 
 /// The handle of a UDP or Unix datagram socket. Cheap to clone, usable from any thread; dropping every
 /// handle does not close the socket.
@@ -139,7 +140,7 @@ impl Udp {
     /// Whether it is closed or closing.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        !self.socket.0.lock().machine.is_open()
+        self.socket.0.lock().is_ending()
     }
 
     /// The actor, for commands as messages (see [`crate::message`]); `None` before it has started and after
@@ -437,6 +438,8 @@ impl Socket {
         let link = core.link.as_ref().ok_or_else(closed)?;
         link.connect(&peer)?;
         core.machine.set_connected(Some(peer.clone()));
+        // From now on there are errors to wait for as well.
+        core.reader = Reader::Nobody;
         shared::wake_if_needed(core);
         Ok(peer)
     }

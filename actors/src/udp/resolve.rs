@@ -31,8 +31,9 @@ pub(super) async fn one(name: &str, kind: ChannelKind, v6: bool) -> io::Result<A
             Ok(found.into())
         }
         ChannelKind::Raw => {
-            let found = first(lookup_host((name, 0)).await?, v6)?;
-            Ok(found.ip().into())
+            let mut found = first(lookup_host((name, 0)).await?, v6)?;
+            found.set_port(0);
+            Ok(found.into())
         }
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,

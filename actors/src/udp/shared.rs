@@ -1,6 +1,7 @@
 //! What a socket's handle, its actor and its session share.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -99,6 +100,34 @@ pub(crate) struct Core {
     pub(super) released: bool,
 }
 
+/// The locked socket. What was to be sent and is no longer needed is let go of behind it: that may run code
+/// of whoever made it ([`Bytes::from_owner`]).
+pub(crate) struct Locked<'a>(Option<MutexGuard<'a, Core>>);
+
+impl Deref for Locked<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        self.0.as_ref().expect(HELD)
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        self.0.as_mut().expect(HELD)
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let spent = self.machine.take_spent();
+        self.0 = None;
+        drop(spent);
+    }
+}
+
+const HELD: &str = "it is locked until it is dropped";
+
 /// Who waits for something that has come about.
 pub(super) struct Calls {
     /// How many receivers have a datagram.
@@ -184,8 +213,8 @@ impl Socket {
 
 impl SocketShared {
     /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked(Some(self.core.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Runs a command on the machine and wakes the actor if it has to do something about it.
@@ -504,14 +533,14 @@ impl Core {
 }
 
 /// Unlocks, then wakes the actor if it has to look at the socket.
-pub(super) fn wake_if_needed(core: MutexGuard<'_, Core>) {
+pub(super) fn wake_if_needed(core: Locked<'_>) {
     if core.driver_needed() {
         wake(core);
     }
 }
 
 /// Unlocks, then wakes the actor.
-pub(super) fn wake(core: MutexGuard<'_, Core>) {
+pub(super) fn wake(core: Locked<'_>) {
     let driver = core.driver.clone();
     drop(core);
     if let Some(driver) = driver {

@@ -194,5 +194,18 @@ fn sends_before_the_session_wait_and_it_is_told_that_writing_is_paused() {
 
 #[test]
 fn the_machine_is_modest_in_size() {
-    assert!(size_of::<Datagrams>() <= 512, "{}", size_of::<Datagrams>());
+    assert!(size_of::<Datagrams>() <= 544, "{}", size_of::<Datagrams>());
+}
+
+/// AIO-15.
+#[test]
+fn what_is_queued_for_a_peer_goes_there_though_another_one_follows() {
+    let mut bench = Bench::open(|_| {});
+    let mut now = bench.now();
+    for (port, data) in [(1, "first"), (2, "second")] {
+        bench.machine.set_connected(Some(address(port)));
+        let sent = bench.machine.send(data.into(), None, None, &mut now);
+        assert!(sent.is_ok());
+    }
+    assert_eq!(bench.transmit(), ["first 127.0.0.1:1", "second peer"]);
 }

@@ -100,7 +100,10 @@ impl DatagramSocket for RawSocket {
     ) -> Poll<io::Result<Address>> {
         let from = ready!(poll_recv(&self.0, cx, datagram))?;
         let from = from.map(SocketAddr::try_from).transpose()?;
-        Poll::Ready(Ok(from.ok_or_else(other_family)?.ip().into()))
+        let mut from = from.ok_or_else(other_family)?;
+        // Not the address alone: one of IPv6 may mean something on its interface only.
+        from.set_port(0);
+        Poll::Ready(Ok(from.into()))
     }
 
     fn poll_send(
