@@ -38,8 +38,9 @@ pub struct DatagramConfig {
     /// How many datagrams are moved each way per wake. Default: 16; at least 1. At the limit others have
     /// their turn first.
     pub budget: usize,
-    /// How many sends with a token may be without a notice that was handled. Default: 65,536; at least
-    /// 1. A send with a token beyond it is refused.
+    /// How many sends with a token may be without a notice that was handled. Default: 65,536; at least 1.
+    /// A send with a token beyond it is refused. Shared handlers may have up to 128 notices more in their
+    /// mailboxes.
     pub max_notices: usize,
     /// How long a socket whose session panicked may wait for another one. Default: 5 s; then it closes
     /// with reason Timeout.

@@ -61,8 +61,7 @@ impl Datagrams {
             first.push(DatagramEvent::WritePaused);
         }
         first.retain(|event| interests.contains(event.interest()));
-        self.notices
-            .hand_over(interests, first, &mut self.spent);
+        self.notices.hand_over(interests, first, &mut self.spent);
     }
 
     /// Whether it waits for another session.

@@ -131,7 +131,10 @@ impl Notices {
 
     pub(super) fn clear(&mut self, spent: &mut Vec<Bytes>) {
         let before = std::mem::take(self);
-        let data = before.queue.into_iter().filter_map(DatagramEvent::into_data);
+        let data = before
+            .queue
+            .into_iter()
+            .filter_map(DatagramEvent::into_data);
         spent.extend(data);
     }
 

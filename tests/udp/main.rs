@@ -1,6 +1,7 @@
 //! Sockets that move datagrams, with plain `std::net` peers.
 
 mod adopting;
+mod corners;
 mod echo;
 mod errors;
 mod leaks;
@@ -18,7 +19,6 @@ mod queue;
 mod raw;
 mod receiving;
 mod recording;
-mod review;
 mod sending;
 mod sequence;
 mod sessions;

@@ -242,12 +242,7 @@ impl UdpActor {
     }
 
     /// Lets the session know that there are events, unless it is at them already.
-    fn tell<'a>(
-        &mut self,
-        shared: &'a Arc<SocketShared>,
-        mut core: Locked<'a>,
-        now: &mut Now,
-    ) {
+    fn tell<'a>(&mut self, shared: &'a Arc<SocketShared>, mut core: Locked<'a>, now: &mut Now) {
         if core.session_gone && !matches!(self.outlet, Outlet::Handlers(_)) {
             drop(core);
             self.outlet = Outlet::None;

@@ -44,8 +44,8 @@ pub use opening::BindError;
 pub use peers::Peers;
 pub use raw::{OpenRaw, Raw};
 pub use sequential::{RecvFromError, SendToError};
-pub(crate) use shared::Socket;
 use shared::Reader;
+pub(crate) use shared::Socket;
 
 /// The handle of a UDP or Unix datagram socket. Cheap to clone, usable from any thread; dropping every
 /// handle does not close the socket.

@@ -214,7 +214,9 @@ impl Socket {
 impl SocketShared {
     /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
     pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked(Some(self.core.lock().unwrap_or_else(PoisonError::into_inner)))
+        Locked(Some(
+            self.core.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 
     /// Runs a command on the machine and wakes the actor if it has to do something about it.

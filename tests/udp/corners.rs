@@ -1,4 +1,5 @@
-//! Review.
+//! Payloads with code of their own, sockets that get a peer later, and handlers that fall behind.
+
 use std::time::Instant;
 
 use switchboard::message::*;
@@ -149,13 +150,11 @@ fn a_raw_address_keeps_its_interface() {
         raw.sent_to(ping.to_vec(), std::net::SocketAddr::V6(to), Some(PATIENCE))
             .await
             .unwrap();
-        let (_, from) = raw
-            .recv_from(100, Some(PATIENCE))
-            .await
-            .unwrap()
-            .unwrap();
+        let (_, from) = raw.recv_from(100, Some(PATIENCE)).await.unwrap().unwrap();
         assert_eq!(from, std::net::SocketAddr::V6(to));
-        let again = raw.sent_to(ping.to_vec(), from.clone(), Some(PATIENCE)).await;
+        let again = raw
+            .sent_to(ping.to_vec(), from.clone(), Some(PATIENCE))
+            .await;
         assert_eq!(again, Ok(8), "{from:?}");
     });
 }
