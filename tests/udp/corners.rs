@@ -42,7 +42,7 @@ fn a_payloads_drop_may_use_the_socket() {
     });
 }
 
-struct Slow;
+struct Slow(std::sync::Arc<tokio::sync::Semaphore>);
 impl Actor for Slow {
     type Context = Context<Self>;
 }
@@ -50,14 +50,18 @@ impl Handler<Sent> for Slow {
     type Result = ();
     fn handle(&mut self, _: Sent, ctx: &mut Self::Context) {
         use actix::{AsyncContext, WrapFuture};
-        ctx.wait(std::future::pending::<()>().into_actor(self));
+        let go = self.0.clone();
+        // It is let go for good when the gate is closed.
+        let waiting = async move { drop(go.acquire().await) };
+        ctx.wait(waiting.into_actor(self));
     }
 }
 
 #[test]
 fn notices_that_nobody_handles_are_bounded() {
     with_pool(async |pool| {
-        let slow = Slow.start();
+        let go = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let slow = Slow(go.clone()).start();
         let mut bind = local().recv_limits(8, 1024);
         bind.config_mut().max_notices = 4;
         let handlers = Handlers::new().sent(slow.recipient());
@@ -68,6 +72,7 @@ fn notices_that_nobody_handles_are_bounded() {
             taken += usize::from(udp.send_to_with("x", to, token).is_ok());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        go.close();
         assert!(taken <= 145, "{taken}");
     });
 }
