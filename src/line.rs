@@ -91,7 +91,7 @@ impl Line {
     }
 
     /// The line of so many bytes, its ending included, at `start` in a batch.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from_batch(
         frames: &Arc<Frames>,
         (start, total): (usize, usize),

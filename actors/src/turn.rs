@@ -199,7 +199,9 @@ impl Source for Client {
 
 #[cfg(unix)]
 impl Client {
-    /// The same for a pipe of a process, whose events are told as the process's.
+    /// The same for a pipe of a process, whose events are told as the process's. Apart, so that connections
+    /// do not carry it through their turns.
+    #[inline(never)]
     fn take_turn_of_pipe<S: Session>(
         &self,
         pipe: &PipeOf,

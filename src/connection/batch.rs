@@ -101,7 +101,7 @@ impl Batch {
 
     /// The line at this position of a batch of lines, with the credit that it took; `None` behind the
     /// last one.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn line(&self, position: usize) -> Option<(Line, Permit)> {
         let Form::Line { rule, encoding } = self.0.form else {

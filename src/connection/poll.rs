@@ -176,6 +176,7 @@ impl Connection {
     /// that [`poll_event`](Self::poll_event) would give one by one. Whoever takes them gives the credit
     /// of each back when it was handled, and says [`recall`](Self::recall) before anything that could
     /// change what is delivered next.
+    #[inline(always)]
     pub fn poll_batch(&mut self, now: &mut Now) -> Option<Batch> {
         if self.has_notice() || self.batch.is_some() || !self.is_deliverable() {
             return None;

@@ -225,6 +225,7 @@ impl Shared {
     }
 
     /// The next event for the session, or several. `None` ends its turn.
+    #[inline(always)]
     pub(crate) fn next_event(&self, back: Permit) -> Option<Next> {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
