@@ -87,6 +87,25 @@ fn what_is_shared_blocks_again_after_the_last_one() {
     });
 }
 
+/// Masters of terminals look like one file, and are not: one that is let go of ends its terminal, whoever
+/// watches another one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_ends_while_another_one_is_watched() {
+    with_pool(|pool| async move {
+        let (screen, mut inside) = terminal();
+        let (other, _inside_other) = terminal();
+        let (first, mut first_probe) = open(&pool, WatchFd::new(&screen).unwrap()).await;
+        let (_second, _second_probe) = open(&pool, WatchFd::new(&other).unwrap()).await;
+        drop(screen);
+        first.close();
+        first_probe.expect_closed(ClosedReason::ClosedByHost).await;
+        rustix::io::ioctl_fionbio(&inside, true).unwrap();
+        // A terminal that was hung up has nothing more to be read.
+        until(|| inside.read(&mut [0]).is_ok_and(|count| count == 0)).await;
+    });
+}
+
 /// What did not block before does not block afterwards.
 #[test]
 fn what_did_not_block_stays_so() {

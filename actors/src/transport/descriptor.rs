@@ -110,7 +110,7 @@ impl Descriptor {
             fd: fd.try_clone_to_owned()?,
             nature,
             access,
-            file: key(&stat),
+            file: key(fd, &stat),
             opened,
         })
     }
@@ -175,7 +175,10 @@ fn nature(fd: BorrowedFd<'_>, stat: &Stat) -> Result<Nature, WatchError> {
 }
 
 /// What tells files apart.
-fn key(stat: &Stat) -> (u64, u64) {
+fn key(fd: BorrowedFd<'_>, stat: &Stat) -> (u64, u64) {
+    if let Some(number) = master_of(fd, stat) {
+        return (u64::MAX, number);
+    }
     // Both have other types on other systems.
     #[allow(
         clippy::useless_conversion,
@@ -222,6 +225,27 @@ fn is_of_a_login(stat: &Stat) -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const fn is_of_a_login(_: &Stat) -> bool {
     false
+}
+
+/// Which terminal it is the master of: all masters are opened as one file, and look like it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn master_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<u64> {
+    let (major, minor) = (
+        rustix::fs::major(stat.st_rdev),
+        rustix::fs::minor(stat.st_rdev),
+    );
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+        || (major, minor) != (5, 2)
+    {
+        return None;
+    }
+    let name = rustix::pty::ptsname(fd, Vec::new()).ok()?;
+    name.to_str().ok()?.rsplit('/').next()?.parse().ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const fn master_of(_: BorrowedFd<'_>, _: &Stat) -> Option<u64> {
+    None
 }
 
 /// Whether epoll takes it.
