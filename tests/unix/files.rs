@@ -148,6 +148,27 @@ fn only_its_own_file_is_removed() {
     });
 }
 
+/// Nor is the lock of who listens there now.
+#[test]
+fn only_its_own_lock_is_removed() {
+    let directory = Directory::new();
+    let path = directory.path("cleaned.sock");
+    with_pool(async |pool| {
+        let first = echo(&pool, Listen::unix(&path)).await;
+        // Such as who cleans up old files does.
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(lock_of(&path)).unwrap();
+        let second = echo(&pool, Listen::unix(&path)).await;
+        first.close().await;
+        assert!(path.exists() && lock_of(&path).exists());
+        let (_, text) = refused(&pool, &path).await;
+        assert!(text.contains("another listener holds its lock"), "{text}");
+        assert_eq!(exchange(&mut dial(&path), b"second\n"), b"second\n");
+        second.close().await;
+        assert!(!path.exists() && !lock_of(&path).exists());
+    });
+}
+
 /// Of many that start and end at once exactly one has the address at any time.
 #[test]
 fn of_many_starters_one_has_the_address() {

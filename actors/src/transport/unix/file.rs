@@ -97,7 +97,7 @@ fn in_use(who: &str) -> io::Error {
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -117,9 +117,8 @@ impl Lock {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let there = fs::symlink_metadata(&path).map(|found| identity(&found));
-            if there.is_ok_and(|there| file.metadata().is_ok_and(|own| identity(&own) == there)) {
-                return Ok(Self { path, _file: file });
+            if is_at(&file, &path) {
+                return Ok(Self { path, file });
             }
         }
         Err(in_use("others take and leave its lock"))
@@ -128,9 +127,18 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Before the lock is let go of: from then on it is another's. What is left over can be locked anew.
-        let _ = fs::remove_file(&self.path);
+        // Before the lock is let go of: from then on it is another's, as it is if somebody else has removed
+        // ours. What is left over can be locked anew.
+        if is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Whether this file is the one that the path names.
+fn is_at(file: &File, path: &Path) -> bool {
+    let there = fs::symlink_metadata(path).map(|found| identity(&found));
+    there.is_ok_and(|there| file.metadata().is_ok_and(|own| identity(&own) == there))
 }
 
 fn open(path: &Path) -> io::Result<File> {
