@@ -72,6 +72,9 @@ impl Datagrams {
         if let Some(Queued { data, to, token }) = self.outbox.pop() {
             return Some((data, Queued::destination(to), token));
         }
+        if let Some(Queued { data, to, token }) = self.stuck.pop() {
+            return Some((data, Queued::destination(to), token));
+        }
         let named = self.names.pop()?;
         Some((named.data, Some(Destination::Name(named.name)), named.token))
     }

@@ -65,9 +65,14 @@ impl Datagrams {
 
     /// The system took the head of the queue.
     pub fn handle_sent(&mut self, now: &mut Now) {
-        let Some(Queued { data, token, .. }) = self.outbox.pop() else {
+        let Some(Queued { data, token, to }) = self.outbox.pop() else {
             return;
         };
+        if !self.stuck.is_idle()
+            && let Some(to) = &to
+        {
+            self.stuck.had_room(to);
+        }
         let bytes = data.len();
         self.write_budget = self.write_budget.saturating_sub(1);
         self.outbox.settle(bytes, token);
@@ -107,11 +112,37 @@ impl Datagrams {
         }
     }
 
+    /// The receiver of the head of the queue had no room, which only Unix sockets tell: what is for it waits
+    /// aside and is tried again after a pause, of 10 ms at first and 500 ms at most; when it has had no room
+    /// for 10 s, all of that fails with this error. What is for others goes on meanwhile.
+    pub fn handle_receiver_full(&mut self, error: DatagramError, now: &mut Now) {
+        let Some(to) = self.outbox.head().and_then(|head| head.to.clone()) else {
+            self.handle_no_room(now);
+            return;
+        };
+        let stays = self.stuck.put_aside(&to, now.get());
+        for queued in self.outbox.take_for(&to) {
+            if stays {
+                self.stuck.push(queued);
+            } else {
+                let Queued { data, to, token } = queued;
+                self.fail(data, Queued::destination(to), token, error);
+            }
+        }
+        if !stays {
+            self.settled();
+        }
+    }
+
     /// The moment of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: &mut Now) {
         let at = now.get();
         if self.shortage.until().is_some_and(|until| until <= at) {
             self.shortage.end_pause();
+        }
+        if self.stuck.until().is_some_and(|until| until <= at) {
+            let again = self.stuck.release();
+            self.outbox.put_first(again);
         }
         if self.deadline_at.is_some_and(|deadline| deadline <= at) {
             self.deadline_at = None;

@@ -40,6 +40,7 @@ mod poll;
 mod send;
 mod shortage;
 mod state;
+mod stuck;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +66,7 @@ use notices::Notices;
 use outbox::Outbox;
 use shortage::Shortage;
 use state::State;
+use stuck::Stuck;
 
 /// One socket that moves datagrams: its state, its clocks, what came in and what goes out.
 #[derive(Debug)]
@@ -79,6 +81,8 @@ pub struct Datagrams {
     names: Names,
     notices: Notices,
     shortage: Shortage,
+    /// Receivers without room, and what waits for them; it counts in the outbox.
+    stuck: Stuck,
     /// What is with the session.
     credit: Credit,
     /// How many one-shot receivers wait.
@@ -157,6 +161,7 @@ impl Datagrams {
             names: Names::default(),
             notices: Notices::default(),
             shortage: Shortage::default(),
+            stuck: Stuck::default(),
             credit: Credit::default(),
             receivers: 0,
             reading_paused: false,
@@ -251,7 +256,7 @@ impl Datagrams {
     /// Datagrams that are queued to be sent, those included whose destination is being looked up.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.outbox.len() + self.names.len()
+        self.outbox.len() + self.names.len() + self.stuck.len()
     }
 
     /// Whether more than the high mark is queued, and not yet down to the low one.

@@ -85,6 +85,22 @@ impl Outbox {
         self.ready.push_back(queued);
     }
 
+    /// Puts these before all others.
+    pub(super) fn put_first(&mut self, mut first: VecDeque<Queued>) {
+        first.append(&mut self.ready);
+        self.ready = first;
+    }
+
+    /// Takes out all that are for this receiver, in order; they are still counted.
+    pub(super) fn take_for(&mut self, to: &Address) -> VecDeque<Queued> {
+        let all = std::mem::take(&mut self.ready);
+        let (taken, left) = all
+            .into_iter()
+            .partition(|queued| queued.to.as_ref() == Some(to));
+        self.ready = left;
+        taken
+    }
+
     /// Gives this destination to those that have none of their own.
     pub(super) fn address(&mut self, to: &Address) {
         for queued in &mut self.ready {

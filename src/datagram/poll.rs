@@ -60,7 +60,12 @@ impl Datagrams {
     /// The next deadline, if any.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let clocks = [self.shortage.until(), self.deadline_at, self.idle_at];
+        let clocks = [
+            self.shortage.until(),
+            self.stuck.until(),
+            self.deadline_at,
+            self.idle_at,
+        ];
         clocks.into_iter().flatten().min()
     }
 

@@ -35,12 +35,12 @@ impl Datagrams {
         self.outbox.accept(data.len(), token);
         match to {
             Some(Destination::Name(name)) => self.names.push(name, data, token),
-            Some(Destination::Address(to)) => self.outbox.push(Queued {
+            Some(Destination::Address(to)) => self.line_up(Queued {
                 data,
                 to: Some(to),
                 token,
             }),
-            None => self.outbox.push(Queued {
+            None => self.line_up(Queued {
                 data,
                 to: None,
                 token,
@@ -88,7 +88,7 @@ impl Datagrams {
             return;
         };
         match outcome {
-            Ok(address) => self.outbox.push(Queued {
+            Ok(address) => self.line_up(Queued {
                 data: named.data,
                 to: Some(address),
                 token: named.token,
@@ -102,6 +102,18 @@ impl Datagrams {
                 );
                 self.settled();
             }
+        }
+    }
+
+    /// Behind those that are ready to go, or behind those whose receiver has no room.
+    fn line_up(&mut self, queued: Queued) {
+        if !self.stuck.is_idle()
+            && let Some(to) = &queued.to
+            && self.stuck.holds(to)
+        {
+            self.stuck.push(queued);
+        } else {
+            self.outbox.push(queued);
         }
     }
 
@@ -180,6 +192,7 @@ impl Datagrams {
         }
         if self.outbox.is_empty()
             && self.names.is_empty()
+            && self.stuck.len() == 0
             && matches!(self.state, State::Closing(_))
         {
             self.conclude(None);

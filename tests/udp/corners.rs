@@ -163,3 +163,48 @@ fn a_raw_address_keeps_its_interface() {
         assert_eq!(again, Ok(8), "{from:?}");
     });
 }
+
+/// A Unix receiver that does not read keeps only its own datagrams waiting.
+#[cfg(unix)]
+#[test]
+fn a_unix_receiver_that_does_not_read_holds_up_nobody_else() {
+    use std::os::unix::net::UnixDatagram;
+
+    use switchboard::Address;
+
+    with_pool(async |pool| {
+        let place = std::env::temp_dir().join(format!("switchboard-stuck-{}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        let stalled = UnixDatagram::bind(place.join("stalled")).unwrap();
+        let good = UnixDatagram::bind(place.join("good")).unwrap();
+        good.set_read_timeout(Some(PATIENCE)).unwrap();
+        let to = |name: &str| Address::from(place.join(name));
+        let bind = BindUdp::unix(place.join("me"));
+        let udp = pool.open_udp(bind).await.unwrap();
+        // More than the system queues for it (net.unix.max_dgram_qlen).
+        for number in 0..600_u32 {
+            let data = number.to_be_bytes().to_vec();
+            udp.send_to(data, to("stalled")).unwrap();
+            if number % 100 == 0 {
+                udp.send_to("good", to("good")).unwrap();
+            }
+        }
+        let mut data = [0; 16];
+        for _ in 0..6 {
+            assert_eq!(good.recv(&mut data).unwrap(), 4);
+        }
+        assert!(udp.write_buffer_size() > 0);
+        stalled.set_read_timeout(Some(PATIENCE)).unwrap();
+        switchboard_tests::peer(move || {
+            for number in 0..600_u32 {
+                let mut data = [0; 16];
+                assert_eq!(stalled.recv(&mut data).unwrap(), 4);
+                assert_eq!(data[..4], number.to_be_bytes());
+            }
+        })
+        .await;
+        udp.close();
+        udp.wait_closed().await;
+        std::fs::remove_dir_all(place).unwrap();
+    });
+}

@@ -35,6 +35,11 @@ fn a_busy_address_is_an_error_that_names_it() {
             assert_eq!(error.source.kind(), ErrorKind::AddrInUse);
             assert_eq!(error.target, target.to_string());
         }
+        let ours = pool.open_udp(local()).await.unwrap();
+        let again = pool.open_udp(BindUdp::new(address(&ours))).await;
+        assert_eq!(again.unwrap_err().source.kind(), ErrorKind::AddrInUse);
+        ours.close();
+        ours.wait_closed().await;
         let error = pool
             .open_udp(BindUdp::new("192.0.2.1:0"))
             .await
@@ -44,7 +49,7 @@ fn a_busy_address_is_an_error_that_names_it() {
         assert_eq!(error.unwrap_err().phase, ListenPhase::Resolve);
         let error = pool.open_udp(BindUdp::new("no port")).await.unwrap_err();
         assert_eq!(error.phase, ListenPhase::Resolve);
-        assert_eq!(pool.status().await.unwrap().totals.opened, 0);
+        assert_eq!(pool.status().await.unwrap().totals.opened, 1);
     });
 }
 
@@ -171,7 +176,11 @@ fn a_socket_of_ipv6_talks_and_says_so() {
 #[test]
 fn options_are_set_and_can_be_read_back() {
     with_pool(async |pool| {
-        let bind = local().reuse_port(true).ttl(7).recv_buffer_size(100_000);
+        let bind = local()
+            .reuse_addr(true)
+            .reuse_port(true)
+            .ttl(7)
+            .recv_buffer_size(100_000);
         let udp = pool.open_udp(bind).await.unwrap();
         let read = udp.with_socket(|socket| {
             (

@@ -130,6 +130,7 @@ fn an_environment_that_lies_is_refused() {
     }
     for (expected, environment) in [
         ("empty", "LISTEN_PID=1 LISTEN_FDS=2"),
+        ("empty", "LISTEN_PID=1 LISTEN_FDS=two"),
         ("empty", "LISTEN_PID=$$ LISTEN_FDS="),
         ("no listener", "LISTEN_PID=$$ LISTEN_FDS=2"),
         ("LISTEN_FDS", "LISTEN_PID=$$ LISTEN_FDS=two"),

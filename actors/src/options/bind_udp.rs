@@ -71,7 +71,8 @@ pub(crate) enum DatagramPlace {
 /// What is set at the socket itself.
 #[derive(Debug, Clone)]
 pub(crate) struct DatagramOptions {
-    pub(crate) reuse_addr: bool,
+    /// `None`: as a member of groups needs it.
+    pub(crate) reuse_addr: Option<bool>,
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: Option<bool>,
     pub(crate) broadcast: bool,
@@ -88,7 +89,7 @@ pub(crate) struct DatagramOptions {
 impl Default for DatagramOptions {
     fn default() -> Self {
         Self {
-            reuse_addr: true,
+            reuse_addr: None,
             reuse_port: false,
             only_v6: None,
             broadcast: false,
@@ -186,10 +187,12 @@ impl BindUdp {
         self
     }
 
-    /// Whether an address that another socket has given up just now may be taken (SO_REUSEADDR, XAS-58);
-    /// for multicast, several sockets share a port so. Default: yes.
+    /// Whether an address that another socket has may be taken, if that one allows it too (SO_REUSEADDR). On
+    /// Linux one of both then gets nothing but multicast, and no error says so. The seed has it always
+    /// (XAS-58), where it was meant for addresses that were just given up; those of UDP are free at once.
+    /// Default: yes for one that [joins](Self::join) groups when it opens, else no.
     pub const fn reuse_addr(mut self, reuse: bool) -> Self {
-        self.options.reuse_addr = reuse;
+        self.options.reuse_addr = Some(reuse);
         self
     }
 

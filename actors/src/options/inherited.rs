@@ -114,6 +114,15 @@ impl Inherited {
     /// # Errors
     /// When a variable is not what the protocol says; then nothing is taken.
     pub fn from_env() -> Result<Self, InheritError> {
+        if variable("LISTEN_PID")
+            .is_some_and(|pid| !pid.is_empty() && pid != std::process::id().to_string())
+        {
+            // Not for us, whatever it says.
+            return Ok(Self {
+                sockets: ListenFd::empty(),
+                slots: Vec::new(),
+            });
+        }
         let count = match variable("LISTEN_FDS") {
             None => 0,
             Some(value) => match value.parse() {

@@ -1,6 +1,8 @@
 //! `UdpActor`: one actor, one driver, one deadline per socket.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,8 +11,9 @@ use std::task::{Context as TaskContext, Poll};
 use actix::{
     Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, MessageResult, WrapFuture,
 };
-use switchboard_core::{Cause, DatagramError, Interests, Now};
-use tokio::task::JoinSet;
+use switchboard_core::datagram::Lookup;
+use switchboard_core::{Address, Cause, DatagramError, Interests, Now};
+use tokio::task::{self, JoinSet};
 use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
@@ -35,6 +38,9 @@ const MESSAGE_TURN: u32 = 128;
 /// hold for them.
 const MOST_NOTICES: usize = 128;
 
+/// How many names of one socket are looked up at once: they share the resolver's threads with everybody.
+const MOST_LOOKUPS: usize = 32;
+
 /// Moves the datagrams of one socket between the system and its machine, and tells its session: of UDP,
 /// Unix datagrams, and raw IP (XAS-58, UA-25, UA-36).
 ///
@@ -47,7 +53,9 @@ pub struct UdpActor {
     factory: Option<SocketFactory>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Names that are looked up just now.
-    lookups: JoinSet<resolve::Resolved>,
+    lookups: JoinSet<io::Result<Address>>,
+    /// For whom each of them is.
+    asked: HashMap<task::Id, Lookup>,
     span: Span,
     /// Given back when the actor ends, whatever happens.
     _passes: Passes,
@@ -88,6 +96,7 @@ impl UdpActor {
             factory,
             sleep: None,
             lookups: JoinSet::new(),
+            asked: HashMap::new(),
             span: span.clone(),
             _passes: passes,
             _share: share,
@@ -203,16 +212,26 @@ impl UdpActor {
 
     /// Has names looked up, each by itself, and hands over what was found.
     fn look_up(&mut self, core: &mut Core, cx: &mut TaskContext<'_>, now: &mut Now) {
-        while let Some((lookup, name)) = core.machine.poll_resolve() {
-            let (kind, v6) = (self.socket.0.kind, core.is_v6());
-            self.lookups
-                .spawn_local(resolve::datagram(lookup, name, kind, v6));
-        }
-        while let Poll::Ready(Some(resolved)) = self.lookups.poll_join_next(cx) {
-            if let Ok((lookup, outcome)) = resolved {
-                let outcome =
-                    outcome.map_err(|error| DatagramError::Unresolved { kind: error.kind() });
-                core.machine.handle_resolved(lookup, outcome, now);
+        loop {
+            while self.lookups.len() < MOST_LOOKUPS
+                && let Some((lookup, name)) = core.machine.poll_resolve()
+            {
+                let (kind, v6) = (self.socket.0.kind, core.is_v6());
+                let found = resolve::one_of(name, kind, v6);
+                let task = self.lookups.spawn_local(found);
+                self.asked.insert(task.id(), lookup);
+            }
+            let Poll::Ready(Some(found)) = self.lookups.poll_join_next_with_id(cx) else {
+                return;
+            };
+            let (task, found) = match found {
+                Ok((task, found)) => (task, found),
+                // The resolver had no thread for it.
+                Err(error) => (error.id(), Err(io::Error::other("the look-up failed"))),
+            };
+            if let Some(lookup) = self.asked.remove(&task) {
+                let found = found.map_err(|error| DatagramError::Unresolved { kind: error.kind() });
+                core.machine.handle_resolved(lookup, found, now);
             }
         }
     }

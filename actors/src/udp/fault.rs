@@ -10,6 +10,8 @@ pub(super) enum Fault {
     Passing,
     /// There is no room now: to be tried again after a pause.
     NoRoom,
+    /// The receiver has no room now (Unix): the same, and others go on.
+    ReceiverFull,
     /// This datagram cannot be sent.
     Refused,
     /// The descriptor is no socket (any more).
@@ -20,7 +22,8 @@ pub(super) enum Fault {
 pub(super) fn fault(error: &io::Error) -> Fault {
     use io::ErrorKind as Kind;
     match error.kind() {
-        Kind::WouldBlock | Kind::OutOfMemory => Fault::NoRoom,
+        Kind::WouldBlock => Fault::ReceiverFull,
+        Kind::OutOfMemory => Fault::NoRoom,
         Kind::ConnectionRefused
         | Kind::ConnectionReset
         | Kind::ConnectionAborted

@@ -112,7 +112,7 @@ pub async fn recv_once(
 ) -> Result<Option<(Bytes, Address)>, OnceError> {
     let wait = wait.unwrap_or(DEFAULT_WAIT);
     // Where another one that lives may share its port, each would get some of what comes.
-    let bind = BindUdp::port(port).reuse_addr(false);
+    let bind = BindUdp::port(port);
     let socket = Once::open(pool, bind).await?;
     let received = socket.udp().recv_from(usize::MAX, Some(wait)).await;
     socket.close().await;
@@ -178,7 +178,7 @@ fn own_address(destination: &Address, port: u16) -> Result<BindUdp, OnceError> {
             return Err(SendToError::Refused(DatagramRefusal::OtherFamily).into());
         }
     };
-    Ok(BindUdp::new(own).reuse_addr(false))
+    Ok(BindUdp::new(own))
 }
 
 /// A socket that closes when this is dropped.

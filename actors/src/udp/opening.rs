@@ -451,7 +451,8 @@ fn bind_inet(
     let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
     let socket = SystemSocket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     let system = SockRef::from(&socket);
-    system.set_reuse_address(options.reuse_addr)?;
+    let member = !options.join.is_empty();
+    system.set_reuse_address(options.reuse_addr.unwrap_or(member))?;
     #[cfg(unix)]
     system.set_reuse_port(options.reuse_port)?;
     if let Some(only) = options.only_v6.filter(|_| v6) {

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use bytes::Bytes;
 use switchboard_core::datagram::DatagramConfig;
 use switchboard_core::{Address, Cause, ConnectionState, Now};
 
@@ -153,16 +152,16 @@ session!(PeerTable);
 impl Handler<DatagramReceived> for PeerTable {
     type Result = ();
 
-    fn handle(&mut self, msg: DatagramReceived, _: &mut Self::Context) {
+    fn handle(&mut self, mut msg: DatagramReceived, _: &mut Self::Context) {
         let peer = self.peers.get(&msg.from);
         if let Some(peer) = peer
-            && peer.hand(&msg.from, &msg.data, msg.truncated)
+            && peer.hand(&mut msg)
         {
             return;
         }
         match self.new_peer(&msg.from) {
             Some(peer) => {
-                peer.hand(&msg.from, &msg.data, msg.truncated);
+                peer.hand(&mut msg);
             }
             None => {
                 self.socket.0.dropped.fetch_add(1, Ordering::Relaxed);
@@ -261,7 +260,7 @@ impl Socket {
     }
 
     /// Hands a datagram of its peer over. `false`: it is closing.
-    fn hand(&self, from: &Address, data: &Bytes, truncated: bool) -> bool {
+    fn hand(&self, msg: &mut DatagramReceived) -> bool {
         let shared = &self.0;
         let mut core = shared.lock();
         // Without a session it may be about to get one, or another one.
@@ -274,10 +273,10 @@ impl Socket {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        let (from, data) = (from.clone(), data.clone());
+        let (from, data) = (msg.from.clone(), std::mem::take(&mut msg.data));
         let mut now = Now::ask(clock);
         core.machine
-            .handle_datagram(from, data, truncated, &mut now);
+            .handle_datagram(from, data, msg.truncated, &mut now);
         core.machine.begin_round();
         if core.receivers > 0 {
             shared.arrived.notify_one();

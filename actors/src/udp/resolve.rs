@@ -5,22 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use switchboard_core::Address;
-use switchboard_core::datagram::Lookup;
 use tokio::net::lookup_host;
 
 use crate::transport::ChannelKind;
 
-/// What was found for one datagram.
-pub(super) type Resolved = (Lookup, io::Result<Address>);
-
-/// Looks the name of one datagram up, off the thread.
-pub(super) async fn datagram(
-    lookup: Lookup,
-    name: Arc<str>,
-    kind: ChannelKind,
-    v6: bool,
-) -> Resolved {
-    (lookup, one(&name, kind, v6).await)
+/// The same, for a task of its own.
+pub(super) async fn one_of(name: Arc<str>, kind: ChannelKind, v6: bool) -> io::Result<Address> {
+    one(&name, kind, v6).await
 }
 
 /// The first address of a name that a socket of this kind can reach.

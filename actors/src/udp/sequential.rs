@@ -187,7 +187,10 @@ fn has_no_room(outcome: &Result<usize, SendToError>) -> bool {
     else {
         return false;
     };
-    fault(&io::Error::from_raw_os_error(*errno)) == Fault::NoRoom
+    matches!(
+        fault(&io::Error::from_raw_os_error(*errno)),
+        Fault::NoRoom | Fault::ReceiverFull
+    )
 }
 
 impl SocketShared {

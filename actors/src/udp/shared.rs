@@ -466,6 +466,10 @@ impl Core {
                     machine.handle_no_room(now);
                     return;
                 }
+                Fault::ReceiverFull => {
+                    let error = switchboard_core::DatagramError::io(&error);
+                    machine.handle_receiver_full(error, now);
+                }
                 Fault::Fatal => {
                     machine.handle_fatal(IoOperation::Write, &error);
                     return;

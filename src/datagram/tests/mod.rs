@@ -7,6 +7,7 @@ mod receiving;
 mod resolving;
 mod sending;
 mod shortage;
+mod stuck;
 
 use std::io;
 use std::net::SocketAddr;
