@@ -69,7 +69,7 @@ pub(crate) enum DatagramPlace {
 }
 
 /// What is set at the socket itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct DatagramOptions {
     /// `None`: as a member of groups needs it.
     pub(crate) reuse_addr: Option<bool>,
@@ -84,25 +84,6 @@ pub(crate) struct DatagramOptions {
     pub(crate) multicast_interface: Option<Interface>,
     pub(crate) join: Vec<Multicast>,
     pub(crate) permissions: Option<u32>,
-}
-
-impl Default for DatagramOptions {
-    fn default() -> Self {
-        Self {
-            reuse_addr: None,
-            reuse_port: false,
-            only_v6: None,
-            broadcast: false,
-            recv_buffer_size: None,
-            send_buffer_size: None,
-            ttl: None,
-            multicast_ttl: None,
-            multicast_loop: None,
-            multicast_interface: None,
-            join: Vec::new(),
-            permissions: None,
-        }
-    }
 }
 
 /// Where it comes from.

@@ -7,6 +7,7 @@
 mod actor;
 mod command;
 mod fault;
+mod moving;
 mod once;
 mod opening;
 mod peers;
@@ -15,6 +16,7 @@ mod resolve;
 mod sequential;
 mod shared;
 mod source;
+mod system;
 #[cfg(unix)]
 mod unix;
 
@@ -288,7 +290,7 @@ impl Udp {
     pub fn set_multicast_ttl(&self, hops: u32) -> io::Result<()> {
         let v6 = self.socket.is_v6();
         self.socket
-            .with_system(|socket| opening::set_multicast_ttl(socket, hops, v6))
+            .with_system(|socket| system::set_multicast_ttl(socket, hops, v6))
     }
 
     /// Whether what it sends to a group comes back to members on this machine.
@@ -298,7 +300,7 @@ impl Udp {
     pub fn set_multicast_loop(&self, back: bool) -> io::Result<()> {
         let v6 = self.socket.is_v6();
         self.socket
-            .with_system(|socket| opening::set_multicast_loop(socket, back, v6))
+            .with_system(|socket| system::set_multicast_loop(socket, back, v6))
     }
 
     /// Through which interface it sends to groups.
@@ -422,7 +424,7 @@ impl Socket {
         let socket = link
             .socket()
             .ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
-        socket.bind(&opening::system_address(local)?)?;
+        socket.bind(&system::address(local)?)?;
         let bound = link.local_addr();
         core.reads = true;
         shared::wake_if_needed(core);

@@ -12,7 +12,7 @@ use crate::options::DatagramOptions;
 use crate::transport::SocketFile;
 use crate::transport::datagram::{UnixSocket, unix_address};
 
-use super::opening::buffers;
+use super::system::buffers;
 
 /// Opens one with this name, or with none.
 pub(super) fn bind(name: &UnixName, options: &DatagramOptions) -> io::Result<UnixSocket> {
