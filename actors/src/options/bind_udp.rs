@@ -121,6 +121,9 @@ impl BindUdp {
     /// as by [`Listen::unix`](crate::Listen): with the lock held, or a socket that lives, the address is in
     /// use; a socket that a process has left over is replaced; whatever is no socket is never removed, and an
     /// error. The directory must be writable.
+    ///
+    /// What is for a receiver whose queue is full waits, in order, and fails when that has had no room for 10 s;
+    /// what is for others does not wait for it.
     #[cfg(unix)]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         let path: PathBuf = path.into();

@@ -42,7 +42,8 @@ impl Listen {
     }
 
     /// Takes over a Unix socket that listens already; its file is not ours, and stays (ACO-01). One that
-    /// does not listen is refused when it is to be opened.
+    /// does not listen is refused when it is to be opened. When its port is closed by a suspension and opened
+    /// again, its file is a new one, and ours.
     pub fn adopt_unix(listener: UnixListener) -> Self {
         Self::at(ListenPlace::AdoptedUnix(Arc::new(listener)))
     }

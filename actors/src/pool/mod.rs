@@ -1,6 +1,7 @@
 //! `PoolActor`, the root of the tree, and `Pool`, its handle.
 
 mod actor;
+mod admission;
 mod builder;
 mod drain;
 mod opening;
@@ -35,6 +36,7 @@ use crate::workers::Workers;
 
 use actor::StartSupervisor;
 pub use actor::{GetFailureHandler, PoolActor, SetFailureHandler, Stop, Subscribe};
+pub(crate) use admission::Place;
 pub use builder::PoolBuilder;
 pub(crate) use opening::unhandled;
 pub(crate) use pressure::PressureReport;

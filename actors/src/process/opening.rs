@@ -11,12 +11,12 @@ use switchboard_core::{Cause, Connection, Interests, Now};
 use tracing::Span;
 
 use crate::client::{Client, ClientActor, Link, Origin, Shared, clock};
-use crate::error::{PoolDraining, PoolStopped};
+use crate::error::PoolStopped;
 use crate::message::{RecvData, RecvLine};
 use crate::options::SpawnProcess;
 use crate::placement::Share;
 use crate::places::Passes;
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 use crate::session::{Holder, IntoSession, Outlet, Seat, make_session};
 use crate::shard::{Member, ShardActor, ShardLocal};
 use crate::telemetry;
@@ -61,7 +61,7 @@ impl Pool {
     /// sends, [`PipeClosed`](crate::message::PipeClosed), [`ProcessExited`](crate::message::ProcessExited), and
     /// [`Closed`](crate::message::Closed) last. Like a connection it is listed, counted against the pool's
     /// limit, drained and stopped; and whatever happens to its session or its thread, it is ended and waited
-    /// for.
+    /// for. A call that is given up midway may have started it: it is its session's then.
     ///
     /// # Errors
     /// Names the program: it is missing or may not be run, options that cannot work, a draining or stopped pool
@@ -90,45 +90,24 @@ impl Pool {
         factory: ProcessFactory,
     ) -> Result<Process, SpawnError> {
         let target = spawn.target();
-        let refused = |kind, why: String| Err(SpawnError::new(&target, io::Error::new(kind, why)));
+        let refused = |error| SpawnError::new(&target, error);
         if let Err(why) = spawn.validate() {
-            return refused(io::ErrorKind::InvalidInput, why);
+            return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, why)));
         }
-        if self.is_draining() {
-            return refused(io::ErrorKind::NotConnected, PoolDraining.to_string());
-        }
-        if !self.is_running() {
-            return refused(io::ErrorKind::NotConnected, PoolStopped.to_string());
-        }
-        let passes = match self.gates().try_enter() {
-            Ok(passes) => passes,
-            Err(full) => return refused(io::ErrorKind::QuotaExceeded, full.to_string()),
-        };
-        let shards = self.shards();
-        let shard = &shards[self
-            .placer()
-            .place(shards.len(), |at| shards[at].load(), None)];
-        tokio::select! {
-            () = shard.up() => {}
-            _ = self.stopped() => {
-                return refused(io::ErrorKind::NotConnected, PoolStopped.to_string());
-            }
-        }
+        let Place {
+            shard,
+            passes,
+            share,
+        } = self.find_place().await.map_err(refused)?;
         let start = StartProcess {
             spawn,
             factory,
             pool: self.clone(),
             passes,
-            share: shard.take_share(),
+            share,
         };
-        match shard.address().send(start).await {
-            Ok(outcome) => outcome.map_err(|error| SpawnError::new(&target, error)),
-            Err(_) if self.is_running() => refused(
-                io::ErrorKind::Interrupted,
-                "its shard has failed".to_owned(),
-            ),
-            Err(_) => refused(io::ErrorKind::NotConnected, PoolStopped.to_string()),
-        }
+        let started = self.ask_shard(&shard, start).await.map_err(refused)?;
+        started.map_err(refused)
     }
 }
 

@@ -170,7 +170,8 @@ keeps_states!(Udp);
 /// Sending. Never blocks: datagrams are queued, or refused and handed back.
 impl Udp {
     /// Sends a datagram, which may be empty (AMB-07), to an address or to `name:port`. A name is looked up
-    /// for this datagram alone: others do not wait for it, and if it has no address only this one fails.
+    /// for this datagram alone: others do not wait for it, and if it has no address only this one fails. Of the
+    /// names of one socket 32 at most are looked up at once.
     ///
     /// # Errors
     /// See [`DatagramRefusal`]; the datagram comes back.

@@ -9,11 +9,11 @@ use switchboard_core::datagram::DatagramConfig;
 use switchboard_core::{Address, Cause, CrashPolicy, Interests};
 use tracing::Span;
 
-use crate::error::{ListenPhase, PoolDraining, PoolStopped};
+use crate::error::{ListenPhase, PoolStopped};
 use crate::options::{BindUdp, DatagramPlace};
 use crate::placement::Share;
 use crate::places::Passes;
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 use crate::session::{Holder, IntoSession, Outlet, Seat, make_session};
 use crate::shard::{Member, ShardActor, ShardLocal};
 use crate::telemetry;
@@ -151,45 +151,24 @@ impl Pool {
         factory: Option<SocketFactory>,
     ) -> Result<Socket, BindError> {
         let target = origin.target();
-        let refused = |kind, why: String| Err(BindError::refused(&target, kind, why));
         if let Err(why) = origin.validate() {
-            return refused(io::ErrorKind::InvalidInput, why);
+            return Err(BindError::options(&target, why));
         }
-        if self.is_draining() {
-            return refused(io::ErrorKind::NotConnected, PoolDraining.to_string());
-        }
-        if !self.is_running() {
-            return refused(io::ErrorKind::NotConnected, PoolStopped.to_string());
-        }
-        let passes = match self.gates().try_enter() {
-            Ok(passes) => passes,
-            Err(full) => return refused(io::ErrorKind::QuotaExceeded, full.to_string()),
-        };
-        let shards = self.shards();
-        let shard = &shards[self
-            .placer()
-            .place(shards.len(), |at| shards[at].load(), None)];
-        tokio::select! {
-            () = shard.up() => {}
-            _ = self.stopped() => {
-                return refused(io::ErrorKind::NotConnected, PoolStopped.to_string());
-            }
-        }
+        let refused = |error| BindError::new(&target, ListenPhase::Options, error);
+        let Place {
+            shard,
+            passes,
+            share,
+        } = self.find_place().await.map_err(refused)?;
         let open = OpenSocket {
             origin,
             factory,
             pool: self.clone(),
             passes,
-            share: shard.take_share(),
+            share,
         };
-        match shard.address().send(open).await {
-            Ok(outcome) => outcome.map(Fresh::claim),
-            Err(_) if self.is_running() => refused(
-                io::ErrorKind::Interrupted,
-                "its shard has failed".to_owned(),
-            ),
-            Err(_) => refused(io::ErrorKind::NotConnected, PoolStopped.to_string()),
-        }
+        let opened = self.ask_shard(&shard, open).await.map_err(refused)?;
+        opened.map(Fresh::claim)
     }
 }
 
