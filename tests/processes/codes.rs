@@ -1,5 +1,7 @@
 //! How a process ended, and the signals that it gets.
 
+use std::time::Duration;
+
 use switchboard::SignalError;
 use switchboard::process::{Kill, Signal, Terminate};
 use switchboard::{SpawnProcess, message::GetInfo};
@@ -28,13 +30,19 @@ fn aio_17_there_is_no_code_before_the_exit_and_its_own_after_it() {
 fn aio_19_signals_end_it_and_are_its_code() {
     with_pool(async |pool| {
         for (number, code) in [(9, -9), (15, -15), (2, -2), (10, -10)] {
-            let (process, mut probe) = spawned(&pool, SpawnProcess::new("sleep").arg("60")).await;
-            match number {
-                9 => process.kill(),
-                15 => process.terminate(),
-                _ => process.signal(number),
+            // Whoever runs the tests in the background ignores SIGINT, and so would its children.
+            let sleep = SpawnProcess::new("env").args(["--default-signal=INT", "sleep", "60"]);
+            let (process, mut probe) = spawned(&pool, sleep).await;
+            while process.returncode().is_none() {
+                let sent = match number {
+                    9 => process.kill(),
+                    15 => process.terminate(),
+                    _ => process.signal(number),
+                };
+                assert!(matches!(sent, Ok(()) | Err(SignalError::NoSuchProcess)));
+                // Until `env` has come so far.
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            .unwrap();
             assert_eq!(process.wait().await, code);
             assert_eq!(exit_of(&all(&mut probe).await), code);
         }

@@ -1,6 +1,7 @@
 //! One datagram, or a question and its answer, over a socket that is gone afterwards.
 
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use switchboard::prelude::*;
@@ -14,8 +15,15 @@ use super::recording::{beside, run_simply, run_without_leaks};
 const SOON: Duration = Duration::from_secs(2);
 
 fn free_port() -> u16 {
-    let free = UdpSocket::bind("0.0.0.0:0").unwrap();
-    free.local_addr().unwrap().port()
+    // Below those that the system gives to whoever asks for any: no other test gets it meanwhile.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if UdpSocket::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A peer that answers once, from a socket of this address.
