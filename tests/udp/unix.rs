@@ -252,6 +252,10 @@ fn ua_27_a_send_in_sequence_waits_for_a_full_receiver() {
         let at = directory.file("server");
         let peer = bounded(UnixDatagram::bind(&at).unwrap());
         let udp = pool.open_udp(BindUdp::unix_unnamed()).await.unwrap();
+        // It gets a name, and the lock beside it, when it opens or never.
+        let late = udp.bind(directory.file("late")).unwrap_err();
+        assert_eq!(late.kind(), std::io::ErrorKind::Unsupported);
+        assert!(!directory.file("late").exists());
         let wait = Some(Duration::from_millis(30));
         let mut sent = 0;
         while let Ok(count) = udp.sent_to("x", at.clone(), wait).await {

@@ -14,7 +14,7 @@ use crate::drain::DrainReport;
 use crate::placement::{Load, Share};
 use crate::pool::{PoolActor, ShardEnd, ShardEnded, Totals};
 use crate::server::{Server, ServerState};
-use crate::transport::Network;
+use crate::transport::{Network, UrgentDoor};
 
 use super::pressure::KeepBudget;
 use super::{ShardActor, ShardLocal};
@@ -181,6 +181,8 @@ pub(crate) struct Settling {
     pub(crate) pool: WeakAddr<PoolActor>,
     /// The pool's memory budget, if there is one.
     pub(crate) keep: Option<KeepBudget>,
+    /// For urgent bytes, where the network has them; made with the thread, before it runs.
+    pub(crate) urgent: Option<UrgentDoor>,
     /// The mailboxes of its actors: each one that comes starts one.
     pub(crate) mailboxes: mpsc::UnboundedReceiver<Mailbox>,
 }
@@ -193,7 +195,7 @@ impl Settling {
             pool: self.pool.clone(),
         };
         let local = Rc::new(ShardLocal::new(Arc::clone(&self.home)));
-        let hearing = local.prepare_for_urgent(self.network.carries_urgent());
+        let hearing = local.prepare_for_urgent(self.urgent.take());
         let keeper = self.keep.take().map(|keep| keep.start(&local));
         while let Some(mailbox) = self.mailboxes.recv().await {
             let (home, pool) = (Arc::clone(&self.home), self.pool.clone());

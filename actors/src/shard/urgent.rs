@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 
 use switchboard_core::ClientId;
 
-use crate::transport::{Transport, UrgentPoll};
+use crate::transport::{Transport, UrgentDoor, UrgentPoll};
 
 use super::ShardLocal;
 use super::task::ShardTask;
@@ -40,11 +40,11 @@ impl Drop for HearingEnd {
 }
 
 impl ShardLocal {
-    /// Makes it ready where it will be needed, so that it takes nothing later. What cannot be had now is asked
-    /// for again.
-    pub(super) fn prepare_for_urgent(self: &Rc<Self>, needed: bool) -> HearingEnd {
-        if needed {
-            let _ = self.listen_for_urgent();
+    /// Makes it ready where it will be needed, so that it takes nothing later. What could not be had then is
+    /// asked for again.
+    pub(super) fn prepare_for_urgent(self: &Rc<Self>, door: Option<UrgentDoor>) -> HearingEnd {
+        if let Some(door) = door {
+            let _ = self.listen_for_urgent(|| Ok(door));
         }
         HearingEnd(Rc::clone(self))
     }
@@ -53,7 +53,7 @@ impl ShardLocal {
     /// its urgent bytes are noticed when it is read.
     pub(crate) fn add_for_urgent(self: &Rc<Self>, id: ClientId, transport: &dyn Transport) {
         if let Some(socket) = transport.urgent_socket()
-            && let Ok(poll) = self.listen_for_urgent()
+            && let Ok(poll) = self.listen_for_urgent(UrgentDoor::open)
         {
             let _ = poll.add(&socket, id.as_u64());
         }
@@ -68,14 +68,17 @@ impl ShardLocal {
         }
     }
 
-    fn listen_for_urgent(self: &Rc<Self>) -> io::Result<Rc<UrgentPoll>> {
+    fn listen_for_urgent(
+        self: &Rc<Self>,
+        door: impl FnOnce() -> io::Result<UrgentDoor>,
+    ) -> io::Result<Rc<UrgentPoll>> {
         let mut hearing = self.ear.0.borrow_mut();
         match &*hearing {
             Hearing::Unneeded => {}
             Hearing::On { poll, .. } => return Ok(Rc::clone(poll)),
             Hearing::Over => return Err(io::ErrorKind::Interrupted.into()),
         }
-        let poll = Rc::new(UrgentPoll::new()?);
+        let poll = Rc::new(UrgentPoll::at(door()?)?);
         let task = tokio::task::spawn_local(hear(Rc::downgrade(self), Rc::clone(&poll)));
         *hearing = Hearing::On {
             poll: Rc::clone(&poll),

@@ -60,7 +60,7 @@ pub use system::TcpNetwork;
 pub(crate) use tcp::check_listening;
 #[cfg(unix)]
 pub(crate) use unix::{SocketFile, local_name as unix_local, peer_name as unix_peer};
-pub(crate) use urgent_poll::UrgentPoll;
+pub(crate) use urgent_poll::{UrgentDoor, UrgentPoll};
 
 /// What carries the bytes of one connection. It lives on one thread.
 ///

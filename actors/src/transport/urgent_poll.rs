@@ -9,7 +9,7 @@ use std::io;
 use socket2::SockRef;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::UrgentPoll;
+pub(crate) use linux::{UrgentDoor, UrgentPoll};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -31,10 +31,19 @@ mod linux {
     /// Waits for urgent bytes on sockets that are known by numbers.
     pub(crate) struct UrgentPoll(AsyncFd<OwnedFd>);
 
+    /// Its descriptor, before any thread waits for it.
+    pub(crate) struct UrgentDoor(OwnedFd);
+
+    impl UrgentDoor {
+        pub(crate) fn open() -> io::Result<Self> {
+            Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
+        }
+    }
+
     impl UrgentPoll {
-        pub(crate) fn new() -> io::Result<Self> {
-            let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-            Ok(Self(register(epoll, Interest::READABLE)?))
+        /// Waits on the calling thread.
+        pub(crate) fn at(door: UrgentDoor) -> io::Result<Self> {
+            Ok(Self(register(door.0, Interest::READABLE)?))
         }
 
         /// Looks out on a socket from now on; what has come already counts.
@@ -86,9 +95,19 @@ mod linux {
 pub(crate) enum UrgentPoll {}
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-impl UrgentPoll {
-    pub(crate) fn new() -> io::Result<Self> {
+pub(crate) enum UrgentDoor {}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl UrgentDoor {
+    pub(crate) fn open() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl UrgentPoll {
+    pub(crate) fn at(door: UrgentDoor) -> io::Result<Self> {
+        match door {}
     }
 
     pub(crate) fn add(&self, _: &SockRef<'_>, _: u64) -> io::Result<()> {

@@ -253,7 +253,9 @@ impl Udp {
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`](io::ErrorKind::AlreadyExists) when it is bound already,
-    /// [`ErrorKind::NotConnected`](io::ErrorKind::NotConnected) when it is closed, or what the system says.
+    /// [`ErrorKind::NotConnected`](io::ErrorKind::NotConnected) when it is closed,
+    /// [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a Unix socket, which gets its name when it
+    /// opens, or what the system says.
     pub fn bind(&self, local: impl Into<Address>) -> io::Result<Address> {
         self.socket.bind(&local.into())
     }
@@ -424,6 +426,7 @@ impl Socket {
         }
         let socket = link
             .socket()
+            .filter(|_| self.0.kind != ChannelKind::UnixDatagram)
             .ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
         socket.bind(&system::address(local)?)?;
         let bound = link.local_addr();

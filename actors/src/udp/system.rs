@@ -201,9 +201,6 @@ fn address_of(address: &SockAddr) -> Option<Address> {
 pub(super) fn address(address: &Address) -> io::Result<SockAddr> {
     match address {
         Address::Inet(address) => Ok((*address).into()),
-        #[cfg(unix)]
-        Address::Unix(_) => crate::transport::datagram::unix_address(address),
-        #[cfg(not(unix))]
         Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
