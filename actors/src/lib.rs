@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod client;
+mod deadline;
 mod drain;
 mod error;
 mod failure;

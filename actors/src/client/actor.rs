@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
@@ -15,9 +14,9 @@ use actix::{
 use socket2::SockRef;
 use switchboard_core::{Cause, ConnectError, Now};
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
+use crate::deadline::Deadline;
 use crate::message::command::ClientCommand;
 use crate::placement::Share;
 use crate::places::Passes;
@@ -52,7 +51,7 @@ pub struct ClientActor {
     pub(super) entry: Option<Box<Entry>>,
     /// Makes another session when one panics; `None` where the connection closes then.
     pub(super) factory: Option<Factory>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    deadline: Deadline,
     /// Makes further attempts, where the settings say so.
     pub(super) dialler: Option<Box<Dialler>>,
     /// Told once whether an outbound connection came to be.
@@ -111,7 +110,7 @@ impl ClientActor {
             outlet: launch.outlet,
             entry: launch.entry,
             factory: launch.factory,
-            sleep: None,
+            deadline: Deadline::default(),
             dialler: launch.dialler,
             outcome: launch.outcome,
             _passes: launch.passes,
@@ -221,37 +220,14 @@ impl ClientActor {
             }
         }
         core.count_held();
-        self.sleep_until_deadline(&mut core, cx);
+        let deadline = core.machine.poll_timeout();
+        self.deadline.keep(deadline, &mut core.driver_sleeps, cx);
         self.tell(&shared, core, &mut now);
         if over.is_some() && shared.lock().is_done() {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
-    }
-
-    /// Keeps one sleep armed for the nearest deadline. It may fire early, never late.
-    fn sleep_until_deadline(&mut self, core: &mut Core, cx: &mut TaskContext<'_>) {
-        let Some(deadline) = core.machine.poll_timeout() else {
-            core.driver_sleeps = None;
-            return;
-        };
-        let armed = core.driver_sleeps.filter(|armed| *armed <= deadline);
-        if armed.is_some_and(|armed| armed > clock()) {
-            return;
-        }
-        let at = tokio::time::Instant::from_std(deadline);
-        let sleep = match &mut self.sleep {
-            Some(sleep) => {
-                sleep.as_mut().reset(at);
-                sleep
-            }
-            none => none.insert(Box::pin(sleep_until(at))),
-        };
-        if sleep.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        core.driver_sleeps = Some(deadline);
     }
 
     /// Lets the session know that there are events, unless it is at them already.

@@ -1,6 +1,5 @@
 //! `ProcessActor`: waits for one child process, signals it, and tells its session.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
@@ -9,10 +8,10 @@ use std::task::{Context as TaskContext, Poll};
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, MessageResult};
 use switchboard_core::process::Action;
 use switchboard_core::{Cause, Now};
-use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
 use crate::client::clock;
+use crate::deadline::Deadline;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
@@ -36,7 +35,7 @@ pub struct ProcessActor {
     local: Rc<ShardLocal>,
     outlet: Outlet,
     child: Child,
-    sleep: Option<Pin<Box<Sleep>>>,
+    deadline: Deadline,
     /// Given back when the actor ends, whatever happens.
     _passes: Passes,
     _share: Share,
@@ -62,7 +61,7 @@ impl ProcessActor {
             local: Rc::clone(local),
             outlet: launch.outlet,
             child: launch.child,
-            sleep: None,
+            deadline: Deadline::default(),
             _passes: launch.passes,
             _share: launch.share,
         };
@@ -141,7 +140,8 @@ impl ProcessActor {
         if core.machine.returncode().is_some() {
             shared.changed.notify_waiters();
         }
-        self.sleep_until_deadline(&mut core, cx);
+        let deadline = core.machine.poll_timeout();
+        self.deadline.keep(deadline, &mut core.driver_sleeps, cx);
         self.tell(&shared, core);
         if over && shared.lock().is_done() {
             Poll::Ready(())
@@ -154,26 +154,6 @@ impl ProcessActor {
     fn send(&self, number: i32) {
         // It may have ended, and then there is nothing to do.
         let _ = signal(self.process.shared.target, number);
-    }
-
-    /// Keeps one sleep armed for the nearest deadline. It may fire early, never late.
-    fn sleep_until_deadline(&mut self, core: &mut Core, cx: &mut TaskContext<'_>) {
-        let Some(deadline) = core.machine.poll_timeout() else {
-            core.driver_sleeps = None;
-            return;
-        };
-        let at = tokio::time::Instant::from_std(deadline);
-        let sleep = match &mut self.sleep {
-            Some(sleep) => {
-                sleep.as_mut().reset(at);
-                sleep
-            }
-            none => none.insert(Box::pin(sleep_until(at))),
-        };
-        if sleep.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        core.driver_sleeps = Some(deadline);
     }
 
     /// Lets the session know that there are events, unless it is at them already.

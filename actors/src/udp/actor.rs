@@ -1,7 +1,6 @@
 //! `UdpActor`: one actor, one driver, one deadline per socket.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,10 +13,10 @@ use actix::{
 use switchboard_core::datagram::Lookup;
 use switchboard_core::{Address, Cause, DatagramError, Interests, Now};
 use tokio::task::{self, JoinSet};
-use tokio::time::{Sleep, sleep_until};
 use tracing::Span;
 
 use crate::client::{Issuer, Ticket, clock};
+use crate::deadline::Deadline;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
@@ -51,7 +50,7 @@ pub struct UdpActor {
     local: Rc<ShardLocal>,
     outlet: Outlet,
     factory: Option<SocketFactory>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    deadline: Deadline,
     /// Names that are looked up just now.
     lookups: JoinSet<io::Result<Address>>,
     /// For whom each of them is.
@@ -94,7 +93,7 @@ impl UdpActor {
             local: Rc::clone(local),
             outlet: Outlet::None,
             factory,
-            sleep: None,
+            deadline: Deadline::default(),
             lookups: JoinSet::new(),
             asked: HashMap::new(),
             span: span.clone(),
@@ -200,7 +199,8 @@ impl UdpActor {
         if core.machine.wants_round() || core.wants_reader() {
             cx.waker().wake_by_ref();
         }
-        self.sleep_until_deadline(&mut core, cx);
+        let deadline = core.machine.poll_timeout();
+        self.deadline.keep(deadline, &mut core.driver_sleeps, cx);
         self.tell(&shared, core, &mut now);
         shared.call(&calls);
         if over && shared.lock().is_done() {
@@ -234,30 +234,6 @@ impl UdpActor {
                 core.machine.handle_resolved(lookup, found, now);
             }
         }
-    }
-
-    /// Keeps one sleep armed for the nearest deadline. It may fire early, never late.
-    fn sleep_until_deadline(&mut self, core: &mut Core, cx: &mut TaskContext<'_>) {
-        let Some(deadline) = core.machine.poll_timeout() else {
-            core.driver_sleeps = None;
-            return;
-        };
-        let armed = core.driver_sleeps.filter(|armed| *armed <= deadline);
-        if armed.is_some_and(|armed| armed > clock()) {
-            return;
-        }
-        let at = tokio::time::Instant::from_std(deadline);
-        let sleep = match &mut self.sleep {
-            Some(sleep) => {
-                sleep.as_mut().reset(at);
-                sleep
-            }
-            none => none.insert(Box::pin(sleep_until(at))),
-        };
-        if sleep.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        core.driver_sleeps = Some(deadline);
     }
 
     /// Lets the session know that there are events, unless it is at them already.
