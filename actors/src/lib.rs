@@ -16,6 +16,7 @@ mod pool;
 #[cfg(unix)]
 pub mod process;
 mod run;
+mod sequence;
 mod server;
 mod session;
 mod shard;
@@ -34,7 +35,7 @@ mod turn;
 pub mod udp;
 mod workers;
 
-pub use client::{Client, ClientActor, ClientInfo, ExtraInfo, SendSlot};
+pub use client::{Client, ClientActor, ClientInfo, ExtraInfo, RecvError, SendSlot, SentError};
 pub use drain::{Drain, DrainReport};
 pub use error::{
     ChangeError, Error, ListenError, ListenPhase, PoolDraining, PoolStopped, StartError,

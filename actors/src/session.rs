@@ -78,6 +78,8 @@ pub enum Outlet {
     Shared(Recipient<Burst>),
     /// To several mailboxes, one by one.
     Handlers(Arc<Handlers>),
+    /// Nowhere: it is used in sequence, by whoever asks.
+    Sequence,
 }
 
 #[cfg(unix)]
@@ -89,6 +91,7 @@ impl Outlet {
             Self::Own | Self::Awaited => Self::Own,
             Self::Shared(recipient) => Self::Shared(recipient.clone()),
             Self::Handlers(handlers) => Self::Handlers(Arc::clone(handlers)),
+            Self::Sequence => Self::Sequence,
         }
     }
 }
@@ -101,6 +104,7 @@ impl fmt::Debug for Outlet {
             Self::Awaited => "Awaited",
             Self::Shared(_) => "Shared",
             Self::Handlers(_) => "Handlers",
+            Self::Sequence => "Sequence",
         })
     }
 }

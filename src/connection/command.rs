@@ -12,7 +12,7 @@ use crate::receive::Receive;
 
 use super::inbound::Armed;
 use super::secure::Security;
-use super::state::{ReadHalf, State, WriteHalf};
+use super::state::{State, WriteHalf};
 use super::{Access, Connection, Event, Interests};
 
 impl Connection {
@@ -99,21 +99,7 @@ impl Connection {
     /// When another one is armed, a limit is exceeded, the session cannot take what it brings, or
     /// nothing can come any more. What was armed before stays untouched.
     pub fn arm(&mut self, receive: &Receive, now: &mut Now) -> Result<(), ArmError> {
-        self.check_readable()?;
-        match &self.state {
-            State::Connecting
-            | State::Adopting
-            | State::Open {
-                read: ReadHalf::Open,
-                ..
-            } => {}
-            State::Open { .. } if !self.inbound.is_empty() => {}
-            State::Open { .. } => return Err(ArmError::PeerFinished),
-            _ => return Err(ArmError::Closed),
-        }
-        if self.inbound.armed().is_some() {
-            return Err(ArmError::AlreadyReceiving);
-        }
+        self.check_armable()?;
         let armed = Armed::new(receive, &self.config, self.interests)?;
         let outcome = self.inbound.arm(armed);
         self.start_receive_clock(now);
@@ -121,8 +107,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Disarms the receive, if one is armed; what has arrived stays for the next one.
+    /// Disarms the receive, if one is armed that nobody has requested; what has arrived stays for the next
+    /// one.
     pub fn cancel_receive(&mut self) -> bool {
+        !self.is_requested() && self.disarm()
+    }
+
+    pub(super) fn disarm(&mut self) -> bool {
         self.timers.clear(TimeoutKind::Receive);
         self.stop_frame_clocks();
         // What broke this receive's rule need not break that of the next one.

@@ -35,6 +35,8 @@ pub(super) struct Armed {
     framing: AnyFraming,
     form: Form,
     repeat: Repeat,
+    /// Whether its frame goes to somebody who asked for it, not to the session.
+    requested: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) on_timeout: OnTimeout,
 }
@@ -124,6 +126,7 @@ impl Armed {
             framing,
             form,
             repeat: receive.repeat,
+            requested: false,
             timeout: receive.timeout,
             on_timeout: receive.on_timeout,
         })
@@ -174,6 +177,27 @@ impl Inbound {
         self.armed = Some(armed);
         self.ready = None;
         self.scan()
+    }
+
+    /// The same for somebody who will fetch the frame.
+    pub(super) fn request(
+        &mut self,
+        receive: &Receive,
+        config: &ConnectionConfig,
+    ) -> Result<Result<(), FrameError>, ArmError> {
+        let mut armed = Armed::new(receive, config, Interests::ALL)?;
+        armed.requested = true;
+        Ok(self.arm(armed))
+    }
+
+    /// Whether a requested receive is armed.
+    pub(super) fn is_requested(&self) -> bool {
+        self.armed.as_ref().is_some_and(|armed| armed.requested)
+    }
+
+    /// What has come, copied.
+    pub(super) fn copy(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.buffer)
     }
 
     pub(super) fn disarm(&mut self) -> Option<Armed> {

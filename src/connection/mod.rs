@@ -47,6 +47,7 @@ mod pace;
 mod poll;
 mod pressure;
 mod reconnect;
+mod request;
 mod rules;
 mod secure;
 mod send;
@@ -76,6 +77,8 @@ pub(crate) use credit::Credit;
 pub use credit::Permit;
 pub use drain::Standing;
 pub use event::{Event, Interests};
+pub use outbox::{WatchId, Watched};
+pub use request::Requested;
 pub use secure::UnderWay;
 pub use state::ConnectionState;
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 mod urgent;
+mod watch;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -16,6 +17,8 @@ use crate::payload::Payload;
 use super::spare;
 
 use urgent::Urgent;
+use watch::Watches;
+pub use watch::{WatchId, Watched};
 
 /// Payloads up to this size are copied behind one another; larger ones are queued as they are.
 pub(super) const COALESCE: usize = 4 * 1024;
@@ -49,6 +52,7 @@ pub(super) struct Outbox {
     marks: VecDeque<Mark>,
     /// Which of the queued bytes are urgent, by their positions in the stream.
     urgent: Option<Box<Urgent>>,
+    watches: Option<Box<Watches>>,
     high: usize,
     low: usize,
     capacity: usize,
@@ -116,6 +120,7 @@ impl Outbox {
             position: 0,
             marks: VecDeque::new(),
             urgent: None,
+            watches: None,
             high,
             low,
             capacity,
@@ -279,6 +284,9 @@ impl Outbox {
         if self.urgent.is_some() {
             self.pass_urgent();
         }
+        if self.watches.is_some() {
+            self.note_taken();
+        }
         while let Some(chunk) = self.queue.front_mut() {
             let step = count.min(chunk.rest().len());
             chunk.advance(step);
@@ -318,6 +326,7 @@ impl Outbox {
 
     /// Throws everything away; returns the tokens that will get no notice.
     pub(super) fn clear(&mut self) -> Vec<Token> {
+        self.note_lost(self.position - self.size as u64);
         self.queue = VecDeque::new();
         self.tail = Vec::new();
         self.tail_taken = 0;
@@ -335,6 +344,7 @@ impl Outbox {
         let Some(behind) = self.size.checked_sub(count) else {
             return Vec::new();
         };
+        self.note_lost(self.position - behind as u64);
         let mut left = count;
         for chunk in &mut self.queue {
             let kept = left.min(chunk.rest().len());

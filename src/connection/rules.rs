@@ -94,6 +94,7 @@ impl Connection {
 
     pub(super) fn is_deliverable(&self) -> bool {
         self.inbound.is_ready()
+            && !self.inbound.is_requested()
             && !self.reading_paused
             && !self.vacant
             && matches!(self.state, State::Open { .. })
@@ -222,8 +223,10 @@ impl Connection {
                 self.end(cause, None, false);
             }
             (ReadHalf::Finished { told }, write) if !*told && !ready => {
-                let waits = self.inbound.armed().is_none() && !self.inbound.is_empty();
-                if waits {
+                let unread = self.inbound.armed().is_none() && !self.inbound.is_empty();
+                // Whoever has asked fetches what there is, and hears of the end by that.
+                let asked = self.inbound.is_requested() && !self.inbound.partial_is_error();
+                if unread || asked {
                     return;
                 }
                 if self.inbound.partial_is_error() {

@@ -10,10 +10,10 @@ use crate::id::Token;
 use crate::line::AsLine;
 use crate::now::Now;
 use crate::payload::Payload;
-use crate::reason::TimeoutKind;
+use crate::reason::{Cause, TimeoutKind};
 
-use super::state::State;
-use super::{Connection, Event, Interests, SendSlot, outbox};
+use super::state::{State, WriteHalf};
+use super::{Connection, Event, Interests, SendSlot, WatchId, Watched, outbox};
 
 impl Connection {
     /// Queues bytes. `Ok(true)`: the outbox was empty, so the driver must be woken.
@@ -116,6 +116,53 @@ impl Connection {
         }
         self.queued(length, token);
         Ok(wake)
+    }
+
+    /// Watches the last so many bytes that were queued, until it is [told](Self::poll_watch) what became of
+    /// them; of none that is when everything before is taken.
+    pub fn watch_queued(&mut self, length: usize) -> WatchId {
+        self.outbox.watch(length)
+    }
+
+    /// What has become of the bytes that are watched, if that is known. What cannot be written any more is
+    /// lost.
+    #[must_use]
+    pub fn poll_watch(&self, id: WatchId) -> Option<Watched> {
+        if let Some(outcome) = self.outbox.watched(id) {
+            return Some(outcome);
+        }
+        self.write_fault().is_some().then(|| Watched::Lost {
+            taken: self.outbox.watched_taken(id),
+        })
+    }
+
+    /// How many of the bytes that are watched the system has taken so far.
+    #[must_use]
+    pub fn watched_taken(&self, id: WatchId) -> usize {
+        self.outbox.watched_taken(id)
+    }
+
+    /// Nobody waits for them any more.
+    pub fn unwatch(&mut self, id: WatchId) {
+        self.outbox.unwatch(id);
+    }
+
+    /// Why nothing can be written any more, while the connection is open.
+    #[must_use]
+    pub const fn write_fault(&self) -> Option<&Cause> {
+        match &self.state {
+            State::Open {
+                write: WriteHalf::Broken(cause),
+                ..
+            } => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Whether so many bytes could be queued now, as far as the capacity goes.
+    #[must_use]
+    pub const fn has_room(&self, length: usize) -> bool {
+        length <= self.outbox.room()
     }
 
     /// Queues as much of the front as there is room for and says how much that was (AC-14); the flag

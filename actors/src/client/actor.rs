@@ -31,7 +31,7 @@ use crate::turn::Burst;
 use super::dialling::{Dialler, Establish, given_up};
 use super::home::{Berth, Home};
 use super::moving::{hear, read, watch, write};
-use super::shared::{Core, Reader};
+use super::shared::{Core, Reader, SharedEvent};
 use super::ticket::{Issuer, Ticket};
 use super::{Client, Shared, clock};
 
@@ -215,14 +215,17 @@ impl ClientActor {
         {
             self.berth.local.release(&self.client, ending);
             core.released = true;
+            core.note_end();
             if over.is_none() {
                 self.berth.local.lingers(&self.client);
             }
         }
         core.count_held();
-        let deadline = core.machine.poll_timeout();
+        let due = core.take_due(|| now.get());
+        let deadline = core.next_deadline();
         self.deadline.keep(deadline, &mut core.driver_sleeps, cx);
         self.tell(&shared, core, &mut now);
+        due.wake();
         if over.is_some() && shared.lock().is_done() {
             Poll::Ready(())
         } else {
@@ -297,6 +300,15 @@ impl ClientActor {
                 }
                 if ends {
                     shared.pipe_told();
+                }
+            }
+            Outlet::Sequence => {
+                while let Some((event, permit)) = core.poll_event(now) {
+                    core.machine.give_back(permit, now);
+                    if matches!(event, SharedEvent::PeerFinished) && core.machine.tls().is_some() {
+                        // TLS cannot go on one way (AIO-37).
+                        core.machine.close_after_peer(now);
+                    }
                 }
             }
             Outlet::None => {
@@ -403,7 +415,9 @@ impl Drop for ClientActor {
         {
             self.berth.local.release(&self.client, ending);
             core.released = true;
+            core.note_end();
         }
+        let due = core.take_due(clock);
         if let Some(lease) = &self.berth.lease
             && let Some(memory) = core.machine.reclaim_slot()
         {
@@ -417,6 +431,7 @@ impl Drop for ClientActor {
             }
         }
         self.tell(&shared, core, &mut Now::ask(clock));
+        due.wake();
     }
 }
 

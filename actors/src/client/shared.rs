@@ -23,6 +23,7 @@ use super::addresses::Addresses;
 use super::home::{Home, this_thread};
 use super::making::Making;
 use super::moving::{read, write};
+use super::request::Requests;
 
 /// One connection, as seen from all sides.
 pub(crate) struct Shared {
@@ -92,6 +93,8 @@ pub(crate) struct Core {
     pub(super) tickets: u32,
     /// Whether the actor has taken the ended connection off its registry, so that its end may be told.
     pub(super) released: bool,
+    /// Who waits for an answer, once somebody has.
+    pub(super) requests: Option<Box<Requests>>,
 }
 
 impl Shared {
@@ -142,6 +145,7 @@ impl Shared {
                 in_flight: false,
                 tickets: 0,
                 released: false,
+                requests: None,
             }),
             states: States::default(),
         })
@@ -364,6 +368,11 @@ impl Core {
         self.turn_at_home = self.in_flight && self.home.is_some_and(Home::is_here);
     }
 
+    /// Whether the calling thread is the connection's own, and its link is there.
+    pub(super) fn is_at_home(&self) -> bool {
+        self.driver.is_some() && self.home.is_some_and(Home::is_here)
+    }
+
     /// Whether the calling thread is in the session's turn, or could be: the session shares it.
     pub(super) fn is_own_turn(&self) -> bool {
         self.turn_at_home && self.home.is_some_and(Home::is_here)
@@ -371,7 +380,7 @@ impl Core {
 
     /// Writes what the session has sent, on the connection's own thread. The socket goes on waking the
     /// connection's actor.
-    fn write_at_home(&mut self, now: &mut Now) {
+    pub(super) fn write_at_home(&mut self, now: &mut Now) {
         if self.machine.write_buffer_size() == 0 {
             return;
         }
@@ -389,15 +398,25 @@ impl Core {
     /// Reads what the connection's own session waits for, on the connection's own thread; from now on
     /// the socket wakes the session itself. `false`: it does not wait for anything, or is elsewhere.
     fn read_for_session(&mut self, now: &mut Now) -> bool {
+        let Some(session) = self.session.take() else {
+            return false;
+        };
+        let read = self.read_at_home(&session, now);
+        self.session = Some(session);
+        read
+    }
+
+    /// Reads what is waited for, on the connection's own thread; from now on the socket wakes this one.
+    /// `false`: nothing is waited for, or the caller is elsewhere.
+    pub(super) fn read_at_home(&mut self, waker: &Waker, now: &mut Now) -> bool {
         if self.machine.read_wish() != ReadWish::Data {
             return false;
         }
-        let berth = self.home.and_then(Home::berth);
-        if let (Some(berth), Some(session)) = (berth, &self.session)
+        if let Some(berth) = self.home.and_then(Home::berth)
             && let Link::Up(transport) = &mut *berth.link.borrow_mut()
         {
             let before = self.machine.moved();
-            let mut cx = TaskContext::from_waker(session);
+            let mut cx = TaskContext::from_waker(waker);
             let slot = berth.read_slot();
             let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
             self.watching = false;
@@ -426,7 +445,8 @@ impl Core {
             || (!self.watching && self.wants_watch())
             || (!self.hearing && machine.wants_urgent())
             || machine.wants_round()
-            || machine.poll_timeout().is_some_and(|deadline| {
+            || self.has_due()
+            || self.next_deadline().is_some_and(|deadline| {
                 self.driver_sleeps
                     .is_none_or(|sleeping| deadline < sleeping)
             })

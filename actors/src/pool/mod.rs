@@ -6,6 +6,7 @@ mod builder;
 mod drain;
 mod opening;
 mod pressure;
+mod sequence;
 mod shards;
 mod status;
 mod waiting;

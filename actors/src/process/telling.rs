@@ -55,6 +55,6 @@ pub(super) fn tell(outlet: &Outlet, shared: &Arc<ProcessShared>, mut core: Mutex
                 shared.session_gone(Cause::SessionStopped);
             }
         }
-        Outlet::None => while core.poll_event().is_some() {},
+        Outlet::None | Outlet::Sequence => while core.poll_event().is_some() {},
     }
 }

@@ -114,6 +114,8 @@ impl Handler<StopShard> for ShardActor {
                 }
                 let _ = tokio::time::timeout(PATIENCE, local.crew.gone()).await;
             }
+            // Their connections are gone: what they still do is their own.
+            let _ = tokio::time::timeout(STOP_LINGER, local.crew.tasks_gone()).await;
             let mut report = local.drainage.report();
             report.totals = local.totals();
             report

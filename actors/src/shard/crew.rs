@@ -14,6 +14,8 @@ pub(crate) struct Crew(Arc<CrewList>);
 #[derive(Debug, Default)]
 struct CrewList {
     members: AtomicUsize,
+    /// Tasks of connections without a session, which a stop waits for less long.
+    tasks: AtomicUsize,
     changed: Notify,
 }
 
@@ -21,6 +23,7 @@ struct CrewList {
 #[derive(Debug)]
 pub(crate) struct Member {
     list: Arc<CrewList>,
+    is_task: bool,
     /// Its share of a worker.
     pub(crate) share: Option<Share>,
 }
@@ -30,6 +33,7 @@ impl Crew {
         self.0.members.fetch_add(1, Ordering::Relaxed);
         Member {
             list: Arc::clone(&self.0),
+            is_task: false,
             share: None,
         }
     }
@@ -38,12 +42,21 @@ impl Crew {
         self.0.members.load(Ordering::Acquire)
     }
 
-    /// Waits until nobody is left.
+    /// Waits until no actor is left.
     pub(super) async fn gone(&self) {
+        self.left_by(&self.0.members).await;
+    }
+
+    /// Waits until no task is left either.
+    pub(super) async fn tasks_gone(&self) {
+        self.left_by(&self.0.tasks).await;
+    }
+
+    async fn left_by(&self, count: &AtomicUsize) {
         loop {
             // Made before the look, it does not miss who leaves after it.
             let changed = self.0.changed.notified();
-            if self.count() == 0 {
+            if count.load(Ordering::Acquire) == 0 {
                 return;
             }
             changed.await;
@@ -51,10 +64,31 @@ impl Crew {
     }
 }
 
+impl Member {
+    /// The same for a task.
+    pub(crate) fn of_task(self) -> Self {
+        let list = Arc::clone(&self.list);
+        list.tasks.fetch_add(1, Ordering::Relaxed);
+        Self {
+            list,
+            is_task: true,
+            share: None,
+        }
+    }
+
+    const fn place<'a>(&self, list: &'a CrewList) -> &'a AtomicUsize {
+        if self.is_task {
+            &list.tasks
+        } else {
+            &list.members
+        }
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         self.share = None;
-        if self.list.members.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.place(&self.list).fetch_sub(1, Ordering::AcqRel) == 1 {
             self.list.changed.notify_waiters();
         }
     }

@@ -236,11 +236,7 @@ impl Drop for OpenOutbound {
         );
         pool.shards()[client.id().shard()].count().connect_failed += 1;
         telemetry::connect_failed(&client, &error);
-        client
-            .shared
-            .lock()
-            .machine
-            .handle_connect_failed(error.clone());
+        client.shared.never_began(error.clone());
         let _ = outcome.send(Err(error));
     }
 }

@@ -288,7 +288,7 @@ impl UdpActor {
                     source::session_gone(shared, seat, Cause::SessionStopped);
                 }
             }
-            Outlet::None => {
+            Outlet::None | Outlet::Sequence => {
                 while let Some((event, permit)) = core.poll_event(now) {
                     core.machine.give_back(permit, now);
                     drop(event);

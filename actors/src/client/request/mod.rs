@@ -1,0 +1,256 @@
+//! Requests: receives and sends whose answer comes to the caller, beside a session or without one.
+//!
+//! Receives of one connection take turns, in the order in which they were asked. The connection's actor keeps
+//! their deadlines, as it keeps all others, and wakes whoever is due; who waits on the connection's own thread
+//! reads and writes for itself, as a session does.
+
+mod error;
+mod receiving;
+mod sending;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, MutexGuard};
+use std::task::Waker;
+use std::time::Instant;
+
+use switchboard_core::connection::{Ending, WatchId};
+use switchboard_core::{Cause, ClosedDetail, ConnectError, Connection, ConnectionState};
+
+use super::shared::{Core, wake_if_needed};
+use super::{Shared, clock};
+
+pub use error::{RecvError, SentError};
+pub(crate) use receiving::RecvSlot;
+pub use receiving::{Frame, Receiving};
+pub(crate) use sending::SendWait;
+pub use sending::Sending;
+
+/// Who waits for what of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    next: u64,
+    /// The first one has its turn.
+    receivers: VecDeque<Waiter<bool>>,
+    senders: Vec<Waiter<Awaited>>,
+    end: Option<End>,
+}
+
+/// One who waits.
+#[derive(Debug)]
+struct Waiter<T> {
+    id: u64,
+    /// What for; of a receiver whether its receive is armed.
+    what: T,
+    deadline: Option<Instant>,
+    /// `None`: it was woken, and has not looked yet.
+    waker: Option<Waker>,
+}
+
+/// What a sender, or somebody who waits for the end, waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Until the system has taken what is watched.
+    Taken(WatchId),
+    /// Until writing is not paused.
+    Resumed,
+    /// Until so many bytes can be queued.
+    Room(usize),
+    End,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    Closed(Arc<ClosedDetail>),
+    ConnectFailed(Box<ConnectError>),
+}
+
+impl Awaited {
+    fn is_due(self, machine: &Connection) -> bool {
+        if machine.state() == ConnectionState::Closed {
+            return true;
+        }
+        match self {
+            Self::Taken(watch) => machine.poll_watch(watch).is_some(),
+            Self::Resumed => {
+                !machine.is_write_paused() || machine.write_fault().is_some() || is_ending(machine)
+            }
+            Self::Room(length) => {
+                machine.has_room(length) || machine.write_fault().is_some() || is_ending(machine)
+            }
+            Self::End => false,
+        }
+    }
+}
+
+/// Whether nothing can be asked of it any more.
+fn is_ending(machine: &Connection) -> bool {
+    !machine.may_receive()
+}
+
+impl Requests {
+    fn take_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Whoever asks for nothing leaves nothing.
+    fn leave_receivers(&mut self, id: u64) {
+        self.receivers.retain(|waiter| waiter.id != id);
+    }
+
+    fn leave_senders(&mut self, id: u64) {
+        self.senders.retain(|waiter| waiter.id != id);
+    }
+
+    /// Whether there is somebody to be woken.
+    fn is_due(&self, machine: &Connection) -> bool {
+        let receives = |waiter: &Waiter<bool>| waiter.is_asleep() && is_turn(waiter, machine);
+        let sends = |waiter: &Waiter<Awaited>| waiter.is_asleep() && waiter.what.is_due(machine);
+        self.receivers.front().is_some_and(receives) || self.senders.iter().any(sends)
+    }
+
+    /// The next deadline of those who sleep.
+    fn deadline(&self) -> Option<Instant> {
+        let receivers = self.receivers.iter().filter_map(Waiter::sleeps_until);
+        receivers
+            .chain(self.senders.iter().filter_map(Waiter::sleeps_until))
+            .min()
+    }
+}
+
+/// Whether the first receiver should look: it has not armed yet, or something has become of it.
+fn is_turn(first: &Waiter<bool>, machine: &Connection) -> bool {
+    !first.what || machine.is_request_due()
+}
+
+impl<T> Waiter<T> {
+    const fn is_asleep(&self) -> bool {
+        self.waker.is_some()
+    }
+
+    fn sleeps_until(&self) -> Option<Instant> {
+        self.deadline.filter(|_| self.is_asleep())
+    }
+
+    fn sleep(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(sleeping) => sleeping.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+}
+
+/// Whom to wake once the lock is free.
+#[derive(Debug, Default)]
+#[must_use = "they sleep on"]
+pub(crate) struct Due(Vec<Waker>);
+
+impl Due {
+    pub(crate) fn wake(self) {
+        self.0.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Core {
+    /// Whether the actor has to wake somebody who waits.
+    pub(super) fn has_due(&self) -> bool {
+        self.requests
+            .as_ref()
+            .is_some_and(|requests| requests.is_due(&self.machine))
+    }
+
+    /// The next deadline of all.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let machine = self.machine.poll_timeout();
+        let Some(requests) = &self.requests else {
+            return machine;
+        };
+        machine.into_iter().chain(requests.deadline()).min()
+    }
+
+    /// Takes those who are to be woken now.
+    pub(super) fn take_due(&mut self, now: impl FnOnce() -> Instant) -> Due {
+        let mut due = Due::default();
+        let Some(requests) = &mut self.requests else {
+            return due;
+        };
+        let late = requests.deadline().and_then(|deadline| {
+            let now = now();
+            (deadline <= now).then_some(now)
+        });
+        let is_late = |deadline: Option<Instant>| {
+            late.is_some_and(|now| deadline.is_some_and(|deadline| deadline <= now))
+        };
+        let machine = &self.machine;
+        for (place, waiter) in requests.receivers.iter_mut().enumerate() {
+            if (place == 0 && is_turn(waiter, machine)) || is_late(waiter.deadline) {
+                due.0.extend(waiter.waker.take());
+            }
+        }
+        let ended = requests.end.is_some();
+        for waiter in &mut requests.senders {
+            if ended || waiter.what.is_due(machine) || is_late(waiter.deadline) {
+                due.0.extend(waiter.waker.take());
+            }
+        }
+        due
+    }
+
+    /// Remembers how it ended, for those who ask; once, while that is still to be told.
+    pub(super) fn note_end(&mut self) {
+        let end = match self.machine.ending() {
+            Some(Ending::Closed(detail)) => End::Closed(Arc::new(detail.clone())),
+            Some(Ending::ConnectFailed(error)) => End::ConnectFailed(Box::new(error.clone())),
+            None => return,
+        };
+        self.requests.get_or_insert_default().end = Some(end);
+    }
+
+    pub(super) fn end(&self) -> Option<&End> {
+        self.requests.as_ref()?.end.as_ref()
+    }
+
+    /// Why nothing can be asked of it any more, as far as it is known.
+    fn ending_cause(&self) -> Cause {
+        match self.end() {
+            Some(End::Closed(detail)) => detail.cause.clone(),
+            _ => self
+                .machine
+                .closing_cause()
+                .cloned()
+                .unwrap_or(Cause::LocalClose),
+        }
+    }
+
+    /// Whose waker is at the socket may be gone: whoever reads next says so.
+    fn forget_reader(&mut self) {
+        self.reader = super::shared::Reader::Nobody;
+    }
+}
+
+impl Shared {
+    /// It has failed before its actor began.
+    pub(crate) fn never_began(&self, error: ConnectError) {
+        let mut core = self.lock();
+        core.machine.handle_connect_failed(error);
+        core.note_end();
+        let due = core.take_due(clock);
+        drop(core);
+        due.wake();
+    }
+}
+
+/// Unlocks, wakes the actor if it has to look, and the next receiver, whose turn it is now.
+fn pass_turn(mut core: MutexGuard<'_, Core>) {
+    core.forget_reader();
+    let next = core
+        .requests
+        .as_mut()
+        .and_then(|requests| requests.receivers.front_mut()?.waker.take());
+    core.count_held();
+    wake_if_needed(core);
+    if let Some(next) = next {
+        next.wake();
+    }
+}

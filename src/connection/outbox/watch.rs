@@ -1,0 +1,113 @@
+//! Who waits for queued bytes to be taken, and is told how many were if not all of them are.
+
+use super::Outbox;
+
+/// A wait for queued bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchId(u64);
+
+/// What became of the bytes that were watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// The system has taken them all.
+    Taken,
+    /// So many were taken, the rest never will be.
+    Lost {
+        /// How many.
+        taken: usize,
+    },
+}
+
+/// The waits of an outbox; there are few.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    next: u64,
+    waits: Vec<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    id: WatchId,
+    /// Where its bytes begin and end in the stream.
+    start: u64,
+    end: u64,
+    outcome: Option<Watched>,
+}
+
+impl Watch {
+    fn taken_at(&self, position: u64) -> usize {
+        let taken = position.clamp(self.start, self.end) - self.start;
+        usize::try_from(taken).unwrap_or(usize::MAX)
+    }
+}
+
+impl Outbox {
+    /// Watches the last so many bytes that were queued.
+    pub(in crate::connection) fn watch(&mut self, length: usize) -> WatchId {
+        let end = self.position;
+        let taken = end - self.size as u64;
+        let watches = self.watches.get_or_insert_default();
+        let id = WatchId(watches.next);
+        watches.next += 1;
+        watches.waits.push(Watch {
+            id,
+            start: end.saturating_sub(length as u64),
+            end,
+            outcome: (end <= taken).then_some(Watched::Taken),
+        });
+        id
+    }
+
+    /// What has become of them, if that is known.
+    pub(in crate::connection) fn watched(&self, id: WatchId) -> Option<Watched> {
+        self.find(id)?.outcome
+    }
+
+    /// How many of them were taken so far.
+    pub(in crate::connection) fn watched_taken(&self, id: WatchId) -> usize {
+        let taken = self.position - self.size as u64;
+        self.find(id).map_or(0, |watch| match watch.outcome {
+            None => watch.taken_at(taken),
+            Some(Watched::Taken) => watch.taken_at(watch.end),
+            Some(Watched::Lost { taken }) => taken,
+        })
+    }
+
+    fn find(&self, id: WatchId) -> Option<&Watch> {
+        let waits = &self.watches.as_ref()?.waits;
+        waits.iter().find(|watch| watch.id == id)
+    }
+
+    /// Nobody waits for them any more.
+    pub(in crate::connection) fn unwatch(&mut self, id: WatchId) {
+        if let Some(watches) = &mut self.watches {
+            watches.waits.retain(|watch| watch.id != id);
+        }
+    }
+
+    /// Bytes were taken.
+    #[cold]
+    pub(super) fn note_taken(&mut self) {
+        let taken = self.position - self.size as u64;
+        for watch in self.open_watches() {
+            if watch.end <= taken {
+                watch.outcome = Some(Watched::Taken);
+            }
+        }
+    }
+
+    /// What stands behind this position is thrown away.
+    pub(super) fn note_lost(&mut self, position: u64) {
+        for watch in self.open_watches() {
+            if watch.end > position {
+                let taken = watch.taken_at(position);
+                watch.outcome = Some(Watched::Lost { taken });
+            }
+        }
+    }
+
+    fn open_watches(&mut self) -> impl Iterator<Item = &mut Watch> {
+        let waits = self.watches.iter_mut().flat_map(|all| &mut all.waits);
+        waits.filter(|watch| watch.outcome.is_none())
+    }
+}
