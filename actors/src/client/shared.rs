@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context as TaskContext, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use actix::WeakAddr;
@@ -22,7 +22,6 @@ use super::actor::Link;
 use super::addresses::Addresses;
 use super::home::{Home, this_thread};
 use super::making::Making;
-use super::moving::{read, write};
 use super::request::Requests;
 
 /// One connection, as seen from all sides.
@@ -366,70 +365,6 @@ impl Core {
 
     fn begin_turn(&mut self) {
         self.turn_at_home = self.in_flight && self.home.is_some_and(Home::is_here);
-    }
-
-    /// Whether the calling thread is the connection's own, and its link is there.
-    pub(super) fn is_at_home(&self) -> bool {
-        self.driver.is_some() && self.home.is_some_and(Home::is_here)
-    }
-
-    /// Whether the calling thread is in the session's turn, or could be: the session shares it.
-    pub(super) fn is_own_turn(&self) -> bool {
-        self.turn_at_home && self.home.is_some_and(Home::is_here)
-    }
-
-    /// Writes what the session has sent, on the connection's own thread. The socket goes on waking the
-    /// connection's actor.
-    pub(super) fn write_at_home(&mut self, now: &mut Now) {
-        if self.machine.write_buffer_size() == 0 {
-            return;
-        }
-        let berth = self.home.and_then(Home::berth);
-        if let (Some(berth), Some(driver)) = (berth, &self.driver)
-            && let Link::Up(transport) = &mut *berth.link.borrow_mut()
-        {
-            let before = self.machine.moved();
-            let mut cx = TaskContext::from_waker(driver);
-            write(&mut self.machine, transport.as_mut(), &mut cx, now);
-            self.note_moves(before, &berth.local);
-        }
-    }
-
-    /// Reads what the connection's own session waits for, on the connection's own thread; from now on
-    /// the socket wakes the session itself. `false`: it does not wait for anything, or is elsewhere.
-    fn read_for_session(&mut self, now: &mut Now) -> bool {
-        let Some(session) = self.session.take() else {
-            return false;
-        };
-        let read = self.read_at_home(&session, now);
-        self.session = Some(session);
-        read
-    }
-
-    /// Reads what is waited for, on the connection's own thread; from now on the socket wakes this one.
-    /// `false`: nothing is waited for, or the caller is elsewhere.
-    pub(super) fn read_at_home(&mut self, waker: &Waker, now: &mut Now) -> bool {
-        if self.machine.read_wish() != ReadWish::Data {
-            return false;
-        }
-        if let Some(berth) = self.home.and_then(Home::berth)
-            && let Link::Up(transport) = &mut *berth.link.borrow_mut()
-        {
-            let before = self.machine.moved();
-            let mut cx = TaskContext::from_waker(waker);
-            let slot = berth.read_slot();
-            let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
-            self.watching = false;
-            self.reader = if waits {
-                Reader::Session
-            } else {
-                Reader::Nobody
-            };
-            self.note_moves(before, &berth.local);
-            self.count_held();
-            return true;
-        }
-        false
     }
 
     /// Whether the actor has to look at the connection.

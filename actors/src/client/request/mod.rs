@@ -7,6 +7,7 @@
 mod error;
 mod receiving;
 mod sending;
+mod wait;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
@@ -22,8 +23,8 @@ use super::{Shared, clock};
 pub use error::{RecvError, SentError};
 pub(crate) use receiving::RecvSlot;
 pub use receiving::{Frame, Receiving};
-pub(crate) use sending::SendWait;
 pub use sending::Sending;
+pub(crate) use wait::SendWait;
 
 /// Who waits for what of one connection.
 #[derive(Debug, Default)]

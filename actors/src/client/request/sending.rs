@@ -5,18 +5,15 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use switchboard_core::connection::{WatchId, Watched};
-use switchboard_core::{
-    AsLine, ClosedDetail, ConnectError, Connection, Now, SendError, SendRefusal,
-};
+use switchboard_core::{AsLine, ClosedDetail, ConnectError, Now, SendError, SendRefusal};
 
-use crate::client::shared::{Core, wake, wake_if_needed};
-use crate::client::{Client, Shared, clock};
+use crate::client::Client;
+use crate::client::shared::Core;
 
-use super::{Awaited, End, SentError, Waiter};
+use super::{Awaited, End, SendWait, SentError};
 
 /// Sending in sequence: each call waits until the system has taken what it sends, with or without a session.
 ///
@@ -274,138 +271,7 @@ impl fmt::Debug for Sending {
     }
 }
 
-/// The place of one who waits for sending, or for the end.
-#[derive(Debug, Default)]
-pub(crate) struct SendWait {
-    /// Its number, while it waits.
-    id: Option<u64>,
-    what: Option<Awaited>,
-    watch: Option<WatchId>,
-    after: Option<Duration>,
-    deadline: Option<Instant>,
-    /// Whether the actor has to be told, on its own thread, that something is queued.
-    queued_elsewhere: bool,
-}
-
-impl SendWait {
-    const fn await_this(&mut self, what: Awaited) {
-        self.what = Some(what);
-    }
-
-    fn watch_queued(&mut self, machine: &mut Connection, length: usize) {
-        let watch = machine.watch_queued(length);
-        self.watch = Some(watch);
-        self.what = Some(Awaited::Taken(watch));
-    }
-}
-
-impl Shared {
-    /// Looks whether what is waited for is there; if not, the waiter is woken when it is.
-    fn poll_send<T>(
-        &self,
-        wait: &mut SendWait,
-        cx: &Context<'_>,
-        look: impl FnOnce(&mut Core, &mut SendWait, &mut Now) -> Poll<Result<T, SentError>>,
-    ) -> Poll<Result<T, SentError>> {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        if core.machine.has_batch() {
-            self.recall(&mut core, &mut now);
-        }
-        let mut polled = look(&mut core, wait, &mut now);
-        if polled.is_pending()
-            && let Err(late) = core.wait_in_time(wait, &mut now, cx)
-        {
-            polled = Poll::Ready(Err(late));
-        }
-        if polled.is_ready() {
-            core.leave_wait(wait);
-        }
-        core.count_held();
-        if std::mem::take(&mut wait.queued_elsewhere) {
-            wake(core);
-        } else {
-            wake_if_needed(core);
-        }
-        polled
-    }
-}
-
 impl Core {
-    /// Waits, unless time is up.
-    fn wait_in_time(
-        &mut self,
-        wait: &mut SendWait,
-        now: &mut Now,
-        cx: &Context<'_>,
-    ) -> Result<(), SentError> {
-        let Some(what) = wait.what else {
-            return Ok(());
-        };
-        if let Some(after) = wait.after
-            && wait.deadline.is_none()
-        {
-            wait.deadline = now.get().checked_add(after);
-        }
-        if wait.deadline.is_some_and(|deadline| deadline <= now.get()) {
-            let sent = wait
-                .watch
-                .map_or(0, |watch| self.machine.watched_taken(watch));
-            let after = wait.after.unwrap_or_default();
-            return Err(SentError::TimedOut { sent, after });
-        }
-        self.sleep(wait, what, cx);
-        Ok(())
-    }
-
-    /// Is woken when that is due.
-    fn sleep(&mut self, wait: &mut SendWait, what: Awaited, cx: &Context<'_>) {
-        let requests = self.requests.get_or_insert_default();
-        let id = match wait.id {
-            Some(id) => id,
-            None => *wait.id.insert(requests.take_id()),
-        };
-        match requests.senders.iter_mut().find(|waiter| waiter.id == id) {
-            Some(waiter) => {
-                waiter.what = what;
-                waiter.sleep(cx.waker());
-            }
-            None => requests.senders.push(Waiter {
-                id,
-                what,
-                deadline: wait.deadline,
-                waker: Some(cx.waker().clone()),
-            }),
-        }
-    }
-
-    fn leave_wait(&mut self, wait: &mut SendWait) {
-        if let Some(watch) = wait.watch.take() {
-            self.machine.unwatch(watch);
-        }
-        if let (Some(requests), Some(id)) = (&mut self.requests, wait.id.take()) {
-            requests.leave_senders(id);
-        }
-    }
-
-    /// What is watched was taken, so many bytes, or never will be.
-    fn poll_taken(&mut self, wait: &mut SendWait, sent: usize) -> Poll<Result<usize, SentError>> {
-        let Some(watch) = wait.watch else {
-            return Poll::Ready(Ok(0));
-        };
-        let taken = self.machine.watched_taken(watch);
-        match self.machine.poll_watch(watch) {
-            None => return Poll::Pending,
-            Some(Watched::Taken) => {}
-            Some(Watched::Lost { taken }) => {
-                return Poll::Ready(Err(self.lost(sent + taken)));
-            }
-        }
-        self.machine.unwatch(watch);
-        wait.watch = None;
-        Poll::Ready(Ok(taken))
-    }
-
     /// Queues the next piece, and watches it; whether it was the last one.
     fn queue(
         &mut self,
@@ -452,24 +318,6 @@ impl Core {
                 .broken(sent)
                 .unwrap_or(SentError::Refused { refusal, sent }))),
         }
-    }
-
-    /// Why nothing can be sent any more, if that is so.
-    fn broken(&self, sent: usize) -> Option<SentError> {
-        if self.machine.write_fault().is_none() && self.machine.may_receive() {
-            return None;
-        }
-        Some(self.lost(sent))
-    }
-
-    /// What was to be sent is lost from here on.
-    fn lost(&self, sent: usize) -> SentError {
-        if let Some(End::ConnectFailed(error)) = self.end() {
-            return SentError::ConnectFailed(error.clone());
-        }
-        let fault = self.machine.write_fault().cloned();
-        let cause = fault.unwrap_or_else(|| self.ending_cause());
-        SentError::Closed { cause, sent }
     }
 }
 
