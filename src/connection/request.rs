@@ -37,10 +37,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a requested receive is armed.
+    /// Whether a requested receive is armed, and may still be completed.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        self.inbound.is_requested()
+        self.inbound.is_requested() && self.may_receive()
     }
 
     /// Whether something has become of a requested receive: there is something to fetch, or it is armed no

@@ -3,9 +3,12 @@
 mod naive;
 mod workload;
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::connection::{Requested, WatchId, Watched};
 use crate::error::{SendRefusal, SlotError};
 
 use workload::{Finale, How, Outcome, Step, Workload, pieces, steady_kinds, workloads};
@@ -20,8 +23,12 @@ struct Witness {
     cursor: usize,
     /// The receive that was armed last, and how often it completed.
     armed: Option<(Receive, u32)>,
+    /// What is asked for beside the session.
+    asked: Option<ReceiveKind>,
     /// The bytes of accepted sends.
     accepted: Vec<u8>,
+    /// Who waits for which of them.
+    watches: Vec<(WatchId, Range<usize>)>,
     /// Which of them are urgent, by their places.
     urgent: Vec<usize>,
     /// Accepted sends that want a notice, in order.
@@ -80,7 +87,9 @@ impl Witness {
             session_gone: false,
             cursor: 0,
             armed: None,
+            asked: None,
             accepted: Vec::new(),
+            watches: Vec::new(),
             urgent: Vec::new(),
             tracked: Vec::new(),
             sent: 0,
@@ -117,6 +126,23 @@ impl Witness {
                 machine.cancel_receive();
             }
             Step::TryReceive(most) => self.try_receive(most),
+            Step::Request(kind) => {
+                let asked = Receive::once(kind.clone());
+                if machine.request(&asked, &mut now).is_ok() {
+                    self.asked = Some(kind);
+                }
+            }
+            Step::Fetch => self.fetch(),
+            Step::CancelRequest => {
+                machine.cancel_request(&mut now);
+            }
+            Step::Watch(count) if machine.may_receive() => {
+                let end = self.accepted.len();
+                let start = end.saturating_sub(count);
+                let watch = machine.watch_queued(end - start);
+                self.watches.push((watch, start..end));
+            }
+            Step::Watch(_) => {}
             Step::Send { how, body, token } => self.send(how, body, token),
             Step::TrySend(body) => self.try_send(&body),
             Step::SetWriteLimits(high, low) => {
@@ -230,6 +256,38 @@ impl Witness {
             assert!(bytes.len() <= most && !bytes.is_empty());
             assert!(self.wire.came[self.cursor..].starts_with(&bytes));
             self.cursor += bytes.len();
+        }
+    }
+
+    fn fetch(&mut self) {
+        let mut now = self.wire.now();
+        match self.wire.machine.poll_request(&mut now) {
+            Some(Requested::Frame(event)) => {
+                let kind = self.asked.take().expect("it was asked for");
+                self.cursor += naive::taken(&kind, &event, &self.wire.came[self.cursor..]);
+            }
+            Some(Requested::Finished(rest)) => {
+                assert!(self.asked.take().is_some(), "it was asked for");
+                assert_eq!(self.wire.came[self.cursor..], rest);
+                self.cursor = self.wire.came.len();
+            }
+            None => {}
+        }
+    }
+
+    /// Who waits for bytes to be taken hears how many were.
+    fn check_watches(&self) {
+        let taken = self.wire.taken.len();
+        for (watch, bytes) in &self.watches {
+            let outcome = self.wire.machine.poll_watch(*watch);
+            let of_it = taken.clamp(bytes.start, bytes.end) - bytes.start;
+            match outcome.expect("it is over") {
+                Watched::Taken => assert!(taken >= bytes.end, "not all was taken"),
+                Watched::Lost { taken } => {
+                    assert_eq!(taken, of_it);
+                    assert!(taken < bytes.len());
+                }
+            }
         }
     }
 
@@ -428,6 +486,7 @@ impl Witness {
 
     /// Ends it, if it has not ended; it must then come to its end by itself as time goes by.
     fn finish(&mut self, finale: Finale, room: usize) {
+        self.run(Step::CancelRequest);
         self.run(Step::Awake(true));
         self.wire.busy = false;
         self.run(Step::GoOn);
@@ -460,6 +519,7 @@ impl Witness {
             }
         }
         assert!(self.wire.ended.is_some() && self.wire.machine.is_told());
+        self.check_watches();
     }
 
     /// Nothing changes after the end. The wire itself sees to it that nothing is told.

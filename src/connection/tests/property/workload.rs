@@ -11,6 +11,12 @@ pub(super) enum Step {
     Arm(Receive),
     CancelReceive,
     TryReceive(usize),
+    /// Somebody asks beside the session, takes what has become of it, or gives up.
+    Request(ReceiveKind),
+    Fetch,
+    CancelRequest,
+    /// Somebody waits for the last so many bytes to be taken.
+    Watch(usize),
     Send {
         how: How,
         body: Vec<u8>,
@@ -212,6 +218,10 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => Just(Step::GoOn),
         2 => Just(Step::CancelReceive),
         2 => (0_usize..50).prop_map(Step::TryReceive),
+        3 => kinds().prop_map(Step::Request),
+        6 => Just(Step::Fetch),
+        1 => Just(Step::CancelRequest),
+        2 => (0_usize..20_000).prop_map(Step::Watch),
         2 => any::<(bool, bool)>().prop_map(|(r, w)| Step::SetReadiness(r, w)),
         2 => (mark(), mark()).prop_map(|(high, low)| Step::SetWriteLimits(high, low)),
         1 => Just(Step::PauseReading),
