@@ -4,6 +4,8 @@
 //! be called here. Those messages are private to the crate, and their types are not exported.
 
 mod handles;
+#[cfg(unix)]
+mod mixed;
 mod running;
 mod scale;
 mod stopping;
