@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod client;
+pub mod coming_from;
 mod deadline;
 mod drain;
 mod error;
