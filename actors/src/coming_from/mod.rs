@@ -17,3 +17,6 @@
 
 #[doc = include_str!("xasyncsockets.md")]
 pub mod xasyncsockets {}
+
+#[doc = include_str!("asyncore.md")]
+pub mod asyncore {}
