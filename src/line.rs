@@ -256,6 +256,27 @@ impl PartialEq for Line {
 
 impl Eq for Line {}
 
+/// Whether its body is this text; how it ended does not count.
+impl PartialEq<str> for Line {
+    fn eq(&self, text: &str) -> bool {
+        self.as_bytes() == text.as_bytes()
+    }
+}
+
+/// Whether its body is this text; how it ended does not count.
+impl PartialEq<&str> for Line {
+    fn eq(&self, text: &&str) -> bool {
+        self == *text
+    }
+}
+
+/// Whether its body is these bytes; how it ended does not count.
+impl PartialEq<[u8]> for Line {
+    fn eq(&self, body: &[u8]) -> bool {
+        self.as_bytes() == body
+    }
+}
+
 impl Deref for Line {
     type Target = [u8];
 
