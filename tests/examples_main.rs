@@ -6,6 +6,8 @@ mod examples_dns;
 mod examples_echo;
 mod examples_errors;
 mod examples_http;
+#[cfg(unix)]
+mod examples_messages;
 mod examples_pairs;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_ping;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Once;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -38,10 +38,21 @@ impl Example {
         Self::start_by(name, command.args(arguments))
     }
 
+    /// Starts it with an input to be written; dropped, that ends.
+    pub fn start_typing(name: &'static str, arguments: &[&str]) -> (Self, ChildStdin) {
+        let mut command = Command::new(program(name));
+        let mut example = Self::spawn(name, command.args(arguments).stdin(Stdio::piped()));
+        let input = example.child.stdin.take().unwrap();
+        (example, input)
+    }
+
     fn start_by(name: &'static str, command: &mut Command) -> Self {
+        Self::spawn(name, command.stdin(Stdio::null()))
+    }
+
+    fn spawn(name: &'static str, command: &mut Command) -> Self {
         let mut child = command
             .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -59,13 +70,16 @@ impl Example {
     /// Starts a server on a free port of the loopback interface and waits until it listens.
     pub fn serve(name: &'static str, arguments: &[&str]) -> (Self, SocketAddr) {
         let example = Self::start(name, &[&["127.0.0.1:0"], arguments].concat());
-        let line = example.line();
-        let address = line
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("{name} printed {line:?} first"))
-            .parse()
-            .unwrap();
+        let address = example.listening_at();
         (example, address)
+    }
+
+    /// The address that it prints first, when it listens.
+    pub fn listening_at(&self) -> SocketAddr {
+        let line = self.line();
+        let address = line.strip_prefix("listening on ");
+        let address = address.unwrap_or_else(|| panic!("{} printed {line:?} first", self.name));
+        address.parse().unwrap()
     }
 
     /// The next line that it prints on stdout.
