@@ -11,6 +11,7 @@ mod examples_messages;
 mod examples_pairs;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_ping;
+mod examples_sequence;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_smtp;
 mod examples_stdin;
