@@ -20,3 +20,9 @@ pub mod xasyncsockets {}
 
 #[doc = include_str!("asyncore.md")]
 pub mod asyncore {}
+
+#[doc = include_str!("asyncio.md")]
+pub mod asyncio {}
+
+#[doc = include_str!("asyncoro.md")]
+pub mod asyncoro {}
