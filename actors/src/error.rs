@@ -138,6 +138,15 @@ pub enum SuspendError {
     Listen(#[from] ListenError),
 }
 
+/// No peer could be accepted (ACO-03).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The listener is closed, or its pool is stopped.
+    #[error("the listener is closed")]
+    Closed,
+}
+
 /// What new connections of a listener get could not be changed. It stays as it was.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -151,6 +160,10 @@ pub enum ChangeError {
     /// Sessions of this type cannot live where the listener has them live, on workers.
     #[error("{0}")]
     Seating(String),
+    /// Its connections have no sessions: they go to whoever accepts them
+    /// ([`Pool::open_listener`](crate::Pool::open_listener)).
+    #[error("connections of this listener have no sessions")]
+    NoSessions,
     /// What new connections receive from the start is nothing that their session handles.
     #[error("the session does not handle {event}")]
     Unhandled {
@@ -180,6 +193,9 @@ pub enum Error {
     /// See [`ListenError`].
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// See [`AcceptError`].
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
     /// See [`SpawnError`].
     #[cfg(unix)]
     #[error(transparent)]

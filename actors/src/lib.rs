@@ -39,8 +39,8 @@ mod workers;
 pub use client::{Client, ClientActor, ClientInfo, ExtraInfo, RecvError, SendSlot, SentError};
 pub use drain::{Drain, DrainReport};
 pub use error::{
-    ChangeError, Error, ListenError, ListenPhase, PoolDraining, PoolStopped, StartError,
-    SuspendError,
+    AcceptError, ChangeError, Error, ListenError, ListenPhase, PoolDraining, PoolStopped,
+    StartError, SuspendError,
 };
 pub use failure::HandlerFailed;
 pub use handle::Handle;
@@ -65,8 +65,8 @@ pub use pool::{
 pub use process::{Process, ProcessActor, SignalError, SpawnError};
 pub use run::{Background, default_pool};
 pub use server::{
-    CloseServer, ListenState, Rejections, Resume, Server, ServerActor, ServerInfo, ServerLimits,
-    SetLimits, SetLimitsError, Suspend, SwapSession, TlsCounts,
+    Acceptor, CloseServer, ListenState, Rejections, Resume, Server, ServerActor, ServerGuard,
+    ServerInfo, ServerLimits, SetLimits, SetLimitsError, Suspend, SwapSession, TlsCounts,
 };
 pub use session::{IntoSession, Session};
 pub use supervisor::{

@@ -31,7 +31,7 @@ use crate::client::Client;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::pool::Totals;
-use crate::server::ServerState;
+use crate::server::{Claim, ServerState};
 use crate::session::Outlet;
 use crate::supervisor::{Exit, start_guarded_at};
 use crate::telemetry;
@@ -312,6 +312,8 @@ pub(crate) struct Admitted {
     pub(crate) passes: Passes,
     pub(crate) share: Share,
     pub(crate) lease: Option<SlotLease>,
+    /// Of whoever asks for it, where a listener is asked.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Drop for ShardLocal {

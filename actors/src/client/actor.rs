@@ -207,7 +207,7 @@ impl ClientActor {
         drop(link);
         if self.entry.is_some() && core.machine.ending().is_some() {
             drop(core);
-            self.seat();
+            drop(self.seat());
             core = shared.lock();
         }
         if !core.released

@@ -9,6 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use switchboard_core::StartTlsError;
 use switchboard_core::{Now, TlsInfo};
 
+use crate::server::Claim;
 use crate::session::Outlet;
 use crate::telemetry;
 use crate::tls::Failed;
@@ -53,13 +54,17 @@ impl ClientActor {
                     telemetry::tls_started(&self.client, &tls);
                     shared.lock().machine.handle_secured(tls, now);
                 }
-                self.seat();
+                let claim = self.seat();
                 let mut core = shared.lock();
                 if matches!(self.outlet, Outlet::None | Outlet::Awaited) {
                     // What a worker makes adopts it there.
                     core.machine.handle_unadopted(now);
                 } else if let Err(error) = core.machine.adopt(now) {
                     telemetry::not_adopted(&self.client, &error);
+                }
+                drop(core);
+                if let Some(claim) = claim {
+                    claim.give(self.client.clone());
                 }
             }
             Err(Failed { error, transport }) => {
@@ -70,21 +75,22 @@ impl ClientActor {
                 let mut core = shared.lock();
                 core.machine.handle_handshake_failed(&error, linked, now);
                 drop(core);
-                self.seat();
+                drop(self.seat());
             }
         }
     }
 
-    /// Gives a connection its session when its handshake has ended, well or not.
-    pub(super) fn seat(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            let local = Rc::clone(&self.berth.local);
-            let factory = entry.choose();
-            self.outlet = factory.make(&self.client, &local);
-            if self.factory.is_some() {
-                self.factory = Some(factory);
-            }
+    /// Gives a connection its session when its handshake has ended, well or not. Whoever asks for the
+    /// connection is to get it now, or another one.
+    pub(super) fn seat(&mut self) -> Option<Claim> {
+        let entry = self.entry.take()?;
+        let local = Rc::clone(&self.berth.local);
+        let (factory, claim) = entry.choose();
+        self.outlet = factory.make(&self.client, &local);
+        if self.factory.is_some() {
+            self.factory = Some(factory);
         }
+        claim
     }
 
     /// A handshake has ended; with an accepted peer it is counted. `None`: it was not done.

@@ -11,13 +11,17 @@ use crate::client::{Client, Origin, Shared};
 use crate::error::{ListenError, PoolDraining, PoolStopped};
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::places::Passes;
-use crate::server::{Server, host_sessions};
+use crate::server::{Acceptor, Pull, Server, ServerGuard, host_sessions};
 use crate::session::{Holder, IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{AttachOnce, MakeSession, OpenListener, OpenOutbound, Outbound};
 use crate::transport::ChannelKind;
 use crate::workers::Seating;
 
 use super::{Connecting, Pool};
+
+/// How many more peers than are asked for may be at their TLS handshakes at a time: one that stalls must
+/// not keep the others from whoever asks for them.
+const HANDSHAKES: usize = 16;
 
 /// Opening.
 impl Pool {
@@ -29,6 +33,41 @@ impl Pool {
     /// Names the address and how far it came: a bad or busy address, a name that does not resolve, a
     /// preset receive that the session does not handle, a draining or stopped pool (XAS-24).
     pub async fn listen<F, S>(&self, listen: Listen, session: F) -> Result<Server, ListenError>
+    where
+        F: Fn(Client) -> S + Send + Sync + 'static,
+        S: IntoSession,
+    {
+        let server = self.open_server(listen, session, None).await?;
+        Ok(server.into_inner())
+    }
+
+    /// Opens a listener that takes nobody by itself: each [`Acceptor::accept`] takes one peer from the
+    /// backlog, whose connection has no session and is used in sequence (ACO-03). Who is not asked for waits
+    /// in the backlog, as long as [`Listen::backlog`] has room.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen) does; also for options that are about sessions: a preset receive, and
+    /// sessions for hosts.
+    pub async fn open_listener(&self, listen: Listen) -> Result<Acceptor, ListenError> {
+        let address = listen.target.place.to_string();
+        if !listen.hosts.is_empty() {
+            let why = "there are no sessions, so none for certain hosts";
+            return Err(ListenError::options(address, why));
+        }
+        let ahead = if listen.tls.is_some() { HANDSHAKES } else { 0 };
+        let pull = Pull::new(ahead);
+        let server = self
+            .open_server(listen, |_| Unattended, Some(Arc::clone(&pull)))
+            .await?;
+        Ok(Acceptor::new(server, pull))
+    }
+
+    async fn open_server<F, S>(
+        &self,
+        listen: Listen,
+        session: F,
+        pull: Option<Arc<Pull>>,
+    ) -> Result<ServerGuard, ListenError>
     where
         F: Fn(Client) -> S + Send + Sync + 'static,
         S: IntoSession,
@@ -55,6 +94,7 @@ impl Pool {
             factory: SessionFactory::new(session),
             seating,
             hosts,
+            pull,
             pool: self.clone(),
         };
         let shards = &self.inner.shards;
@@ -210,3 +250,12 @@ pub(crate) fn unhandled(
     };
     (!known?.contains(needed)).then_some(event)
 }
+
+/// Stands for the session where there is none.
+struct Unattended;
+
+impl actix::Actor for Unattended {
+    type Context = actix::Context<Self>;
+}
+
+crate::session!(Unattended);

@@ -21,9 +21,9 @@ use crate::supervisor::{Exit, start_guarded};
 use crate::telemetry;
 use crate::transport::Incoming;
 
-use super::ServerState;
 use super::admission::{Admission, Verdict};
 use super::door::{Door, Look, Way};
+use super::{Claim, ServerState};
 
 /// How many peers one wake accepts before the connections get their turn.
 const ACCEPT_TURN: usize = 16;
@@ -66,7 +66,7 @@ impl ServerActor {
             actor,
             span,
             |ctx| {
-                ctx.spawn(Acceptor);
+                ctx.spawn(Accepting);
             },
             |exit| {
                 if let Exit::Panicked(text) = &exit {
@@ -102,6 +102,11 @@ impl ServerActor {
                 }
                 self.pause = None;
             }
+            // Given back when it comes to nothing.
+            let claim = match &self.state.pull {
+                None => None,
+                Some(pull) => Some(ready!(pull.poll_claim(cx))),
+            };
             if self.admission.poll_ready(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -109,7 +114,7 @@ impl ServerActor {
                 continue;
             };
             match self.admission.judge(&incoming) {
-                Verdict::Admit(passes, lease) => self.place(incoming, passes, lease),
+                Verdict::Admit(passes, lease) => self.place(incoming, passes, lease, claim),
                 Verdict::TurnAway(reason) => self.turn_away(incoming, reason),
                 Verdict::Gone => self.state.gone(incoming.peer_addr),
                 Verdict::Hold => {
@@ -146,7 +151,13 @@ impl ServerActor {
     }
 
     /// Gives an accepted peer to its shard.
-    fn place(&self, incoming: Incoming, passes: Passes, lease: Option<SlotLease>) {
+    fn place(
+        &self,
+        incoming: Incoming,
+        passes: Passes,
+        lease: Option<SlotLease>,
+        claim: Option<Claim>,
+    ) {
         let pool = &self.admission.pool;
         let shards = pool.shards();
         let here = self.state.id.shard();
@@ -162,6 +173,7 @@ impl ServerActor {
             passes,
             share: shards[target].take_share(),
             lease,
+            claim,
         };
         if target == here {
             self.local.open(incoming, pool, admitted);
@@ -262,9 +274,9 @@ impl Drop for ServerActor {
 }
 
 /// The one future of a listener's actor.
-struct Acceptor;
+struct Accepting;
 
-impl ActorFuture<ServerActor> for Acceptor {
+impl ActorFuture<ServerActor> for Accepting {
     type Output = ();
 
     fn poll(

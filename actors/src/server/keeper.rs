@@ -86,6 +86,11 @@ impl Keeper {
         if self.state.is_closed() {
             return ControlFlow::Break(());
         }
+        if self.state.is_closing() {
+            // The keeper before this one may not have heard of it.
+            self.end(ClosedReason::ClosedByHost);
+            return ControlFlow::Break(());
+        }
         let suspended = self.state.kept().suspended;
         if !self.door.has_socket() && suspended != Some(Suspend::ClosePort) {
             let spare = self.state.kept().spare.take();
@@ -322,6 +327,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         let comes_back = !self.state.is_closed()
+            && !self.state.is_closing()
             && self.state.pool.is_running()
             && self.state.pool.has_threads()
             && !std::thread::panicking();

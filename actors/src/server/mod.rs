@@ -5,14 +5,17 @@
 //! same socket, and nobody in its backlog notices. What must outlive even the thread of both is in
 //! `state`.
 
+mod acceptor;
 mod actor;
 mod admission;
 mod alarm;
 mod control;
 mod door;
+mod guard;
 mod hosts;
 mod keeper;
 mod limits;
+mod pull;
 mod state;
 
 use std::fmt;
@@ -37,16 +40,19 @@ use crate::workers::Seating;
 
 use control::Order;
 
+pub use acceptor::Acceptor;
 pub use actor::ServerActor;
 pub(crate) use alarm::Presence;
 pub use control::{CloseServer, Resume, Suspend, SwapSession};
+pub use guard::ServerGuard;
 pub(crate) use hosts::{HostSession, HostSessions, host_sessions};
 pub(crate) use keeper::{Keeper, open};
 pub use limits::{ServerLimits, SetLimits, SetLimitsError};
+pub(crate) use pull::{Claim, Pull};
 pub(crate) use state::ServerState;
 
 /// The handle of a listener. Cheap to clone, usable from any thread; dropping it does not close the
-/// listener. It stays valid over restarts.
+/// listener, unless it is made a [`guard`](Self::guard). It stays valid over restarts.
 #[derive(Clone)]
 pub struct Server {
     state: Arc<ServerState>,
@@ -292,23 +298,37 @@ impl Server {
     /// Closes the listener: its port refuses from when this returns, its connections stay (XAS-28).
     /// Closing it again does nothing.
     pub async fn close(&self) {
-        self.state.begin_to_close();
         loop {
-            let keeper = self.state.keeper.borrow().clone();
-            match keeper {
-                Some(keeper) => {
-                    let (done, closed) = oneshot::channel();
-                    // One that is gone has closed, or its thread has died, and then it is asked again.
-                    let _ = keeper.send(Order::Close(done));
-                    let _ = closed.await;
-                }
-                // Its shard is down, and would bring it back.
-                None => self.state.finish(ClosedReason::ClosedByHost),
+            if let Some(closed) = self.begin_to_close() {
+                // A keeper that is gone has closed, or its thread has died, and then it is asked again.
+                let _ = closed.await;
             }
             if self.state.keeper.borrow().is_none() && self.state.is_closed() {
                 return;
             }
         }
+    }
+
+    /// A handle that closes the listener when it is dropped; its connections stay (UA-21). Other handles of
+    /// the same listener do not keep it open.
+    pub const fn guard(self) -> ServerGuard {
+        ServerGuard::new(self)
+    }
+
+    /// Has whoever keeps it close it; answered when that is done or the keeper is gone. Without a keeper it
+    /// is closed when this returns.
+    fn begin_to_close(&self) -> Option<oneshot::Receiver<()>> {
+        self.state.begin_to_close();
+        let keeper = self.state.keeper.borrow().clone();
+        let Some(keeper) = keeper else {
+            // Its shard is down, and would bring it back.
+            self.state.finish(ClosedReason::ClosedByHost);
+            return None;
+        };
+        let (done, closed) = oneshot::channel();
+        // One whose thread dies before it has heard of it does not come back.
+        let _ = keeper.send(Order::Close(done));
+        Some(closed)
     }
 
     /// Waits until the listener is gone: closed by whomever, or with its pool. Its connections may
@@ -350,11 +370,12 @@ impl Server {
             factory,
             seating,
             hosts,
+            pull,
             pool,
         } = opening;
         let local_addr = listener.local_addr();
         let addresses = (listener.address(), local_addr);
-        let state = ServerState::new(id, addresses, listen, (factory, seating, hosts), pool);
+        let state = ServerState::new(id, addresses, listen, (factory, seating, hosts), pull, pool);
         state.pool.report(PoolEvent::ServerOpened {
             server: id,
             local_addr,
@@ -376,6 +397,7 @@ pub(crate) struct Opening {
     pub(crate) factory: SessionFactory,
     pub(crate) seating: Seating,
     pub(crate) hosts: HostSessions,
+    pub(crate) pull: Option<Arc<Pull>>,
     pub(crate) pool: Pool,
 }
 

@@ -29,6 +29,7 @@ use super::alarm::AlarmBell;
 use super::control::{Order, Suspend};
 use super::hosts::HostSessions;
 use super::limits::{LimitsChanged, Rules, ServerLimits, SetLimitsError};
+use super::pull::Pull;
 use super::{ListenState, Rejections, ServerActor, ServerInfo, TlsCounts};
 
 /// One listener, for its whole life: it outlives its actor, and the thread of its actor.
@@ -54,6 +55,8 @@ pub(crate) struct ServerState {
     pub(super) counts: Counts,
     /// What connections are made with.
     recipe: Mutex<Recipe>,
+    /// Who asks for its peers; `None`: all are taken, and get sessions.
+    pub(super) pull: Option<Arc<Pull>>,
     kept: Mutex<Kept>,
     /// What it is doing.
     state: watch::Sender<ListenState>,
@@ -110,6 +113,7 @@ impl ServerState {
         (address, local_addr): (Address, SocketAddr),
         listen: Listen,
         (factory, seating, hosts): (SessionFactory, Seating, HostSessions),
+        pull: Option<Arc<Pull>>,
         pool: Pool,
     ) -> Arc<Self> {
         let mut target = listen.target;
@@ -151,6 +155,7 @@ impl ServerState {
                 hosts,
                 tls: listen.tls,
             }),
+            pull,
             kept: Mutex::new(Kept {
                 vigil: Vigil::new(listen.restart, id.as_u64()),
                 spare: None,
@@ -171,6 +176,9 @@ impl ServerState {
 
     /// Sessions of new connections come from there from now on.
     pub(super) fn swap(&self, factory: SessionFactory) -> Result<(), ChangeError> {
+        if self.pull.is_some() {
+            return Err(ChangeError::NoSessions);
+        }
         let seating = Seating::of(self.on_workers, factory.own(), self.pool.workers());
         let seating = seating.map_err(ChangeError::Seating)?;
         self.change(|recipe| {
@@ -278,6 +286,9 @@ impl ServerState {
     /// It is to close.
     pub(super) fn begin_to_close(&self) {
         self.closing.send_replace(true);
+        if let Some(pull) = &self.pull {
+            pull.close();
+        }
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -306,6 +317,9 @@ impl ServerState {
     pub(crate) fn finish(&self, reason: ClosedReason) {
         let spare = self.kept().spare.take();
         drop(spare);
+        if let Some(pull) = &self.pull {
+            pull.close();
+        }
         let first = self.state.send_replace(ListenState::Closed) != ListenState::Closed;
         if first {
             telemetry::server_closed(&self.span, reason, &self.info());

@@ -25,6 +25,7 @@ impl ShardLocal {
             passes,
             share,
             lease,
+            claim,
         } = admitted;
         self.home.count().accepted += 1;
         server.opened();
@@ -62,15 +63,16 @@ impl ShardLocal {
         if let Some(tls) = &secured {
             span.in_scope(|| telemetry::tls_started(&client, tls));
         }
-        let (link, entry) = match &recipe.tls {
-            None => (Link::Up(incoming.transport), None),
+        let (link, entry, claim) = match &recipe.tls {
+            None => (Link::Up(incoming.transport), None, claim),
             Some(tls) => {
                 client.shared.lock().tls_config = Some(tls.config());
                 let handshake = tls.begin(incoming.transport);
                 let attach = Arc::clone(&recipe.factory.attach);
                 let factory = Factory::new(attach, recipe.seating, span.clone());
-                let entry = Entry::new(factory, recipe.hosts.clone(), handshake.asked());
-                (Link::Securing(handshake), Some(Box::new(entry)))
+                let hosts = recipe.hosts.clone();
+                let entry = Entry::new(factory, hosts, handshake.asked(), claim);
+                (Link::Securing(handshake), Some(Box::new(entry)), None)
             }
         };
         let (outlet, errand) = if entry.is_some() {
@@ -107,6 +109,9 @@ impl ShardLocal {
         };
         let client = self.launch(launch, errand);
         self.turn_away(&*client.shared);
+        if let Some(claim) = claim {
+            claim.give(client);
+        }
     }
 
     /// Begins an outbound connection here.

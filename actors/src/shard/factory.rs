@@ -6,7 +6,7 @@ use switchboard_core::{ConnectionConfig, CrashPolicy};
 use tracing::Span;
 
 use crate::client::Client;
-use crate::server::{HostSession, HostSessions};
+use crate::server::{Claim, HostSession, HostSessions};
 use crate::session::Outlet;
 use crate::tls::Asked;
 use crate::workers::Seating;
@@ -56,26 +56,35 @@ pub(crate) struct Entry {
     hosts: HostSessions,
     /// What the peer asks for.
     asked: Asked,
+    /// Of whoever asks for the connection, where a listener is asked.
+    claim: Option<Claim>,
 }
 
 impl Entry {
-    pub(super) const fn new(factory: Factory, hosts: HostSessions, asked: Asked) -> Self {
+    pub(super) const fn new(
+        factory: Factory,
+        hosts: HostSessions,
+        asked: Asked,
+        claim: Option<Claim>,
+    ) -> Self {
         Self {
             factory,
             hosts,
             asked,
+            claim,
         }
     }
 
-    /// Who makes it, by what the peer has asked for.
-    pub(crate) fn choose(self) -> Factory {
+    /// Who makes it, by what the peer has asked for, and for whom.
+    pub(crate) fn choose(self) -> (Factory, Option<Claim>) {
         let hosts = self.hosts.as_deref();
         let host = hosts.and_then(|hosts| hosts.get(self.asked.get()?));
-        match host {
+        let factory = match host {
             None => self.factory,
             Some(HostSession { factory, seating }) => {
                 Factory::new(Arc::clone(&factory.attach), *seating, self.factory.span)
             }
-        }
+        };
+        (factory, self.claim)
     }
 }

@@ -15,7 +15,7 @@ use crate::options::{Connect, Listen};
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::pool::Pool;
-use crate::server::{HostSessions, Keeper, Opening, Server, ServerState, open};
+use crate::server::{HostSessions, Keeper, Opening, Pull, Server, ServerGuard, ServerState, open};
 use crate::session::SessionFactory;
 use crate::telemetry;
 use crate::transport::{Detached, Incoming};
@@ -25,17 +25,18 @@ use super::{Admitted, MakeSession, ShardActor};
 
 /// Opens a listener on this shard.
 #[derive(Message)]
-#[rtype(result = "Result<Server, ListenError>")]
+#[rtype(result = "Result<ServerGuard, ListenError>")]
 pub(crate) struct OpenListener {
     pub(crate) listen: Listen,
     pub(crate) factory: SessionFactory,
     pub(crate) seating: Seating,
     pub(crate) hosts: HostSessions,
+    pub(crate) pull: Option<Arc<Pull>>,
     pub(crate) pool: Pool,
 }
 
 impl Handler<OpenListener> for ShardActor {
-    type Result = ResponseActFuture<Self, Result<Server, ListenError>>;
+    type Result = ResponseActFuture<Self, Result<ServerGuard, ListenError>>;
 
     fn handle(&mut self, request: OpenListener, _: &mut Self::Context) -> Self::Result {
         let target = request.listen.target.clone();
@@ -61,9 +62,12 @@ impl Handler<OpenListener> for ShardActor {
                 factory: request.factory,
                 seating: request.seating,
                 hosts: request.hosts,
+                pull: request.pull,
                 pool: request.pool,
             };
-            Ok(Server::launch(opening, local, Arc::clone(&shard.network)))
+            let server = Server::launch(opening, local, Arc::clone(&shard.network));
+            // It does not stay when nobody waits for it any more.
+            Ok(server.guard())
         }))
     }
 }
