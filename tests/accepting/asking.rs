@@ -201,8 +201,10 @@ fn a_listener_in_pull_mode_that_cannot_open_says_why() {
         let error = pool.open_listener(listen).await.unwrap_err();
         assert_eq!(error.phase, ListenPhase::Bind);
         assert_eq!(error.source.kind(), ErrorKind::AddrInUse);
-        let error = pool.open_listener(local().backlog(0)).await.unwrap_err();
-        assert_eq!(error.phase, ListenPhase::Options);
+        for wrong in [local().backlog(0), local().lines()] {
+            let error = pool.open_listener(wrong).await.unwrap_err();
+            assert_eq!(error.phase, ListenPhase::Options);
+        }
 
         let (acceptor, _) = open(&pool, local()).await;
         let swapped = acceptor.server().swap_session(|client| Echo { client });

@@ -46,14 +46,14 @@ fn a_peer_over_the_limit_is_nobodys_answer() {
     with_pool(async |pool| {
         let listen = local().max_connections(1).at_limit(AtLimit::Reject);
         let (acceptor, address) = open(&pool, listen).await;
-        let first = peer(move || dial(address)).await;
-        next(&acceptor).await;
+        let _first = peer(move || dial(address)).await;
+        let first = next(&acceptor).await;
         let mut asking = Box::pin(acceptor.accept());
         assert!(look(&mut asking).is_pending());
         peer(move || assert!(is_ended(&mut dial(address)))).await;
         assert_eq!(acceptor.server().info().rejections.limit, 1);
         assert!(look(&mut asking).is_pending());
-        drop(first);
+        first.abort();
         until(|| acceptor.server().info().live == 0).await;
         let mut third = peer(move || dial(address)).await;
         let client = within(asking).await.unwrap();
@@ -66,8 +66,8 @@ fn an_accept_waits_for_a_place_where_peers_do() {
     with_pool(async |pool| {
         let listen = local().max_connections(1).at_limit(AtLimit::Wait);
         let (acceptor, address) = open(&pool, listen).await;
-        let first = peer(move || dial(address)).await;
-        next(&acceptor).await;
+        let _first = peer(move || dial(address)).await;
+        let first = next(&acceptor).await;
         let mut asking = Box::pin(acceptor.accept());
         assert!(look(&mut asking).is_pending());
         let mut second = peer(move || {
@@ -77,7 +77,7 @@ fn an_accept_waits_for_a_place_where_peers_do() {
         })
         .await;
         assert!(look(&mut asking).is_pending());
-        drop(first);
+        first.abort();
         let client = within(asking).await.unwrap();
         peer(move || assert!(are_ends(&client, &mut second))).await;
         assert_eq!(acceptor.server().info().accepted, 2);

@@ -8,7 +8,7 @@ mod surviving;
 mod tls;
 
 use std::future::Future;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::sync::Arc;
@@ -75,7 +75,9 @@ fn is_ended(peer: &mut TcpStream) -> bool {
 /// Whether these are the two ends of one connection.
 fn are_ends(client: &Client, peer: &mut TcpStream) -> bool {
     let same = client.peer_addr() == peer.local_addr().ok();
-    client.send("hello\n").unwrap();
+    peer.write_all(b"hello\n").unwrap();
+    let line = block_on(client.recv_line()).unwrap();
+    block_on(client.sent_line(&line)).unwrap();
     assert_eq!(read_exact(peer, 6), b"hello\n");
     same
 }

@@ -1,6 +1,5 @@
 //! Accepts wait on while their listener fails and comes back, or is suspended.
 
-use std::io::Write;
 use std::sync::atomic::Ordering::SeqCst;
 
 use switchboard::transport::TcpNetwork;

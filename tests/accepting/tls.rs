@@ -1,9 +1,7 @@
 //! Over TLS a peer is accepted when its handshake has ended well.
 
-use std::io::Write;
-
-use switchboard::Connect;
 use switchboard::tls::{TlsClient, TlsServer};
+use switchboard::{Connect, ListenPhase};
 use switchboard_tests::certificates::Authority;
 
 use super::*;
@@ -113,5 +111,16 @@ fn a_handshake_that_stalls_keeps_no_accept_waiting() {
         acceptor.close().await;
         many.extend(silent);
         drop(many);
+    });
+}
+
+#[test]
+fn sessions_for_hosts_are_refused_where_there_are_none() {
+    with_pool(async |pool| {
+        let (server, _) = pair();
+        let listen = local().tls(server);
+        let listen = listen.host_session("localhost", |client| Echo { client });
+        let error = pool.open_listener(listen).await.unwrap_err();
+        assert_eq!(error.phase, ListenPhase::Options);
     });
 }

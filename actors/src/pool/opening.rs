@@ -11,17 +11,13 @@ use crate::client::{Client, Origin, Shared};
 use crate::error::{ListenError, PoolDraining, PoolStopped};
 use crate::options::{Connect, ConnectionOptions, Listen};
 use crate::places::Passes;
-use crate::server::{Acceptor, Pull, Server, ServerGuard, host_sessions};
+use crate::server::{Pull, Server, ServerGuard, host_sessions};
 use crate::session::{Holder, IntoSession, Seat, SessionFactory, make_session, own};
 use crate::shard::{AttachOnce, MakeSession, OpenListener, OpenOutbound, Outbound};
 use crate::transport::ChannelKind;
 use crate::workers::Seating;
 
 use super::{Connecting, Pool};
-
-/// How many more peers than are asked for may be at their TLS handshakes at a time: one that stalls must
-/// not keep the others from whoever asks for them.
-const HANDSHAKES: usize = 16;
 
 /// Opening.
 impl Pool {
@@ -41,28 +37,8 @@ impl Pool {
         Ok(server.into_inner())
     }
 
-    /// Opens a listener that takes nobody by itself: each [`Acceptor::accept`] takes one peer from the
-    /// backlog, whose connection has no session and is used in sequence (ACO-03). Who is not asked for waits
-    /// in the backlog, as long as [`Listen::backlog`] has room.
-    ///
-    /// # Errors
-    /// As [`listen`](Self::listen) does; also for options that are about sessions: a preset receive, and
-    /// sessions for hosts.
-    pub async fn open_listener(&self, listen: Listen) -> Result<Acceptor, ListenError> {
-        let address = listen.target.place.to_string();
-        if !listen.hosts.is_empty() {
-            let why = "there are no sessions, so none for certain hosts";
-            return Err(ListenError::options(address, why));
-        }
-        let ahead = if listen.tls.is_some() { HANDSHAKES } else { 0 };
-        let pull = Pull::new(ahead);
-        let server = self
-            .open_server(listen, |_| Unattended, Some(Arc::clone(&pull)))
-            .await?;
-        Ok(Acceptor::new(server, pull))
-    }
-
-    async fn open_server<F, S>(
+    /// `pull`: who asks for its peers, where somebody does. Dropped before anybody has the listener, it closes.
+    pub(super) async fn open_server<F, S>(
         &self,
         listen: Listen,
         session: F,
@@ -250,12 +226,3 @@ pub(crate) fn unhandled(
     };
     (!known?.contains(needed)).then_some(event)
 }
-
-/// Stands for the session where there is none.
-struct Unattended;
-
-impl actix::Actor for Unattended {
-    type Context = actix::Context<Self>;
-}
-
-crate::session!(Unattended);
