@@ -23,8 +23,12 @@ fn accepts_that_wait_are_told_that_the_listener_closes() {
             match by {
                 By::Acceptor => acceptor.close().await,
                 By::Handle => acceptor.server().close().await,
-                By::Drain => drop(pool.drain(Drain::within(PATIENCE)).await),
-                By::Stop => drop(pool.stop().await),
+                By::Drain => {
+                    pool.drain(Drain::within(PATIENCE)).await;
+                }
+                By::Stop => {
+                    pool.stop().await;
+                }
             }
             for waiting in waiting {
                 assert_eq!(within(waiting).await.unwrap_err(), AcceptError::Closed);
