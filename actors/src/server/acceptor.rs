@@ -32,7 +32,7 @@ impl Acceptor {
     ///
     /// The limits and the access list of the listener count: who is turned away because of them is not the
     /// answer, nor is a peer whose handshake fails. A peer that has left while it waited in the backlog is, as
-    /// with accept(2). A suspended listener answers when it is resumed and somebody comes, one that is
+    /// with accept(2), unless it left without a word while the listener was suspended or at a limit. A suspended listener answers when it is resumed and somebody comes, one that is
     /// restarting when it is back.
     ///
     /// Over TLS up to 16 peers more than are asked for are at their handshakes at a time, so that one that
