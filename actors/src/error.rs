@@ -8,6 +8,7 @@ use switchboard_core::{
     LimitsError, RateError, SendError, SendRefusal, SlotError, SlotsError, UnknownEncoding,
 };
 
+use crate::client::{RecvError, SentError};
 #[cfg(unix)]
 use crate::process::{SignalError, SpawnError};
 use crate::server::SetLimitsError;
@@ -225,6 +226,12 @@ pub enum Error {
     /// See [`SendError`]; what was to be sent is not kept here.
     #[error(transparent)]
     Send(#[from] SendRefusal),
+    /// See [`RecvError`].
+    #[error(transparent)]
+    Recv(#[from] RecvError),
+    /// See [`SentError`].
+    #[error(transparent)]
+    Sent(#[from] SentError),
     /// See [`SetLimitsError`].
     #[error(transparent)]
     SetLimits(#[from] SetLimitsError),
