@@ -6,7 +6,7 @@
 //! and never decides a protocol question.
 //!
 //! Reading order: [`connection`] (the machine), [`frame`] (where a frame ends), [`reason`] (why a
-//! connection ended), [`config`] (every knob), [`datagram`] (the other machine), then [`slots`] and
+//! connection ended), [`config`] (every knob), [`datagram`] (the other machine), [`stream`] (what a reader holds), then [`slots`] and
 //! [`gate`] (bounded memory, bounded admission) and [`budget`] (what all hold together).
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ pub mod reason;
 pub mod receive;
 pub mod restart;
 pub mod slots;
+pub mod stream;
 mod sync;
 pub mod tls;
 
@@ -60,4 +61,5 @@ pub use reason::{Cause, ClosePhase, ClosedDetail, ClosedReason, IoOperation, Tim
 pub use receive::{OnTimeout, Receive, ReceiveKind, Repeat};
 pub use restart::{Backoff, BackoffConfig, BackoffError, Intensity};
 pub use slots::{BufferSlot, BufferSlots, SlotsError};
+pub use stream::{StreamBuffer, Taken};
 pub use tls::{CertificateError, Cipher, TlsError, TlsInfo, TlsVersion};
