@@ -86,7 +86,7 @@ impl Chunks {
         count
     }
 
-    /// Where `wanted`, which is not empty, begins first, at `from` or behind it.
+    /// Where `wanted` begins first, at `from` or behind it.
     pub(super) fn find(&self, wanted: &[u8], from: usize) -> Option<usize> {
         // From behind, since what was not searched yet is usually at the end.
         let mut number = self.whole.len();
@@ -101,7 +101,7 @@ impl Chunks {
             whole.map(Bytes::as_ref).chain(tail)
         };
         let finder = memmem::Finder::new(wanted);
-        let overlap = wanted.len() - 1;
+        let overlap = wanted.len().saturating_sub(1);
         for (number, piece) in (number..).zip(pieces(number)) {
             let end = start + piece.len();
             let unseen = piece.get(from.saturating_sub(start)..).unwrap_or_default();

@@ -12,7 +12,6 @@ mod tests;
 
 use bytes::Bytes;
 
-use crate::frame::EmptyDelimiter;
 use chunks::Chunks;
 
 /// The unread bytes of a stream and its end, if that is known. `E` is the error that may end it.
@@ -41,16 +40,15 @@ enum End<E> {
 
 /// What came of a try to take bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum Taken<E> {
     /// What was asked for.
     Ready(Bytes),
     /// It is not there yet; nothing was taken.
     More,
     /// The stream ended before it was complete: the rest, taken. Empty at the clean end.
     Ended(Bytes),
-    /// The stream failed before it was complete; nothing was taken, and
-    /// [`error`](StreamBuffer::error) says why.
-    Failed,
+    /// The stream failed with this before it was complete; nothing was taken.
+    Failed(E),
     /// It is longer than the limit.
     Over {
         /// Bytes that are certain to belong to it.
@@ -149,9 +147,9 @@ impl<E> StreamBuffer<E> {
 }
 
 /// Taking.
-impl<E> StreamBuffer<E> {
+impl<E: Clone> StreamBuffer<E> {
     /// At least one byte and at most so many (AIO-31, UA-16); of nothing, nothing at once.
-    pub fn take_up_to(&mut self, most: usize) -> Taken {
+    pub fn take_up_to(&mut self, most: usize) -> Taken<E> {
         if most > 0 && self.is_empty() {
             return self.incomplete();
         }
@@ -160,7 +158,7 @@ impl<E> StreamBuffer<E> {
     }
 
     /// Exactly so many bytes (AIO-33, UA-18).
-    pub fn take_exact(&mut self, count: usize) -> Taken {
+    pub fn take_exact(&mut self, count: usize) -> Taken<E> {
         if count > self.len() {
             return self.incomplete();
         }
@@ -169,7 +167,7 @@ impl<E> StreamBuffer<E> {
 
     /// A line with its LF (AIO-32, UA-19). One of more than `limit` bytes, its LF not counted, is
     /// dropped as asyncio does it: with its LF if that is there already, else with all that is there.
-    pub fn take_line(&mut self, limit: usize) -> Taken {
+    pub fn take_line(&mut self, limit: usize) -> Taken<E> {
         let found = self.seek(&Bytes::from_static(b"\n"));
         let length = found.unwrap_or(self.scanned);
         if length > limit {
@@ -184,38 +182,43 @@ impl<E> StreamBuffer<E> {
     }
 
     /// All up to a delimiter, and the delimiter. If more than `limit` bytes come before it, they stay
-    /// where they are.
-    ///
-    /// # Errors
-    /// When the delimiter is empty.
-    pub fn take_until(&mut self, delimiter: &Bytes, limit: usize) -> Result<Taken, EmptyDelimiter> {
-        if delimiter.is_empty() {
-            return Err(EmptyDelimiter);
-        }
+    /// where they are. An empty delimiter is found at once.
+    pub fn take_until(&mut self, delimiter: &Bytes, limit: usize) -> Taken<E> {
         let found = self.seek(delimiter);
         let length = found.unwrap_or(self.scanned);
         if length > limit {
-            let dropped = 0;
-            return Ok(Taken::Over { length, dropped });
+            return Taken::Over { length, dropped: 0 };
         }
-        Ok(match found {
+        match found {
             Some(at) => Taken::Ready(self.take(at + delimiter.len())),
             None => self.incomplete(),
-        })
+        }
     }
 
     /// Everything up to the clean end (AIO-31). If that is more than `max` bytes, they stay where they
     /// are.
-    pub fn take_all(&mut self, max: usize) -> Taken {
+    pub fn take_all(&mut self, max: usize) -> Taken<E> {
         let length = self.len();
-        match self.end {
+        match &self.end {
             _ if length > max => Taken::Over { length, dropped: 0 },
             End::Finished => Taken::Ready(self.take(length)),
             End::Open => Taken::More,
-            End::Failed(_) => Taken::Failed,
+            End::Failed(error) => Taken::Failed(error.clone()),
         }
     }
 
+    /// What to say when there is too little.
+    fn incomplete(&mut self) -> Taken<E> {
+        match &self.end {
+            End::Open => Taken::More,
+            End::Finished => Taken::Ended(self.take(self.len())),
+            End::Failed(error) => Taken::Failed(error.clone()),
+        }
+    }
+}
+
+/// Moving, whatever the end.
+impl<E> StreamBuffer<E> {
     /// Moves bytes into `target`, as many as there are and fit; says how many.
     pub fn copy_to(&mut self, target: &mut [u8]) -> usize {
         let mut copied = 0;
@@ -239,15 +242,6 @@ impl<E> StreamBuffer<E> {
     fn take(&mut self, count: usize) -> Bytes {
         self.scanned = self.scanned.saturating_sub(count);
         self.chunks.take(count)
-    }
-
-    /// What to say when there is too little.
-    fn incomplete(&mut self) -> Taken {
-        match self.end {
-            End::Open => Taken::More,
-            End::Finished => Taken::Ended(self.take(self.len())),
-            End::Failed(_) => Taken::Failed,
-        }
     }
 
     /// Where the delimiter is, looking only where it was not looked for before.

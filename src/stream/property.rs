@@ -29,7 +29,7 @@ impl Naive {
         self.bytes.drain(..count).collect()
     }
 
-    fn incomplete(&mut self) -> Taken {
+    fn incomplete(&mut self) -> Taken<()> {
         if self.finished {
             Taken::Ended(self.take(self.bytes.len()))
         } else {
@@ -37,7 +37,7 @@ impl Naive {
         }
     }
 
-    fn until(&mut self, delimiter: &[u8], limit: usize, drops: bool) -> Taken {
+    fn until(&mut self, delimiter: &[u8], limit: usize, drops: bool) -> Taken<()> {
         let found = self
             .bytes
             .windows(delimiter.len())
@@ -56,7 +56,7 @@ impl Naive {
         }
     }
 
-    fn read(&mut self, read: &Read) -> Taken {
+    fn read(&mut self, read: &Read) -> Taken<()> {
         let here = self.bytes.len();
         match read {
             Read::UpTo(most) if *most > 0 && here == 0 => self.incomplete(),
@@ -79,12 +79,12 @@ impl Naive {
     }
 }
 
-fn read(buffer: &mut StreamBuffer<()>, read: &Read) -> Taken {
+fn read(buffer: &mut StreamBuffer<()>, read: &Read) -> Taken<()> {
     match read {
         Read::UpTo(most) => buffer.take_up_to(*most),
         Read::Exact(count) => buffer.take_exact(*count),
         Read::Line(limit) => buffer.take_line(*limit),
-        Read::Until(delimiter, limit) => buffer.take_until(delimiter, *limit).unwrap(),
+        Read::Until(delimiter, limit) => buffer.take_until(delimiter, *limit),
         Read::All(max) => buffer.take_all(*max),
         Read::Consume(count) => {
             buffer.consume(*count);
@@ -121,7 +121,7 @@ fn no_limit() -> BoxedStrategy<usize> {
 }
 
 /// What a reader gets that waits until each read is complete.
-fn session(chunks: &[Vec<u8>], reads: &[Read]) -> Vec<Taken> {
+fn session(chunks: &[Vec<u8>], reads: &[Read]) -> Vec<Taken<()>> {
     let mut buffer = StreamBuffer::<()>::new();
     let mut chunks: VecDeque<_> = chunks.iter().cloned().map(Bytes::from).collect();
     let wait = |asked: &Read| loop {
