@@ -22,6 +22,7 @@ mod server;
 mod session;
 mod shard;
 mod states;
+pub mod stream;
 mod supervisor;
 pub mod telemetry;
 #[cfg(feature = "testkit")]
