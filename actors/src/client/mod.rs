@@ -45,7 +45,7 @@ pub use extra::ExtraInfo;
 pub(crate) use home::{this_thread, thread_ends};
 pub(crate) use idle::Idleness;
 pub use request::{Frame, Receiving, RecvError, Sending, SentError};
-pub(crate) use request::{RecvSlot, SendWait};
+pub(crate) use request::{RecvSlot, SendWait, kind_of};
 pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
 pub use slot::SendSlot;
 pub(crate) use ticket::Issuer;

@@ -5,6 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use switchboard_core::{ArmError, Cause, ConnectError};
+
+use crate::client::kind_of;
 
 /// Why a read of a [`Reader`](super::Reader) brought nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -44,6 +47,17 @@ pub enum StreamError {
     /// A delimiter has at least one byte.
     #[error("the delimiter is empty")]
     EmptyDelimiter,
+    /// The connection is closed, or being closed, and not by the peer's clean end: it was reset, time was up, it
+    /// was closed here. What had come before was read before.
+    #[error("connection is closed: {0}")]
+    Closed(Cause),
+    /// The connection never came to be.
+    #[error(transparent)]
+    ConnectFailed(Box<ConnectError>),
+    /// The connection cannot be read just now, or at all: somebody else receives from it, or it is open for
+    /// writing only.
+    #[error(transparent)]
+    Refused(ArmError),
     /// The end that a [`Feeder`](super::Feeder) has set (AIO-30).
     #[error(transparent)]
     Fed(Arc<dyn Error + Send + Sync>),
@@ -70,7 +84,9 @@ impl StreamError {
             Self::LineTooLong { .. } | Self::TooLong { .. } | Self::TooMuch { .. } => {
                 io::ErrorKind::InvalidData
             }
-            Self::EmptyDelimiter => io::ErrorKind::InvalidInput,
+            Self::EmptyDelimiter | Self::Refused(_) => io::ErrorKind::InvalidInput,
+            Self::Closed(cause) => kind_of(cause),
+            Self::ConnectFailed(error) => error.kind,
             Self::Fed(error) => error
                 .downcast_ref::<io::Error>()
                 .map_or(io::ErrorKind::Other, io::Error::kind),

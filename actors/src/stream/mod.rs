@@ -6,11 +6,20 @@
 
 mod error;
 mod feeder;
+mod halves;
+mod joined;
+mod open;
 mod reader;
+mod tcp_client;
+mod writer;
 
 pub use error::StreamError;
 pub use feeder::{FeedError, Feeder};
+pub use joined::{Stream, join};
+pub use open::{IntoTask, Plain, Task, open_connection, start_server};
 pub use reader::Reader;
+pub use tcp_client::{DEFAULT_ATTEMPT, TcpClient, TcpClientError};
+pub use writer::Writer;
 
 /// The [`limit`](Reader::limit) of a reader, unless it is told otherwise, in bytes (AIO-29).
 pub const DEFAULT_LIMIT: usize = 64 * 1024;

@@ -9,10 +9,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use switchboard_core::{StreamBuffer, Taken};
+use switchboard_core::{Cause, StreamBuffer, Taken};
 
 use super::feeder::{Fed, Feeder};
+use super::halves::Half;
 use super::{DEFAULT_LIMIT, StreamError};
+use crate::client::{Client, RecvError, RecvSlot};
 
 /// The receiving half of a stream: what asyncio calls a `StreamReader`, and uasyncio a `Stream`.
 ///
@@ -35,6 +37,7 @@ pub struct Reader {
 
 /// Where the bytes come from.
 enum Source {
+    Connection { half: Half, slot: RecvSlot },
     Fed(Fed),
 }
 
@@ -65,11 +68,25 @@ impl Reader {
         (feeder, reader)
     }
 
+    pub(super) fn of(half: Half) -> Self {
+        let slot = RecvSlot::default();
+        Self::over(Source::Connection { half, slot })
+    }
+
     fn over(source: Source) -> Self {
         Self {
             source,
             buffer: StreamBuffer::new(),
             limit: DEFAULT_LIMIT,
+        }
+    }
+
+    /// The connection; `None` if it is fed by hand.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        match &self.source {
+            Source::Connection { half, .. } => Some(half.client()),
+            Source::Fed(_) => None,
         }
     }
 
@@ -250,6 +267,13 @@ impl Reader {
     /// Brings one more chunk, or the end, into the buffer. An error ends nothing: it may be asked again.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         match &mut self.source {
+            Source::Connection { half, slot } => match ready!(half.client().poll_chunk(slot, cx)) {
+                Ok(chunk) => self.add(chunk),
+                Err(RecvError::Refused(refusal)) => {
+                    return Poll::Ready(Err(StreamError::Refused(refusal)));
+                }
+                Err(end) => self.end(end),
+            },
             Source::Fed(fed) => match ready!(fed.poll_chunk(cx)) {
                 Ok(Some(chunk)) => self.add(chunk),
                 Ok(None) => self.buffer.finish(),
@@ -259,9 +283,40 @@ impl Reader {
         Poll::Ready(Ok(()))
     }
 
+    /// The connection has ended, or this direction of it.
+    fn end(&mut self, end: RecvError) {
+        match end {
+            RecvError::Finished { partial }
+            | RecvError::Closed {
+                cause: Cause::PeerFinished,
+                partial,
+            } => {
+                self.add(partial);
+                self.buffer.finish();
+            }
+            RecvError::Closed { cause, partial } => {
+                self.add(partial);
+                self.buffer.fail(StreamError::Closed(cause));
+            }
+            RecvError::ConnectFailed(error) => {
+                self.buffer.fail(StreamError::ConnectFailed(error));
+            }
+            // Neither is an end, and no time was given.
+            RecvError::Refused(_) | RecvError::TimedOut { .. } => {}
+        }
+    }
+
     fn add(&mut self, chunk: Bytes) {
         let pushed = self.buffer.push(chunk);
         debug_assert!(pushed.is_ok(), "nothing is asked for after the end");
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Source::Connection { half, slot } = &mut self.source {
+            half.client().leave_receiving(slot);
+        }
     }
 }
 

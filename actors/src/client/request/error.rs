@@ -133,7 +133,7 @@ impl SentError {
 }
 
 /// The portable kind of an end.
-fn kind_of(cause: &Cause) -> io::ErrorKind {
+pub(crate) fn kind_of(cause: &Cause) -> io::ErrorKind {
     match cause {
         Cause::Io { kind, .. } => *kind,
         Cause::Timeout { .. } => io::ErrorKind::TimedOut,

@@ -20,6 +20,7 @@ use switchboard_core::{Cause, ClosedDetail, ConnectError, Connection, Connection
 use super::shared::{Core, wake_if_needed};
 use super::{Shared, clock};
 
+pub(crate) use error::kind_of;
 pub use error::{RecvError, SentError};
 pub(crate) use receiving::RecvSlot;
 pub use receiving::{Frame, Receiving};
