@@ -32,9 +32,24 @@ use crate::client::{Client, ExtraInfo, SendWait, SentError};
 pub struct Writer {
     half: Half,
     /// What was written and not drained; `None`: what is written is sent.
-    collected: Option<BytesMut>,
+    collected: Option<Collected>,
     /// Who waits in `AsyncWrite`'s methods.
     waits: Waits,
+}
+
+/// What a buffered writer holds.
+#[derive(Debug, Default)]
+struct Collected {
+    /// What is being drained.
+    leaving: Bytes,
+    /// What was written behind it.
+    fresh: BytesMut,
+}
+
+impl Collected {
+    fn len(&self) -> usize {
+        self.leaving.len() + self.fresh.len()
+    }
 }
 
 /// The waits of the methods that are polled.
@@ -110,7 +125,7 @@ impl Writer {
                     let payload = data;
                     return Err(SendError { refusal, payload });
                 }
-                collected.extend_from_slice(data.as_slice());
+                collected.fresh.extend_from_slice(data.as_slice());
                 Ok(())
             }
         }
@@ -136,7 +151,9 @@ impl Writer {
                     let payload = lines;
                     return Err(SendError { refusal, payload });
                 }
-                lines.iter().for_each(|line| collected.extend(line));
+                lines
+                    .iter()
+                    .for_each(|line| collected.fresh.extend_from_slice(line));
                 Ok(())
             }
         }
@@ -216,19 +233,26 @@ impl Writer {
     }
 
     fn send_collected(&mut self) -> Result<(), SendRefusal> {
-        let Some(collected) = self.collected.as_mut().filter(|bytes| !bytes.is_empty()) else {
+        let Some(collected) = self.collected.as_mut().filter(|held| held.len() > 0) else {
             return Ok(());
         };
-        let sent = self.half.client().send(collected.split());
-        sent.map_err(|refused| {
-            *collected = refused.payload;
-            refused.refusal
-        })
+        let fresh = collected.fresh.split().freeze();
+        let parts = vec![collected.leaving.clone(), fresh.clone()];
+        match self.half.client().send_many(parts, None) {
+            Ok(()) => {
+                collected.leaving = Bytes::new();
+                Ok(())
+            }
+            Err(SendError { refusal, .. }) => {
+                collected.fresh = fresh.into();
+                Err(refusal)
+            }
+        }
     }
 }
 
 /// Whether so much more can be collected: no more than could be queued.
-fn has_room(client: &Client, collected: &BytesMut, asked: usize) -> Result<(), SendRefusal> {
+fn has_room(client: &Client, collected: &Collected, asked: usize) -> Result<(), SendRefusal> {
     // Nothing is sent by this, but whether something could be is looked at.
     client.try_send(&[])?;
     let (queued, capacity) = (collected.len(), limits(client).capacity);
@@ -262,15 +286,18 @@ fn limits(client: &Client) -> Limits {
 impl Writer {
     /// Queues what was collected.
     fn poll_collected(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SentError>> {
-        let Some(collected) = self.collected.as_mut().filter(|bytes| !bytes.is_empty()) else {
-            return Poll::Ready(Ok(()));
-        };
-        let mut rest = collected.split().freeze();
-        let polled = self.poll_rest(&mut rest, cx);
-        if !rest.is_empty() {
-            self.collected = Some(rest.into());
+        while let Some(collected) = self.collected.as_mut().filter(|held| held.len() > 0) {
+            if collected.leaving.is_empty() {
+                collected.leaving = collected.fresh.split().freeze();
+            }
+            let mut rest = std::mem::take(&mut collected.leaving);
+            let polled = self.poll_rest(&mut rest, cx);
+            if let Some(collected) = &mut self.collected {
+                collected.leaving = rest;
+            }
+            ready!(polled)?;
         }
-        polled
+        Poll::Ready(Ok(()))
     }
 
     /// Queues the rest in pieces, each as soon as writing is not paused.
@@ -323,7 +350,7 @@ impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("client", self.client())
-            .field("collected", &self.collected.as_ref().map(BytesMut::len))
+            .field("collected", &self.collected.as_ref().map(Collected::len))
             .finish_non_exhaustive()
     }
 }
