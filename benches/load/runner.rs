@@ -265,6 +265,7 @@ fn servers(extra: &[ServerSpec]) -> io::Result<Vec<ServerSpec>> {
             "switchboard",
             folder.join("examples").join("echo"),
         ),
+        (Wire::Plain, "stream", folder.join("stream-echo")),
         (Wire::Tls, "tokio-rustls", folder.join("peer-tokio-rustls")),
         (Wire::Tls, "switchboard", folder.join("tls-echo")),
         (Wire::Udp, "tokio-udp", folder.join("peer-tokio-udp")),

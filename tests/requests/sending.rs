@@ -104,7 +104,7 @@ fn aco_12_a_send_that_takes_too_long_says_how_much_went_and_the_rest_stays_queue
         };
         assert_eq!(after, SOON);
         assert_eq!(sent + client.write_buffer_size(), all.len());
-        assert!(matches!(client.flushed().await_briefly().await, None,));
+        assert!(client.flushed().await_briefly().await.is_none());
         let wanted = all.clone();
         let reading = peer(move || assert!(read_exact(&mut stream, wanted.len()) == wanted));
         let (flushed, ()) = tokio::join!(client.flushed(), reading);
