@@ -26,3 +26,6 @@ pub mod asyncio {}
 
 #[doc = include_str!("asyncoro.md")]
 pub mod asyncoro {}
+
+#[doc = include_str!("uasyncio.md")]
+pub mod uasyncio {}
