@@ -16,3 +16,4 @@ mod examples_sequence;
 mod examples_smtp;
 mod examples_stdin;
 mod examples_support;
+mod examples_uasyncio;
