@@ -13,6 +13,7 @@ mod pressure;
 mod slot;
 mod task;
 mod urgent;
+mod visits;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -49,6 +50,7 @@ pub(crate) use drain::{DrainShard, Pacer};
 pub(crate) use pressure::KeepBudget;
 pub(crate) use slot::{ReadSlot, SlotLease};
 use urgent::Ear;
+use visits::Visits;
 
 /// The size of the shard's read slot, in bytes.
 const READ_SLOT: usize = 64 * 1024;
@@ -111,6 +113,7 @@ pub(crate) struct ShardLocal {
     ear: Ear,
     /// Counts the wakes in which bytes moved.
     moves: Cell<u64>,
+    visits: Visits,
     pub(crate) crew: Crew,
 }
 
@@ -163,6 +166,7 @@ impl ShardLocal {
             drainage: Drainage::default(),
             ear: Ear::default(),
             moves: Cell::new(0),
+            visits: Visits::default(),
             crew: Crew::default(),
         }
     }

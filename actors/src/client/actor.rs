@@ -12,6 +12,7 @@ use actix::{
     WrapFuture,
 };
 use socket2::SockRef;
+use switchboard_core::connection::ReadWish;
 use switchboard_core::{Cause, ConnectError, Now};
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -183,9 +184,11 @@ impl ClientActor {
             let before = core.machine.moved();
             write(&mut core.machine, transport, cx, &mut now);
             hear(&mut core, transport, cx, &mut now);
-            let slot = berth.read_slot();
-            let waits = read(&mut core.machine, transport, slot, cx, &mut now);
-            core.reader = if waits { Reader::Actor } else { Reader::Nobody };
+            if core.reader != Reader::Session || core.machine.read_wish() != ReadWish::Data {
+                let slot = berth.read_slot();
+                let waits = read(&mut core.machine, transport, slot, cx, &mut now);
+                core.reader = if waits { Reader::Actor } else { Reader::Nobody };
+            }
             watch(&mut core, transport, &berth, cx, &mut now);
             // What was read may have ended the connection, or freed a deferred finish.
             write(&mut core.machine, transport, cx, &mut now);

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Waker};
 
 use slab::Slab;
@@ -18,7 +19,8 @@ use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 
 use super::actor::Link;
 use super::moving::{read, write};
-use super::shared::{Core, Reader};
+use super::shared::{Core, Reader, wake, wake_if_needed};
+use super::{Shared, clock};
 
 thread_local! {
     static THREAD: Cell<u64> = const { Cell::new(0) };
@@ -109,6 +111,42 @@ impl Home {
             return None;
         }
         BERTHS.with_borrow(|berths| berths.get(self.key).cloned())
+    }
+}
+
+impl Shared {
+    /// Looks after the connection, on its own thread: writes what was sent, and wakes its actor if there is more to
+    /// do.
+    pub(crate) fn visit(&self) {
+        let mut now = Now::ask(clock);
+        let mut core = self.lock();
+        core.awaits_visit = false;
+        core.write_at_home(&mut now);
+        core.count_held();
+        wake_if_needed(core);
+    }
+
+    /// Unlocks, and has somebody look after the connection: a visit on its own thread, else its actor.
+    pub(super) fn look_later(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
+        if core.awaits_visit {
+            return;
+        }
+        let berth = core.home.and_then(Home::berth);
+        if core.driver.is_some()
+            && let Some(berth) = berth
+            && berth.local.visit_later(self)
+        {
+            core.awaits_visit = true;
+        } else {
+            wake(core);
+        }
+    }
+
+    /// The same, if the actor has to look at the connection.
+    pub(super) fn look_later_if_needed(self: &Arc<Self>, core: MutexGuard<'_, Core>) {
+        if core.driver_needed() {
+            self.look_later(core);
+        }
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) struct Core {
     pub(super) tickets: u32,
     /// Whether the actor has taken the ended connection off its registry, so that its end may be told.
     pub(super) released: bool,
+    /// Whether it is on the list of its shard's visits.
+    pub(super) awaits_visit: bool,
     /// Who waits for an answer, once somebody has.
     pub(super) requests: Option<Box<Requests>>,
 }
@@ -144,6 +146,7 @@ impl Shared {
                 in_flight: false,
                 tickets: 0,
                 released: false,
+                awaits_visit: false,
                 requests: None,
             }),
             states: States::default(),
@@ -180,7 +183,7 @@ impl Shared {
 
     /// Runs a send; `run` says whether the outbox was empty before.
     pub(super) fn send<T, E>(
-        &self,
+        self: &Arc<Self>,
         run: impl FnOnce(&mut Connection) -> Result<(T, bool), E>,
     ) -> Result<T, E> {
         let mut core = self.lock();
@@ -190,10 +193,9 @@ impl Shared {
             // What was taken at once now has to wait for the peer, unless the session says otherwise.
             self.recall(&mut core, &mut Now::ask(clock));
         }
-        // What a session sends in its turn is written at the end of it; whoever else sends wakes the
-        // actor. A send that passes the high mark tells so, which the session hears within its turn.
+        // What a session sends in its turn is written at the end of it, what others send soon. A send that passes the high mark tells so, which the session hears within its turn.
         if (was_empty && !core.is_own_turn()) || (!core.in_flight && core.has_event()) {
-            wake(core);
+            self.look_later(core);
         }
         Ok(value)
     }

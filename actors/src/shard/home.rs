@@ -196,6 +196,7 @@ impl Settling {
         };
         let local = Rc::new(ShardLocal::new(Arc::clone(&self.home)));
         let hearing = local.prepare_for_urgent(self.urgent.take());
+        let visiting = local.visiting();
         let keeper = self.keep.take().map(|keep| keep.start(&local));
         while let Some(mailbox) = self.mailboxes.recv().await {
             let (home, pool) = (Arc::clone(&self.home), self.pool.clone());
@@ -203,7 +204,7 @@ impl Settling {
                 tell(&pool, &home, ShardEnd::Panicked(text));
             });
         }
-        drop((keeper, hearing, alive));
+        drop((keeper, visiting, hearing, alive));
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 use switchboard_core::connection::{Ending, WatchId};
 use switchboard_core::{Cause, ClosedDetail, ConnectError, Connection, ConnectionState};
 
-use super::shared::{Core, wake_if_needed};
+use super::shared::Core;
 use super::{Shared, clock};
 
 pub(crate) use error::kind_of;
@@ -241,18 +241,18 @@ impl Shared {
         drop(core);
         due.wake();
     }
-}
 
-/// Unlocks, wakes the actor if it has to look, and the next receiver, whose turn it is now.
-fn pass_turn(mut core: MutexGuard<'_, Core>) {
-    core.forget_reader();
-    let next = core
-        .requests
-        .as_mut()
-        .and_then(|requests| requests.receivers.front_mut()?.waker.take());
-    core.count_held();
-    wake_if_needed(core);
-    if let Some(next) = next {
-        next.wake();
+    /// Unlocks, has the connection looked after, and wakes the next receiver, whose turn it is now.
+    fn pass_turn(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
+        core.forget_reader();
+        let next = core
+            .requests
+            .as_mut()
+            .and_then(|requests| requests.receivers.front_mut()?.waker.take());
+        core.count_held();
+        self.look_later_if_needed(core);
+        if let Some(next) = next {
+            next.wake();
+        }
     }
 }

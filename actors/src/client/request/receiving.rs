@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use switchboard_core::{ArmError, Event, Line, Now, Receive, ReceiveKind};
 use crate::client::shared::{Core, wake_if_needed};
 use crate::client::{Client, Shared, clock};
 
-use super::{End, RecvError, Waiter, pass_turn};
+use super::{End, RecvError, Waiter};
 
 /// Receiving in sequence: each call waits for what it asks for, with or without a session.
 ///
@@ -193,7 +194,7 @@ pub(crate) struct RecvSlot {
 
 impl Shared {
     fn poll_receive(
-        &self,
+        self: &Arc<Self>,
         slot: &mut RecvSlot,
         receive: &Receive,
         cx: &mut Context<'_>,
@@ -226,13 +227,13 @@ impl Shared {
         } else {
             core.leave_place(slot);
             if first {
-                pass_turn(core);
+                self.pass_turn(core);
             }
         }
         outcome
     }
 
-    fn leave_receiving(&self, slot: &mut RecvSlot) {
+    fn leave_receiving(self: &Arc<Self>, slot: &mut RecvSlot) {
         let Some(id) = slot.id else {
             return;
         };
@@ -244,7 +245,7 @@ impl Shared {
         }
         core.leave_place(slot);
         if first {
-            pass_turn(core);
+            self.pass_turn(core);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Waiting for what is queued to be taken, for room, or for the end.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use switchboard_core::connection::{WatchId, Watched};
 use switchboard_core::{Connection, Now};
 
-use crate::client::shared::{Core, wake, wake_if_needed};
+use crate::client::shared::{Core, wake};
 use crate::client::{Shared, clock};
 
 use super::{Awaited, End, SentError, Waiter};
@@ -40,7 +41,7 @@ impl SendWait {
 impl Shared {
     /// Looks whether what is waited for is there; if not, the waiter is woken when it is.
     pub(super) fn poll_send<T>(
-        &self,
+        self: &Arc<Self>,
         wait: &mut SendWait,
         cx: &Context<'_>,
         look: impl FnOnce(&mut Core, &mut SendWait, &mut Now) -> Poll<Result<T, SentError>>,
@@ -63,7 +64,7 @@ impl Shared {
         if std::mem::take(&mut wait.queued_elsewhere) {
             wake(core);
         } else {
-            wake_if_needed(core);
+            self.look_later_if_needed(core);
         }
         polled
     }
