@@ -12,6 +12,7 @@ mod examples_pairs;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_ping;
 mod examples_sequence;
+mod examples_proxy;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_smtp;
 mod examples_stdin;

@@ -16,6 +16,7 @@ mod places;
 mod pool;
 #[cfg(unix)]
 pub mod process;
+mod relay;
 mod run;
 mod sequence;
 mod server;
@@ -64,6 +65,7 @@ pub use pool::{
 };
 #[cfg(unix)]
 pub use process::{Process, ProcessActor, SignalError, SpawnError};
+pub use relay::{Relayed, relay};
 pub use run::{Background, default_pool};
 pub use server::{
     Acceptor, CloseServer, ListenState, Rejections, Resume, Server, ServerActor, ServerGuard,
