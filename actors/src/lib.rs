@@ -1,6 +1,7 @@
 #![doc = include_str!("../../README.md")]
 #![deny(unsafe_code)]
 
+pub mod blocking;
 pub mod client;
 pub mod coming_from;
 mod deadline;

@@ -210,11 +210,20 @@ impl Background {
         Ok(runtime.block_on(future))
     }
 
+    /// Stops the pool, and lets the thread end by itself.
+    pub(crate) fn leave(mut self) {
+        drop(self.pool.stop());
+        self.thread = None;
+    }
+
     fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             drop(self.pool.stop());
-            // The thread reports nothing that the pool has not reported.
-            let _ = thread.join();
+            // A handle may be dropped by the thread itself, which cannot wait for its own end. It reports
+            // nothing that the pool has not reported.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

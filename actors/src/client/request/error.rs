@@ -39,6 +39,9 @@ pub enum RecvError {
     /// The connection never came to be.
     #[error(transparent)]
     ConnectFailed(Box<ConnectError>),
+    /// Async code runs on this thread, and would wait with it; of [`blocking`](crate::blocking) calls only.
+    #[error("a blocking call where async code runs")]
+    InsideAsync,
 }
 
 impl RecvError {
@@ -49,7 +52,7 @@ impl RecvError {
             Self::TimedOut { partial, .. }
             | Self::Finished { partial }
             | Self::Closed { partial, .. } => partial,
-            Self::Refused(_) | Self::ConnectFailed(_) => &[],
+            Self::Refused(_) | Self::ConnectFailed(_) | Self::InsideAsync => &[],
         }
     }
 
@@ -62,6 +65,7 @@ impl RecvError {
             Self::Finished { .. } => io::ErrorKind::UnexpectedEof,
             Self::Closed { cause, .. } => kind_of(cause),
             Self::ConnectFailed(error) => error.kind,
+            Self::InsideAsync => io::ErrorKind::WouldBlock,
         }
     }
 }
@@ -98,6 +102,9 @@ pub enum SentError {
     /// The connection never came to be.
     #[error(transparent)]
     ConnectFailed(Box<ConnectError>),
+    /// Async code runs on this thread, and would wait with it; of [`blocking`](crate::blocking) calls only.
+    #[error("a blocking call where async code runs")]
+    InsideAsync,
 }
 
 impl SentError {
@@ -108,7 +115,7 @@ impl SentError {
             Self::Refused { sent, .. }
             | Self::TimedOut { sent, .. }
             | Self::Closed { sent, .. } => *sent,
-            Self::ConnectFailed(_) => 0,
+            Self::ConnectFailed(_) | Self::InsideAsync => 0,
         }
     }
 
@@ -128,6 +135,7 @@ impl SentError {
             Self::TimedOut { .. } => io::ErrorKind::TimedOut,
             Self::Closed { cause, .. } => kind_of(cause),
             Self::ConnectFailed(error) => error.kind,
+            Self::InsideAsync => io::ErrorKind::WouldBlock,
         }
     }
 }
