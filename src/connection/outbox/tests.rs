@@ -162,3 +162,45 @@ proptest! {
         prop_assert_eq!(sent, received);
     }
 }
+
+/// What is in records is still sent when the rest is thrown away: it counts when it is taken.
+#[test]
+fn who_waits_for_what_is_cut_off_hears_what_was_taken_of_the_rest() {
+    for taken_of_it in [0, 30, 40] {
+        let mut outbox = Outbox::new(1 << 20, 1 << 20, 1 << 20);
+        outbox.push(vec![0; 100]);
+        let before = outbox.watch(100);
+        outbox.push(vec![1; 100]);
+        let cut = outbox.watch(100);
+        outbox.push(vec![2; 100]);
+        let behind = outbox.watch(100);
+        let _ = outbox.advance(50);
+        outbox.truncate(90);
+        assert_eq!(outbox.watched(behind), Some(Watched::Lost { taken: 0 }));
+        assert_eq!((outbox.watched(before), outbox.watched(cut)), (None, None));
+        let _ = outbox.advance(50 + taken_of_it);
+        assert_eq!(outbox.watched(before), Some(Watched::Taken));
+        assert_eq!(outbox.watched_taken(cut), taken_of_it);
+        outbox.clear();
+        let taken = taken_of_it;
+        assert_eq!(outbox.watched(cut), Some(Watched::Lost { taken }));
+    }
+}
+
+#[test]
+fn a_watch_that_has_ended_is_forgotten_and_the_others_are_not() {
+    let mut outbox = Outbox::new(1 << 20, 1 << 20, 1 << 20);
+    let watches: Vec<_> = (0..5)
+        .map(|_| {
+            outbox.push("byte!");
+            outbox.watch(5)
+        })
+        .collect();
+    outbox.unwatch(watches[1]);
+    outbox.unwatch(watches[1]);
+    let _ = outbox.advance(16);
+    let known: Vec<_> = watches.iter().map(|id| outbox.watched(*id)).collect();
+    let taken = Some(Watched::Taken);
+    assert_eq!(known, [taken, None, taken, None, None]);
+    assert_eq!(outbox.watched_taken(watches[3]), 1);
+}

@@ -31,6 +31,8 @@ struct Watch {
     /// Where its bytes begin and end in the stream.
     start: u64,
     end: u64,
+    /// Whether what stood behind its end was thrown away.
+    cut: bool,
     outcome: Option<Watched>,
 }
 
@@ -38,6 +40,27 @@ impl Watch {
     fn taken_at(&self, position: u64) -> usize {
         let taken = position.clamp(self.start, self.end) - self.start;
         usize::try_from(taken).unwrap_or(usize::MAX)
+    }
+
+    /// What stands behind this position is thrown away; what stands before it may still be taken.
+    fn cut_at(&mut self, position: u64) {
+        if self.end > position {
+            self.end = self.start.max(position);
+            self.cut = true;
+        }
+    }
+
+    /// So many bytes of the stream were taken.
+    fn settle(&mut self, taken: u64) {
+        let nothing_left = self.cut && self.start == self.end;
+        if nothing_left || self.end <= taken {
+            self.outcome = Some(if self.cut {
+                let taken = self.taken_at(self.end);
+                Watched::Lost { taken }
+            } else {
+                Watched::Taken
+            });
+        }
     }
 }
 
@@ -53,6 +76,7 @@ impl Outbox {
             id,
             start: end.saturating_sub(length as u64),
             end,
+            cut: false,
             outcome: (end <= taken).then_some(Watched::Taken),
         });
         id
@@ -75,13 +99,15 @@ impl Outbox {
 
     fn find(&self, id: WatchId) -> Option<&Watch> {
         let waits = &self.watches.as_ref()?.waits;
-        waits.iter().find(|watch| watch.id == id)
+        waits.get(place_of(waits, id)?)
     }
 
     /// Nobody waits for them any more.
     pub(in crate::connection) fn unwatch(&mut self, id: WatchId) {
-        if let Some(watches) = &mut self.watches {
-            watches.waits.retain(|watch| watch.id != id);
+        if let Some(watches) = &mut self.watches
+            && let Some(place) = place_of(&watches.waits, id)
+        {
+            watches.waits.remove(place);
         }
     }
 
@@ -89,20 +115,15 @@ impl Outbox {
     #[cold]
     pub(super) fn note_taken(&mut self) {
         let taken = self.position - self.size as u64;
-        for watch in self.open_watches() {
-            if watch.end <= taken {
-                watch.outcome = Some(Watched::Taken);
-            }
-        }
+        self.open_watches().for_each(|watch| watch.settle(taken));
     }
 
     /// What stands behind this position is thrown away.
     pub(super) fn note_lost(&mut self, position: u64) {
+        let taken = self.position - self.size as u64;
         for watch in self.open_watches() {
-            if watch.end > position {
-                let taken = watch.taken_at(position);
-                watch.outcome = Some(Watched::Lost { taken });
-            }
+            watch.cut_at(position);
+            watch.settle(taken);
         }
     }
 
@@ -110,4 +131,9 @@ impl Outbox {
         let waits = self.watches.iter_mut().flat_map(|all| &mut all.waits);
         waits.filter(|watch| watch.outcome.is_none())
     }
+}
+
+/// Where it is: they stand in the order of their numbers.
+fn place_of(waits: &[Watch], id: WatchId) -> Option<usize> {
+    waits.binary_search_by_key(&id.0, |watch| watch.id.0).ok()
 }
