@@ -27,9 +27,13 @@ impl Connection {
     /// is for one frame, and without a deadline.
     ///
     /// # Errors
-    /// As [`arm`](Self::arm), but for events that the session does not handle.
+    /// As [`arm`](Self::arm), but for events that the session does not handle. What is preset for a session
+    /// that is still to come counts as armed.
     pub fn request(&mut self, receive: &Receive, now: &mut Now) -> Result<(), ArmError> {
         self.check_armable()?;
+        if self.config.first_receive.is_some() && self.awaits_session() {
+            return Err(ArmError::AlreadyReceiving);
+        }
         let requested = Receive::once(receive.kind.clone());
         let outcome = self.inbound.request(&requested, &self.config)?;
         self.start_receive_clock(now);
@@ -110,6 +114,11 @@ impl Connection {
         }
     }
 
+    /// Whether a session is still to take it, and with it what is preset.
+    const fn awaits_session(&self) -> bool {
+        self.vacant || matches!(self.state, State::Connecting | State::Adopting)
+    }
+
     fn is_fetchable(&self) -> bool {
         self.inbound.is_ready()
             && self.inbound.is_requested()
@@ -122,6 +131,7 @@ impl Connection {
     fn is_cut_off(&self) -> bool {
         self.inbound.is_requested()
             && !self.inbound.is_ready()
+            && !self.inbound.partial_is_error()
             && !self.vacant
             && matches!(
                 self.state,

@@ -9,6 +9,7 @@ mod notices;
 mod pacing;
 mod property;
 mod receiving;
+mod requests;
 mod securing;
 mod sending;
 mod shaping;
