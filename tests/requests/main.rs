@@ -1,9 +1,12 @@
 //! Requests: receives and sends whose answer comes to the caller, with or without a session.
 
 mod beside;
+mod ending;
+mod links;
 mod receiving;
 mod sending;
 mod serving;
+mod turns;
 
 use std::net::TcpStream;
 use std::time::Duration;

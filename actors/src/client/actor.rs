@@ -32,7 +32,7 @@ use crate::turn::Burst;
 use super::dialling::{Dialler, Establish, given_up};
 use super::home::{Berth, Home};
 use super::moving::{hear, read, watch, write};
-use super::shared::{Core, Reader, SharedEvent};
+use super::shared::{Core, Reader, SharedEvent, wake};
 use super::ticket::{Issuer, Ticket};
 use super::{Client, Shared, clock};
 
@@ -306,12 +306,18 @@ impl ClientActor {
                 }
             }
             Outlet::Sequence => {
+                let mut closes = false;
                 while let Some((event, permit)) = core.poll_event(now) {
                     core.machine.give_back(permit, now);
                     if matches!(event, SharedEvent::PeerFinished) && core.machine.tls().is_some() {
                         // TLS cannot go on one way (AIO-37).
                         core.machine.close_after_peer(now);
+                        closes = true;
                     }
+                }
+                if closes {
+                    // What follows from it is done in the next look.
+                    wake(core);
                 }
             }
             Outlet::None => {

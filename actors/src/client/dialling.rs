@@ -97,6 +97,7 @@ impl ClientActor {
         let Some(delay) = core.machine.poll_reconnect(now) else {
             return;
         };
+        core.lose_link(&detail);
         self.berth.local.link_lost(&self.client, &detail, delay);
         self.berth.let_go(link, reset);
         *link = dialler.link(delay);

@@ -28,12 +28,15 @@ pub enum RecvError {
         /// The last bytes that came; they are nowhere else any more. Empty: it finished in between.
         partial: Bytes,
     },
-    /// The connection is closed, or being closed.
+    /// The connection is closed, or being closed; or the link that it waited on is lost, and the connection
+    /// is being [established again](crate::Connect::reconnect): what is asked from now on is asked of the next
+    /// link.
     #[error("connection is closed: {cause}")]
     Closed {
         /// Why.
         cause: Cause,
-        /// What nobody has received; the same as [`ClosedDetail::unread`](switchboard_core::ClosedDetail).
+        /// What nobody has received; the same as [`ClosedDetail::unread`](switchboard_core::ClosedDetail), for
+        /// everybody who is told.
         partial: Bytes,
     },
     /// The connection never came to be.
@@ -91,7 +94,8 @@ pub enum SentError {
         /// How long it was allowed to take.
         after: Duration,
     },
-    /// The connection is closed, or can be written no more.
+    /// The connection is closed, or can be written no more; or the link that some of it was sent or queued on
+    /// is lost, and the connection is being [established again](crate::Connect::reconnect).
     #[error("connection is closed: {cause}, {sent} bytes were sent")]
     Closed {
         /// Why.

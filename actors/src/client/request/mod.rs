@@ -44,6 +44,8 @@ struct Waiter<T> {
     /// What for; of a receiver whether its receive is armed.
     what: T,
     deadline: Option<Instant>,
+    /// How the link ended on which it waited.
+    lost: Option<Arc<ClosedDetail>>,
     /// `None`: it was woken, and has not looked yet.
     waker: Option<Waker>,
 }
@@ -65,6 +67,15 @@ pub(super) enum Awaited {
 pub(super) enum End {
     Closed(Arc<ClosedDetail>),
     ConnectFailed(Box<ConnectError>),
+}
+
+impl End {
+    fn of(ending: Ending<'_>) -> Self {
+        match ending {
+            Ending::Closed(detail) => Self::Closed(Arc::new(detail.clone())),
+            Ending::ConnectFailed(error) => Self::ConnectFailed(Box::new(error.clone())),
+        }
+    }
 }
 
 impl Awaited {
@@ -96,20 +107,38 @@ impl Requests {
         self.next
     }
 
-    /// Whoever asks for nothing leaves nothing.
-    fn leave_receivers(&mut self, id: u64) {
-        self.receivers.retain(|waiter| waiter.id != id);
+    /// Whoever asks for nothing leaves nothing; what it leaves is dropped when the lock is free.
+    fn leave_receivers(&mut self, id: u64) -> Option<Waiter<bool>> {
+        let place = self.receiver_at(id)?;
+        self.receivers.remove(place)
     }
 
-    fn leave_senders(&mut self, id: u64) {
-        self.senders.retain(|waiter| waiter.id != id);
+    fn leave_senders(&mut self, id: u64) -> Option<Waiter<Awaited>> {
+        let place = self.sender_at(id)?;
+        Some(self.senders.remove(place))
+    }
+
+    /// Where it waits: they stand in the order of their numbers.
+    fn receiver_at(&self, id: u64) -> Option<usize> {
+        let place = self.receivers.binary_search_by_key(&id, |waiter| waiter.id);
+        place.ok()
+    }
+
+    fn sender_at(&self, id: u64) -> Option<usize> {
+        let place = self.senders.binary_search_by_key(&id, |waiter| waiter.id);
+        place.ok()
     }
 
     /// Whether there is somebody to be woken.
     fn is_due(&self, machine: &Connection) -> bool {
-        let receives = |waiter: &Waiter<bool>| waiter.is_asleep() && is_turn(waiter, machine);
+        let receives = if is_ending(machine) {
+            self.receivers.iter().any(Waiter::is_asleep)
+        } else {
+            let first = self.receivers.front();
+            first.is_some_and(|first| first.is_asleep() && is_turn(first, machine))
+        };
         let sends = |waiter: &Waiter<Awaited>| waiter.is_asleep() && waiter.what.is_due(machine);
-        self.receivers.front().is_some_and(receives) || self.senders.iter().any(sends)
+        receives || self.senders.iter().any(sends)
     }
 
     /// The next deadline of those who sleep.
@@ -127,6 +156,16 @@ fn is_turn(first: &Waiter<bool>, machine: &Connection) -> bool {
 }
 
 impl<T> Waiter<T> {
+    const fn new(id: u64, what: T, deadline: Option<Instant>) -> Self {
+        Self {
+            id,
+            what,
+            deadline,
+            lost: None,
+            waker: None,
+        }
+    }
+
     const fn is_asleep(&self) -> bool {
         self.waker.is_some()
     }
@@ -135,10 +174,11 @@ impl<T> Waiter<T> {
         self.deadline.filter(|_| self.is_asleep())
     }
 
-    fn sleep(&mut self, waker: &Waker) {
+    /// Returns the waker that it had before, which is dropped when the lock is free: it is not our code.
+    fn sleep(&mut self, waker: &Waker) -> Option<Waker> {
         match &mut self.waker {
-            Some(sleeping) => sleeping.clone_from(waker),
-            none => *none = Some(waker.clone()),
+            Some(sleeping) if sleeping.will_wake(waker) => None,
+            other => other.replace(waker.clone()),
         }
     }
 }
@@ -185,14 +225,18 @@ impl Core {
             late.is_some_and(|now| deadline.is_some_and(|deadline| deadline <= now))
         };
         let machine = &self.machine;
+        // Nobody's turn is waited for at the end, not even that of one who does not look.
+        let ending = is_ending(machine);
         for (place, waiter) in requests.receivers.iter_mut().enumerate() {
-            if (place == 0 && is_turn(waiter, machine)) || is_late(waiter.deadline) {
+            let is_turn = ending || (place == 0 && is_turn(waiter, machine));
+            if is_turn || waiter.lost.is_some() || is_late(waiter.deadline) {
                 due.0.extend(waiter.waker.take());
             }
         }
         let ended = requests.end.is_some();
         for waiter in &mut requests.senders {
-            if ended || waiter.what.is_due(machine) || is_late(waiter.deadline) {
+            let is_due = ended || waiter.lost.is_some() || waiter.what.is_due(machine);
+            if is_due || is_late(waiter.deadline) {
                 due.0.extend(waiter.waker.take());
             }
         }
@@ -201,16 +245,33 @@ impl Core {
 
     /// Remembers how it ended, for those who ask; once, while that is still to be told.
     pub(super) fn note_end(&mut self) {
-        let end = match self.machine.ending() {
-            Some(Ending::Closed(detail)) => End::Closed(Arc::new(detail.clone())),
-            Some(Ending::ConnectFailed(error)) => End::ConnectFailed(Box::new(error.clone())),
-            None => return,
-        };
-        self.requests.get_or_insert_default().end = Some(end);
+        if let Some(end) = self.machine.ending().map(End::of) {
+            self.requests.get_or_insert_default().end = Some(end);
+        }
     }
 
     pub(super) fn end(&self) -> Option<&End> {
         self.requests.as_ref()?.end.as_ref()
+    }
+
+    /// The same, also while its actor has not noted it yet.
+    fn fixed_end(&self) -> Option<End> {
+        let noted = self.end().cloned();
+        noted.or_else(|| self.machine.ending().map(End::of))
+    }
+
+    /// The link is lost and another one is to come: what was waited for on this one never will.
+    pub(super) fn lose_link(&mut self, detail: &ClosedDetail) {
+        let Some(requests) = &mut self.requests else {
+            return;
+        };
+        let receivers = requests.receivers.iter_mut().map(|waiter| &mut waiter.lost);
+        let senders = requests.senders.iter_mut().map(|waiter| &mut waiter.lost);
+        let detail = Arc::new(detail.clone());
+        for lost in receivers.chain(senders) {
+            // The first one that it has missed counts.
+            lost.get_or_insert_with(|| Arc::clone(&detail));
+        }
     }
 
     /// Why nothing can be asked of it any more, as far as it is known.

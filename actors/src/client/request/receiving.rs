@@ -5,7 +5,7 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +19,9 @@ use super::{End, RecvError, Waiter};
 
 /// Receiving in sequence: each call waits for what it asks for, with or without a session.
 ///
-/// Calls from many places take turns, in their order. While a session has a receive armed they are refused
-/// ([`ArmError::AlreadyReceiving`]). A call that is dropped has taken nothing: what has come stays for the next
+/// Calls from many places take turns, in their order: one that waits, and is neither awaited further nor dropped,
+/// holds those behind it up. While a session has a receive armed, or one is preset for a session that is still
+/// to come, they are refused ([`ArmError::AlreadyReceiving`]). A call that is dropped has taken nothing: what has come stays for the next
 /// receive. The futures need no particular runtime.
 impl Client {
     /// A line, without its ending (ACO-14).
@@ -202,8 +203,13 @@ impl Shared {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         self.recall(&mut core, &mut now);
-        let first = core.take_place(slot, &mut now, cx);
-        let outcome = if first {
+        let (first, _before) = core.take_place(slot, &mut now, cx);
+        let outcome = if let Some(lost) = core.lost_with_link(slot) {
+            Poll::Ready(Err(lost))
+        } else if !core.machine.may_receive() {
+            // Whosever turn it is.
+            Poll::Ready(Err(core.not_armed(ArmError::Closed)))
+        } else if first {
             core.receive(receive, &mut now, cx)
         } else {
             Poll::Pending
@@ -225,9 +231,11 @@ impl Shared {
             core.count_held();
             wake_if_needed(core);
         } else {
-            core.leave_place(slot);
+            let _left = core.leave_place(slot);
             if first {
                 self.pass_turn(core);
+            } else {
+                drop(core);
             }
         }
         outcome
@@ -243,9 +251,11 @@ impl Shared {
         if first && core.receiver().is_some_and(|first| first.what) {
             core.machine.cancel_request(&mut now);
         }
-        core.leave_place(slot);
+        let _left = core.leave_place(slot);
         if first {
             self.pass_turn(core);
+        } else {
+            drop(core);
         }
     }
 }
@@ -256,48 +266,51 @@ impl Core {
         self.requests.as_mut()?.receivers.front_mut()
     }
 
-    /// Queues up, or says that it still waits; whether it is the first.
-    fn take_place(&mut self, slot: &mut RecvSlot, now: &mut Now, cx: &Context<'_>) -> bool {
+    /// Queues up, or says that it still waits; whether it is the first, and the waker that it had before.
+    fn take_place(
+        &mut self,
+        slot: &mut RecvSlot,
+        now: &mut Now,
+        cx: &Context<'_>,
+    ) -> (bool, Option<Waker>) {
         let requests = self.requests.get_or_insert_default();
         let id = match slot.id {
             Some(id) => id,
             None => {
                 let id = requests.take_id();
                 let deadline = slot.after.and_then(|after| now.get().checked_add(after));
-                requests.receivers.push_back(Waiter {
-                    id,
-                    what: false,
-                    deadline,
-                    waker: None,
-                });
+                requests
+                    .receivers
+                    .push_back(Waiter::new(id, false, deadline));
                 *slot.id.insert(id)
             }
         };
-        let place = requests
-            .receivers
-            .iter_mut()
-            .position(|waiter| waiter.id == id);
-        if let Some(waiter) = place.and_then(|place| requests.receivers.get_mut(place)) {
-            waiter.sleep(cx.waker());
-        }
-        place == Some(0)
+        let place = requests.receiver_at(id);
+        let waiter = place.and_then(|place| requests.receivers.get_mut(place));
+        let before = waiter.and_then(|waiter| waiter.sleep(cx.waker()));
+        (place == Some(0), before)
     }
 
-    fn leave_place(&mut self, slot: &mut RecvSlot) {
-        if let (Some(requests), Some(id)) = (&mut self.requests, slot.id.take()) {
-            requests.leave_receivers(id);
-        }
+    /// What it leaves is dropped when the lock is free.
+    fn leave_place(&mut self, slot: &mut RecvSlot) -> Option<Waiter<bool>> {
+        self.requests.as_mut()?.leave_receivers(slot.id.take()?)
+    }
+
+    fn place(&self, slot: &RecvSlot) -> Option<&Waiter<bool>> {
+        let requests = self.requests.as_ref()?;
+        requests.receivers.get(requests.receiver_at(slot.id?)?)
     }
 
     fn is_late(&self, slot: &RecvSlot, now: &mut Now) -> bool {
-        let find = |waiter: &&Waiter<bool>| Some(waiter.id) == slot.id;
-        let waiter = self
-            .requests
-            .as_ref()
-            .and_then(|requests| requests.receivers.iter().find(find));
-        waiter
-            .and_then(|waiter| waiter.deadline)
-            .is_some_and(|deadline| deadline <= now.get())
+        let deadline = self.place(slot).and_then(|waiter| waiter.deadline);
+        deadline.is_some_and(|deadline| deadline <= now.get())
+    }
+
+    /// What it means that the link is lost on which it has waited.
+    fn lost_with_link(&self, slot: &RecvSlot) -> Option<RecvError> {
+        let detail = self.place(slot)?.lost.as_ref()?;
+        let (cause, partial) = (detail.cause.clone(), detail.unread.clone());
+        Some(RecvError::Closed { cause, partial })
     }
 
     /// The receive of the first one.
@@ -321,7 +334,7 @@ impl Core {
                     return Poll::Ready(Err(RecvError::Finished { partial }));
                 }
                 None if self.machine.is_requested() => {}
-                // The session that it was armed under is gone, or the link; perhaps all is.
+                // The session that it was armed under is gone; perhaps all is.
                 None => {
                     self.set_armed(false);
                     continue;
@@ -345,19 +358,18 @@ impl Core {
 
     /// What it means that a receive cannot be armed.
     fn not_armed(&self, error: ArmError) -> RecvError {
-        match (error, self.end()) {
+        match (error, self.fixed_end()) {
             (ArmError::PeerFinished, _) => RecvError::Finished {
                 partial: Bytes::new(),
             },
-            (ArmError::Closed, Some(End::ConnectFailed(error))) => {
-                RecvError::ConnectFailed(error.clone())
-            }
-            (ArmError::Closed, end) => RecvError::Closed {
+            (ArmError::Closed, Some(End::ConnectFailed(error))) => RecvError::ConnectFailed(error),
+            (ArmError::Closed, Some(End::Closed(detail))) => RecvError::Closed {
+                cause: detail.cause.clone(),
+                partial: detail.unread.clone(),
+            },
+            (ArmError::Closed, None) => RecvError::Closed {
                 cause: self.ending_cause(),
-                partial: match end {
-                    Some(End::Closed(detail)) => detail.unread.clone(),
-                    _ => self.machine.unread(),
-                },
+                partial: self.machine.unread(),
             },
             (refusal, _) => RecvError::Refused(refusal),
         }

@@ -17,8 +17,9 @@ use super::{Awaited, End, SendWait, SentError};
 
 /// Sending in sequence: each call waits until the system has taken what it sends, with or without a session.
 ///
-/// What does not fit into the connection's write capacity waits until it does. A call that is dropped while it
-/// waits for room has sent nothing; what it has queued is sent. The futures need no particular runtime.
+/// What does not fit into the connection's write capacity waits until it does; there are no turns, so that one
+/// who needs much room may wait long while others go on sending little. A call that is dropped while it waits
+/// for room has sent nothing; what it has queued is sent. The futures need no particular runtime.
 impl Client {
     /// Sends bytes, and waits until the system has taken them all, which is not: until the peer has read them
     /// (ACO-06, XAS-51). More than the write capacity is sent in pieces, between which others may send. Of
@@ -118,10 +119,10 @@ impl Client {
     ) -> Poll<Result<(), SentError>> {
         self.shared.poll_send(wait, cx, |core, wait, _| {
             if wait.watch.is_none() {
-                if let Some(End::Closed(detail)) = core.end()
-                    && detail.unsent > 0
-                {
-                    return Poll::Ready(Err(core.lost(0)));
+                match core.fixed_end() {
+                    Some(End::Closed(detail)) if detail.unsent == 0 => {}
+                    None => {}
+                    Some(_) => return Poll::Ready(Err(core.lost(0))),
                 }
                 let queued = core.machine.write_buffer_size();
                 wait.watch_queued(&mut core.machine, queued);
@@ -138,20 +139,27 @@ impl Client {
         let mut core = self.shared.lock();
         let ended = match core.end() {
             None => {
-                core.sleep(wait, Awaited::End, cx);
+                let before = core.sleep(wait, Awaited::End, cx);
+                drop(core);
+                drop(before);
                 return Poll::Pending;
             }
             Some(End::Closed(detail)) => Ok(Arc::clone(detail)),
             Some(End::ConnectFailed(error)) => Err((**error).clone()),
         };
-        core.leave_wait(wait);
+        let left = core.leave_wait(wait);
+        drop(core);
+        drop(left);
         Poll::Ready(ended)
     }
 
     /// Nobody waits here any more.
     pub(crate) fn leave_sending(&self, wait: &mut SendWait) {
         if wait.id.is_some() || wait.watch.is_some() {
-            self.shared.lock().leave_wait(wait);
+            let mut core = self.shared.lock();
+            let left = core.leave_wait(wait);
+            drop(core);
+            drop(left);
         }
     }
 }
@@ -235,6 +243,13 @@ impl Future for Sending {
                 let Stage::Unsent(data) = stage else {
                     return Poll::Ready(Ok(()));
                 };
+                if *sent > 0
+                    && let Some(cause) = core.link_lost(wait)
+                {
+                    // Another link has not seen the beginning.
+                    let sent = *sent;
+                    return Poll::Ready(Err(SentError::Closed { cause, sent }));
+                }
                 match core.queue(data, *form, wait, *sent, now) {
                     Poll::Ready(Ok(true)) => *stage = Stage::Queued,
                     Poll::Ready(Ok(false)) => {}

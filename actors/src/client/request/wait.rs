@@ -1,11 +1,11 @@
 //! Waiting for what is queued to be taken, for room, or for the end.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use switchboard_core::connection::{WatchId, Watched};
-use switchboard_core::{Connection, Now};
+use switchboard_core::{Cause, Connection, Now};
 
 use crate::client::shared::{Core, wake};
 use crate::client::{Shared, clock};
@@ -52,14 +52,15 @@ impl Shared {
             self.recall(&mut core, &mut now);
         }
         let mut polled = look(&mut core, wait, &mut now);
-        if polled.is_pending()
-            && let Err(late) = core.wait_in_time(wait, &mut now, cx)
-        {
-            polled = Poll::Ready(Err(late));
+        // What is let go of is dropped when the lock is free.
+        let mut _before = None;
+        if polled.is_pending() {
+            match core.wait_in_time(wait, &mut now, cx) {
+                Ok(before) => _before = before,
+                Err(late) => polled = Poll::Ready(Err(late)),
+            }
         }
-        if polled.is_ready() {
-            core.leave_wait(wait);
-        }
+        let _left = polled.is_ready().then(|| core.leave_wait(wait));
         core.count_held();
         if std::mem::take(&mut wait.queued_elsewhere) {
             wake(core);
@@ -71,15 +72,15 @@ impl Shared {
 }
 
 impl Core {
-    /// Waits, unless time is up.
+    /// Waits, unless time is up; the waker that it had before.
     fn wait_in_time(
         &mut self,
         wait: &mut SendWait,
         now: &mut Now,
         cx: &Context<'_>,
-    ) -> Result<(), SentError> {
+    ) -> Result<Option<Waker>, SentError> {
         let Some(what) = wait.what else {
-            return Ok(());
+            return Ok(None);
         };
         if let Some(after) = wait.after
             && wait.deadline.is_none()
@@ -93,38 +94,46 @@ impl Core {
             let after = wait.after.unwrap_or_default();
             return Err(SentError::TimedOut { sent, after });
         }
-        self.sleep(wait, what, cx);
-        Ok(())
+        Ok(self.sleep(wait, what, cx))
     }
 
-    /// Is woken when that is due.
-    pub(super) fn sleep(&mut self, wait: &mut SendWait, what: Awaited, cx: &Context<'_>) {
+    /// Is woken when that is due; the waker that it had before is dropped when the lock is free.
+    pub(super) fn sleep(
+        &mut self,
+        wait: &mut SendWait,
+        what: Awaited,
+        cx: &Context<'_>,
+    ) -> Option<Waker> {
         let requests = self.requests.get_or_insert_default();
         let id = match wait.id {
             Some(id) => id,
             None => *wait.id.insert(requests.take_id()),
         };
-        match requests.senders.iter_mut().find(|waiter| waiter.id == id) {
-            Some(waiter) => {
-                waiter.what = what;
-                waiter.sleep(cx.waker());
-            }
-            None => requests.senders.push(Waiter {
-                id,
-                what,
-                deadline: wait.deadline,
-                waker: Some(cx.waker().clone()),
-            }),
-        }
+        let place = requests.sender_at(id).unwrap_or_else(|| {
+            // Numbers rise, so the order is kept.
+            let waiter = Waiter::new(id, what, wait.deadline);
+            requests.senders.push(waiter);
+            requests.senders.len() - 1
+        });
+        let waiter = requests.senders.get_mut(place)?;
+        waiter.what = what;
+        waiter.lost = None;
+        waiter.sleep(cx.waker())
     }
 
-    pub(super) fn leave_wait(&mut self, wait: &mut SendWait) {
+    /// What it leaves is dropped when the lock is free.
+    pub(super) fn leave_wait(&mut self, wait: &mut SendWait) -> Option<Waiter<Awaited>> {
         if let Some(watch) = wait.watch.take() {
             self.machine.unwatch(watch);
         }
-        if let (Some(requests), Some(id)) = (&mut self.requests, wait.id.take()) {
-            requests.leave_senders(id);
-        }
+        self.requests.as_mut()?.leave_senders(wait.id.take()?)
+    }
+
+    /// Why the link is lost on which it has waited, if it is.
+    pub(super) fn link_lost(&self, wait: &SendWait) -> Option<Cause> {
+        let requests = self.requests.as_ref()?;
+        let waiter = requests.senders.get(requests.sender_at(wait.id?)?)?;
+        waiter.lost.as_ref().map(|detail| detail.cause.clone())
     }
 
     /// What is watched was taken, so many bytes, or never will be.
@@ -141,7 +150,12 @@ impl Core {
             None => return Poll::Pending,
             Some(Watched::Taken) => {}
             Some(Watched::Lost { taken }) => {
-                return Poll::Ready(Err(self.lost(sent + taken)));
+                let sent = sent + taken;
+                let lost = match self.link_lost(wait) {
+                    Some(cause) => SentError::Closed { cause, sent },
+                    None => self.lost(sent),
+                };
+                return Poll::Ready(Err(lost));
             }
         }
         self.machine.unwatch(watch);
@@ -159,8 +173,8 @@ impl Core {
 
     /// What was to be sent is lost from here on.
     pub(super) fn lost(&self, sent: usize) -> SentError {
-        if let Some(End::ConnectFailed(error)) = self.end() {
-            return SentError::ConnectFailed(error.clone());
+        if let Some(End::ConnectFailed(error)) = self.fixed_end() {
+            return SentError::ConnectFailed(error);
         }
         let fault = self.machine.write_fault().cloned();
         let cause = fault.unwrap_or_else(|| self.ending_cause());
