@@ -2,8 +2,10 @@
 
 mod beside;
 mod ending;
+mod kinds;
 mod links;
 mod receiving;
+mod secured;
 mod sending;
 mod serving;
 mod turns;
