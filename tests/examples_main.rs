@@ -11,8 +11,8 @@ mod examples_messages;
 mod examples_pairs;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_ping;
-mod examples_sequence;
 mod examples_proxy;
+mod examples_sequence;
 #[allow(dead_code, reason = "the inside of a program")]
 mod examples_smtp;
 mod examples_stdin;

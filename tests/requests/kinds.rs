@@ -48,7 +48,7 @@ fn ac_12_a_unix_socket_is_used_in_sequence() {
             client.sent(line).await.unwrap();
             assert_eq!(
                 client.recv_line().await.unwrap().as_bytes(),
-                line[..3].as_bytes()
+                &line.as_bytes()[..3]
             );
         }
         client.close();

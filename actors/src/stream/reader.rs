@@ -301,8 +301,8 @@ impl Reader {
             RecvError::ConnectFailed(error) => {
                 self.buffer.fail(StreamError::ConnectFailed(error));
             }
-            // Neither is an end, and no time was given.
-            RecvError::Refused(_) | RecvError::TimedOut { .. } => {}
+            // None is an end; no time was given, and nothing blocks.
+            RecvError::Refused(_) | RecvError::TimedOut { .. } | RecvError::InsideAsync => {}
         }
     }
 

@@ -180,7 +180,8 @@ impl TcpClient {
                 Ok(Err(SentError::Refused { refusal, .. })) => {
                     return Err(TcpClientError::Send(refusal));
                 }
-                Ok(Err(SentError::TimedOut { .. })) | Err(_) => {
+                // The wait itself has no time, and does not block.
+                Ok(Err(SentError::TimedOut { .. } | SentError::InsideAsync)) | Err(_) => {
                     if sent(client) == before {
                         left -= 1;
                     }
@@ -216,8 +217,8 @@ impl TcpClient {
             Err(RecvError::Closed { cause, .. }) => Err(TcpClientError::Lost(cause)),
             Err(RecvError::ConnectFailed(error)) => Err((*error).into()),
             Err(RecvError::Refused(refusal)) => Err(TcpClientError::Recv(refusal)),
-            // No time was given.
-            Err(RecvError::TimedOut { .. }) => Ok(None),
+            // No time was given, and nothing blocks.
+            Err(RecvError::TimedOut { .. } | RecvError::InsideAsync) => Ok(None),
         }
     }
 
