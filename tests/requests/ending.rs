@@ -307,3 +307,72 @@ fn a_timeout_of_the_connection_is_told_by_its_kind() {
         assert_eq!(sent.io_kind(), std::io::ErrorKind::TimedOut);
     });
 }
+
+/// One that was asked and is not looked at any more has the socket's attention: whoever waits for the end hears
+/// of it all the same, whether it began to wait before or after.
+#[test]
+fn the_end_is_heard_though_a_receive_is_kept_and_not_looked_at() {
+    with_pool(async |pool| {
+        for before in [false, true] {
+            let (told, mut ends) = tokio::sync::mpsc::unbounded_channel();
+            let serve = move |client: switchboard::Client| {
+                let told = told.clone();
+                async move {
+                    let mut waiting = Box::pin(client.closed());
+                    if before {
+                        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+                    }
+                    // Whatever its actor had to do at the beginning is done.
+                    tokio::time::sleep(SOON).await;
+                    let mut kept = Box::pin(client.recv_line());
+                    assert!(futures_util::poll!(kept.as_mut()).is_pending());
+                    tokio::time::sleep(SOON).await;
+                    client.send("ready").unwrap();
+                    let _ = told.send(waiting.await);
+                    drop(kept);
+                }
+            };
+            let listen = switchboard::Listen::tcp("127.0.0.1:0");
+            let server = pool.serve(listen, serve).await.unwrap();
+            let address = server.local_addr();
+            peer(move || {
+                let mut stream = switchboard_tests::dial(address);
+                assert_eq!(switchboard_tests::read_exact(&mut stream, 5), b"ready");
+                std::thread::sleep(SOON);
+                reset_on_close(&stream);
+            })
+            .await;
+            let end = tokio::time::timeout(PATIENCE / 4, ends.recv()).await;
+            let detail = end.expect("nobody noticed").unwrap().unwrap();
+            assert!(matches!(detail.cause, Cause::Io { .. }), "{}", detail.cause);
+        }
+    });
+}
+
+/// A peer that is too slow is judged though nobody but the socket wakes who has asked.
+#[test]
+fn a_peer_that_dribbles_is_noticed_while_somebody_asks() {
+    with_pool(async |pool| {
+        let (told, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let serve = move |client: switchboard::Client| {
+            let told = told.clone();
+            async move {
+                assert_eq!(client.recv_line().await.unwrap().as_bytes(), b"first");
+                let _ = told.send(client.recv_line().await);
+            }
+        };
+        let listen = switchboard::Listen::tcp("127.0.0.1:0")
+            .read_rate(switchboard::RateRule::new(1000, SOON));
+        let server = pool.serve(listen, serve).await.unwrap();
+        let mut stream = switchboard_tests::dial(server.local_addr());
+        stream.write_all(b"first\nse").unwrap();
+        let end = tokio::time::timeout(PATIENCE / 4, ends.recv()).await;
+        let end = end.expect("nobody noticed").unwrap().unwrap_err();
+        let kind = TimeoutKind::ReadRate;
+        assert!(
+            matches!(&end, RecvError::Closed { cause: Cause::Timeout { kind: of, .. }, partial }
+                if *of == kind && partial == "se"),
+            "{end:?}"
+        );
+    });
+}

@@ -12,7 +12,6 @@ use actix::{
     WrapFuture,
 };
 use socket2::SockRef;
-use switchboard_core::connection::ReadWish;
 use switchboard_core::{Cause, ConnectError, Now};
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -169,9 +168,11 @@ impl ClientActor {
             core = shared.lock();
         }
         core.machine.begin_round();
+        let mut is_late = false;
         if let Some(deadline) = core.machine.poll_timeout()
             && deadline <= now.get()
         {
+            is_late = true;
             core.machine.handle_timeout(&mut now);
             if core.machine.is_cancelled() {
                 // The attempt is stopped in the next look.
@@ -184,7 +185,8 @@ impl ClientActor {
             let before = core.machine.moved();
             write(&mut core.machine, transport, cx, &mut now);
             hear(&mut core, transport, cx, &mut now);
-            if core.reader != Reader::Session || core.machine.read_wish() != ReadWish::Data {
+            // What is too slow is judged by what a read brings.
+            if is_late || !core.is_read_by_asker() {
                 let slot = berth.read_slot();
                 let waits = read(&mut core.machine, transport, slot, cx, &mut now);
                 core.reader = if waits { Reader::Actor } else { Reader::Nobody };

@@ -184,14 +184,18 @@ impl Core {
         let Some(session) = self.session.take() else {
             return false;
         };
-        let read = self.read_at_home(&session, now);
+        let read = self.read_at_home((&session, Reader::Session), now);
         self.session = Some(session);
         read
     }
 
     /// Reads what is waited for, on the connection's own thread; from now on the socket wakes this one.
     /// `false`: nothing is waited for, or the caller is elsewhere.
-    pub(super) fn read_at_home(&mut self, waker: &Waker, now: &mut Now) -> bool {
+    pub(super) fn read_at_home(
+        &mut self,
+        (waker, reader): (&Waker, Reader),
+        now: &mut Now,
+    ) -> bool {
         if self.machine.read_wish() != ReadWish::Data {
             return false;
         }
@@ -203,11 +207,7 @@ impl Core {
             let slot = berth.read_slot();
             let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
             self.watching = false;
-            self.reader = if waits {
-                Reader::Session
-            } else {
-                Reader::Nobody
-            };
+            self.reader = if waits { reader } else { Reader::Nobody };
             self.note_moves(before, &berth.local);
             self.count_held();
             return true;

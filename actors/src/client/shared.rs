@@ -208,7 +208,7 @@ impl Shared {
             Some(session) if session.will_wake(waker) => {}
             _ => core.session = Some(waker.clone()),
         }
-        if core.reader == Reader::Session {
+        if matches!(core.reader, Reader::Session | Reader::Asker) {
             // Perhaps that is what woke it, and then nobody waits any more.
             core.reader = Reader::Nobody;
         }
@@ -331,6 +331,8 @@ pub(super) enum Reader {
     Nobody,
     Actor,
     Session,
+    /// Who has asked for a receive, on the connection's own thread.
+    Asker,
 }
 
 /// What a session gets next.

@@ -14,10 +14,10 @@ use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 use std::time::Instant;
 
-use switchboard_core::connection::{Ending, WatchId};
+use switchboard_core::connection::{Ending, ReadWish, WatchId};
 use switchboard_core::{Cause, ClosedDetail, ConnectError, Connection, ConnectionState};
 
-use super::shared::Core;
+use super::shared::{Core, Reader};
 use super::{Shared, clock};
 
 pub(crate) use error::kind_of;
@@ -287,8 +287,28 @@ impl Core {
     }
 
     /// Whose waker is at the socket may be gone: whoever reads next says so.
-    fn forget_reader(&mut self) {
-        self.reader = super::shared::Reader::Nobody;
+    const fn forget_reader(&mut self) {
+        self.reader = Reader::Nobody;
+    }
+
+    /// Whether others wait for what only the socket knows: then its actor reads, since one who has asked may
+    /// wait without looking.
+    fn has_listeners(&self) -> bool {
+        let ends = |waiter: &Waiter<Awaited>| waiter.what == Awaited::End;
+        let asked = self.requests.as_ref();
+        self.session.is_some() || asked.is_some_and(|asked| asked.senders.iter().any(ends))
+    }
+
+    /// Whether the socket wakes one who has asked, so that the actor need not read.
+    pub(super) fn is_read_by_asker(&self) -> bool {
+        self.reader == Reader::Asker
+            && self.machine.read_wish() == ReadWish::Data
+            && self.machine.write_fault().is_none()
+            && !self.machine.hears_urgent()
+            && self.requests.as_ref().is_some_and(|requests| {
+                let first = requests.receivers.front();
+                first.is_some_and(|first| first.what && first.is_asleep())
+            })
     }
 }
 

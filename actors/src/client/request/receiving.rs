@@ -12,7 +12,7 @@ use bytes::Bytes;
 use switchboard_core::connection::Requested;
 use switchboard_core::{ArmError, Event, Line, Now, Receive, ReceiveKind};
 
-use crate::client::shared::{Core, wake_if_needed};
+use crate::client::shared::{Core, Reader, wake_if_needed};
 use crate::client::{Client, Shared, clock};
 
 use super::{End, RecvError, Waiter};
@@ -345,7 +345,9 @@ impl Core {
             }
             self.write_at_home(now);
             self.forget_reader();
-            self.read_at_home(cx.waker(), now);
+            if !self.has_listeners() {
+                self.read_at_home((cx.waker(), Reader::Asker), now);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use switchboard_core::{AsLine, ClosedDetail, ConnectError, Now, SendError, SendRefusal};
 
 use crate::client::Client;
-use crate::client::shared::Core;
+use crate::client::shared::{Core, Reader, wake_if_needed};
 
 use super::{Awaited, End, SendWait, SentError};
 
@@ -121,8 +121,8 @@ impl Client {
             if wait.watch.is_none() {
                 match core.fixed_end() {
                     Some(End::Closed(detail)) if detail.unsent == 0 => {}
-                    None => {}
-                    Some(_) => return Poll::Ready(Err(core.lost(0))),
+                    None if !core.machine.has_dropped() => {}
+                    _ => return Poll::Ready(Err(core.lost(0))),
                 }
                 let queued = core.machine.write_buffer_size();
                 wait.watch_queued(&mut core.machine, queued);
@@ -140,7 +140,13 @@ impl Client {
         let ended = match core.end() {
             None => {
                 let before = core.sleep(wait, Awaited::End, cx);
-                drop(core);
+                if core.reader == Reader::Asker {
+                    // From now on the actor listens.
+                    core.forget_reader();
+                    wake_if_needed(core);
+                } else {
+                    drop(core);
+                }
                 drop(before);
                 return Poll::Pending;
             }
