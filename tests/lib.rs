@@ -78,6 +78,35 @@ pub fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// A listener whose backlog is full, so that it answers nobody until it accepts, and what fills it.
+pub struct Stalled {
+    pub address: SocketAddr,
+    pub listener: TcpListener,
+    pub filling: Vec<TcpStream>,
+}
+
+/// A listener on the loopback interface that answers nobody any more.
+pub fn stalled() -> Stalled {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let mut filling = Vec::new();
+    // Full is the first one that is not answered, and it is answered at once before.
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
+        filling.push(stream);
+        assert!(filling.len() < 100, "the backlog does not fill");
+    }
+    Stalled {
+        address,
+        listener,
+        filling,
+    }
+}
+
 /// Everything until the peer finishes.
 pub fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -1,32 +1,14 @@
 //! A connect that takes too long.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use switchboard::{Client, Connect, Pool};
-use switchboard_tests::{PATIENCE, Probe, expect, peer, with_pool};
+use switchboard_tests::{PATIENCE, Probe, Stalled, expect, peer, stalled, with_pool};
 use tokio::time::timeout;
 
 /// Who connects from here is the last one to be accepted.
 const LAST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
-
-/// A listener whose backlog is full, so that it answers nobody any more, and what fills it.
-fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let listener = TcpListener::from(socket);
-    let address = listener.local_addr().unwrap();
-    let mut filling = Vec::new();
-    // Full is the first one that is not answered, and it is answered at once before.
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
-        filling.push(stream);
-        assert!(filling.len() < 100, "the backlog does not fill");
-    }
-    (address, listener, filling)
-}
 
 async fn too_late(pool: &Pool, address: SocketAddr) -> (Probe, Client) {
     let probe = Probe::new();
@@ -42,7 +24,11 @@ async fn too_late(pool: &Pool, address: SocketAddr) -> (Probe, Client) {
 #[test]
 fn ua_06_a_connect_that_took_too_long_is_really_given_up() {
     let totals = with_pool(async |pool| {
-        let (address, listener, filling) = silent();
+        let Stalled {
+            address,
+            listener,
+            filling,
+        } = stalled();
         let (mut given_up, client) = too_late(&pool, address).await;
         assert!(client.abort());
         let failed = expect!(given_up, ConnectFailed);
