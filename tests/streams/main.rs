@@ -1,6 +1,7 @@
 //! Streams: connections that are read and written in sequence.
 
 mod codecs;
+mod feeding;
 mod opening;
 #[path = "../peers/programs.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
