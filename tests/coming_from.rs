@@ -1,7 +1,5 @@
 //! The pages "Coming from ..." of the crate docs: they leave out no row of their seed, and what they name as a proof
-//! exists. Their blocks of code are doctests of `switchboard`.
-//!
-//! A page counts from when `coming_from/mod.rs` declares it.
+//! exists. Their blocks of code are doctests of `switchboard`, all of them compiled.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -79,14 +77,12 @@ fn ids(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn each_page_is_declared_linked_and_of_a_seed() {
+fn each_seed_has_a_page_that_is_declared_and_linked() {
     let index = read(&pages().join("mod.rs"));
     let declared: BTreeSet<String> = declared().into_iter().map(|(name, _)| name).collect();
+    let owed = SEEDS.iter().map(|seed| seed.page.to_owned());
+    assert_eq!(declared, owed.collect());
     for page in &declared {
-        assert!(
-            SEEDS.iter().any(|seed| seed.page == page),
-            "{page} is the page of no seed"
-        );
         assert!(
             index.contains(&format!("({page}/index.html)")),
             "{page} is not in the table of `coming_from`"
@@ -175,7 +171,7 @@ fn has_test(sources: &str, function: &str) -> bool {
     let lines: Vec<&str> = sources.lines().map(str::trim).collect();
     lines.iter().enumerate().any(|(at, line)| {
         let above = lines[..at].iter().rev();
-        line.starts_with(&signature)
+        line.trim_start_matches("async ").starts_with(&signature)
             && above
                 .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
                 .any(|line| line.ends_with("test]"))
@@ -227,20 +223,28 @@ fn shown(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// Where a table has a column "shown by", the last one, that of each line names a test or a section with a block.
+/// The tables of rows have a last column, "shown by", where each line names a test or a section with a block.
 #[test]
-fn each_line_that_says_by_what_it_is_shown_says_so() {
+fn each_line_says_by_what_it_is_shown() {
     for (page, text) in declared() {
-        let (shown, mut says) = (shown(&text), false);
+        let (shown, mut says, mut lines) = (shown(&text), false, 0);
         for line in text.lines() {
             if !line.starts_with('|') {
                 says = false;
                 continue;
             }
             let last = line.trim_end_matches('|').rsplit('|').next().unwrap_or("");
-            if last.trim() == "shown by" {
-                says = true;
-            } else if says && !last.starts_with("---") {
+            if line.starts_with("| row |") {
+                says = last.trim() == "shown by";
+                assert!(says, "{page}.md: a table says not by what it is shown");
+            } else if !says {
+                // Those tables that only introduce a page have no rows.
+                assert!(
+                    ids(line).is_empty(),
+                    "{page}.md: a table begins with {line}"
+                );
+            } else if !last.starts_with("---") {
+                lines += 1;
                 let sections: Vec<&str> = last
                     .split("(#")
                     .skip(1)
@@ -254,6 +258,28 @@ fn each_line_that_says_by_what_it_is_shown_says_so() {
                 assert!(proved, "{page}.md: nothing shows {line}");
             }
         }
+        assert!(lines > 0, "{page}.md has no table of rows");
+    }
+}
+
+/// The marks of blocks that rustdoc does not compile though it takes them for Rust.
+fn uncompiled(text: &str) -> Vec<&str> {
+    let marks = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("```"));
+    marks
+        .filter(|mark| {
+            mark.split([',', ' '])
+                .any(|word| word.starts_with("ignore"))
+        })
+        .collect()
+}
+
+#[test]
+fn each_block_is_compiled() {
+    for (page, text) in declared() {
+        let marks = uncompiled(&text);
+        assert!(marks.is_empty(), "{page}.md: {marks:?}");
     }
 }
 
@@ -263,9 +289,12 @@ fn what_is_wrong_would_be_seen() {
     assert_eq!(rows, BTreeSet::from(["XAS-01", "XAS-07", "AC-23"]));
     let found: Vec<_> = proofs("test: tests/a::b::c_1. test: `x`, test: tests/a").collect();
     assert_eq!(found, [Ok(("a", "b::c_1")), Err(""), Err("tests/a")]);
-    let code = "#[test]\n/// Why.\nfn one() {}\nfn two() {}\n";
+    let code = "#[test]\n/// Why.\nfn one() {}\nfn two() {}\n#[actix::test]\nasync fn three() {}\n";
     assert!(has_test(code, "one") && !has_test(code, "two") && !has_test(code, "on"));
+    assert!(has_test(code, "three"));
     assert!(sources("coming_from").is_some() && sources("nothing").is_none());
+    let marks = "```\n```\n```rust,ignore\n```\n```ignore-unix\n```\n```text\n```\nto ignore\n";
+    assert_eq!(uncompiled(marks), ["rust,ignore", "ignore-unix"]);
     let page = "## A line, twice\n```\n```\n## No block\n## Text\n```text\n# x\n```\n";
     assert_eq!(shown(page), BTreeSet::from(["a-line-twice".to_owned()]));
 }
