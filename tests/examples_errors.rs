@@ -13,12 +13,32 @@ const SERVERS: [&str; 7] = [
     "https_hello",
     "smtp_sink",
 ];
-const CLIENTS: [&str; 3] = ["tcp_client", "http_get", "protocol_echo_client"];
+const CLIENTS: [&str; 4] = [
+    "tcp_client",
+    "http_get",
+    "protocol_echo_client",
+    "sequential_client",
+];
 const UDP: [&str; 3] = ["dns_static", "udp_receiver", "udp_sender"];
 
 /// Exit code 1, and one line on stderr that names the address.
 fn fails_on(name: &'static str, address: &str) {
-    let ended = Example::start(name, &[address]).wait();
+    fails(name, &[address], address);
+}
+
+/// The same of both halves of the chat.
+fn chat_fails(role: &str, address: &str) {
+    let arguments = match role {
+        "server" => &[role, address][..],
+        _ => &[role, address, "Ada"],
+    };
+    fails("chat", arguments, address);
+}
+
+fn fails(name: &'static str, arguments: &[&str], address: &str) {
+    // A terminal's place is taken by a pipe: some of them read it.
+    let (example, _input) = Example::start_typing(name, arguments);
+    let ended = example.wait();
     let said = &ended.stderr;
     assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
     // `echo` also logs that its pool stops.
@@ -33,20 +53,21 @@ fn fails_on(name: &'static str, address: &str) {
     assert!(line.contains(address), "{name}: {said}");
 }
 
-/// XAS-24: the servers of XAS-71, AC-25 and AIO-44.
+/// XAS-24: the servers of XAS-71, AC-25, AIO-44 and ACO-15.
 #[test]
 fn xas_24_a_busy_port_is_one_line_that_names_the_address() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     for name in SERVERS {
         fails_on(name, &busy.local_addr().unwrap().to_string());
     }
+    chat_fails("server", &busy.local_addr().unwrap().to_string());
     let busy = UdpSocket::bind("127.0.0.1:0").unwrap();
     for name in ["dns_static", "udp_receiver"] {
         fails_on(name, &busy.local_addr().unwrap().to_string());
     }
 }
 
-/// XAS-34: the clients of XAS-71, AC-24 and AIO-45.
+/// XAS-34: the clients of XAS-71, AC-24, AIO-45, ACO-14 and ACO-15.
 #[test]
 fn xas_34_a_refused_connection_is_one_line_that_names_the_address() {
     // Bound and not listening: nobody else can take the port, and it refuses.
@@ -57,14 +78,19 @@ fn xas_34_a_refused_connection_is_one_line_that_names_the_address() {
     for name in CLIENTS {
         fails_on(name, &refuses.to_string());
     }
+    chat_fails("client", &refuses.to_string());
 }
 
-/// XAS-71, AC-24, AC-25, AIO-44, AIO-45.
+/// XAS-71, AC-24, AC-25, AIO-44, AIO-45, ACO-14, ACO-15.
 #[test]
 fn xas_71_a_bad_address_is_one_line_that_names_it() {
     for name in SERVERS.iter().chain(&CLIENTS).chain(&UDP) {
         fails_on(name, "nonsense");
         fails_on(name, "127.0.0.1:65536");
+    }
+    for role in ["server", "client"] {
+        chat_fails(role, "nonsense");
+        chat_fails(role, "127.0.0.1:65536");
     }
 }
 
