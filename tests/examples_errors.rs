@@ -4,7 +4,7 @@ use std::net::{TcpListener, UdpSocket};
 
 use crate::examples_support::Example;
 
-const SERVERS: [&str; 7] = [
+const SERVERS: [&str; 8] = [
     "echo",
     "tcp_server",
     "echo_server",
@@ -12,6 +12,7 @@ const SERVERS: [&str; 7] = [
     "tls_echo",
     "https_hello",
     "smtp_sink",
+    "tcp_proxy",
 ];
 const CLIENTS: [&str; 4] = [
     "tcp_client",
