@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::ArmError;
 use crate::now::Now;
-use crate::reason::Cause;
+use crate::reason::{Cause, ClosedDetail};
 use crate::receive::Receive;
 
 use super::state::{ReadHalf, Report, State};
@@ -90,7 +90,10 @@ impl Connection {
     /// What has come and not been taken, copied.
     #[must_use]
     pub fn unread(&self) -> Bytes {
-        self.inbound.copy()
+        match self.closed_report() {
+            Some(detail) => detail.unread.clone(),
+            None => self.inbound.copy(),
+        }
     }
 
     /// Whether a receive could bring anything now or later.
@@ -108,6 +111,28 @@ impl Connection {
         match &self.state {
             State::Cancelling { cause } => Some(cause),
             State::Closing(closing) => Some(&closing.cause),
+            _ => match self.closed_report() {
+                Some(detail) => Some(&detail.cause),
+                None => None,
+            },
+        }
+    }
+
+    /// Whether bytes that were queued have been thrown away, as long as that is still to be told.
+    #[must_use]
+    pub const fn has_dropped(&self) -> bool {
+        match &self.state {
+            State::Closing(closing) => closing.dropped > 0,
+            _ => match self.closed_report() {
+                Some(detail) => detail.unsent > 0,
+                None => false,
+            },
+        }
+    }
+
+    /// How it ended, as long as that is still to be told.
+    const fn closed_report(&self) -> Option<&ClosedDetail> {
+        match &self.state {
             State::Lingering {
                 report: Some(Report::Closed(detail)),
                 ..
@@ -115,7 +140,7 @@ impl Connection {
             | State::Over {
                 report: Some(Report::Closed(detail)),
                 ..
-            } => Some(&detail.cause),
+            } => Some(detail),
             _ => None,
         }
     }

@@ -48,6 +48,39 @@ fn aco_05_what_has_come_is_taken_in_parts() {
 }
 
 #[test]
+fn aco_05_aco_07_the_end_is_the_same_when_this_side_has_finished_before() {
+    with_pool(async |pool| {
+        let (client, mut stream) = open(&pool).await;
+        client.write_eof().unwrap();
+        stream.write_all(b"abc").unwrap();
+        assert_eq!(client.recv_exact(2).await.unwrap(), "ab");
+        let finishing = peer(move || drop(stream));
+        let (end, ()) = tokio::join!(client.recv_exact(5), finishing);
+        let partial = "c".into();
+        assert_eq!(end.unwrap_err(), RecvError::Finished { partial });
+        // It is nowhere else any more.
+        for _ in 0..2 {
+            let end = client.recv_available().await.unwrap_err();
+            assert_eq!(end, RecvError::Finished { partial: "".into() });
+            client.closed().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_nobody_has_received_is_told_at_once_after_an_abort_and_later() {
+    with_pool(async |pool| {
+        let (client, mut stream) = open(&pool).await;
+        stream.write_all(b"abc").unwrap();
+        assert_eq!(client.recv_exact(1).await.unwrap(), "a");
+        client.abort();
+        assert_eq!(client.recv_exact(5).await.unwrap_err().partial(), b"bc");
+        client.closed().await.unwrap();
+        assert_eq!(client.recv_exact(5).await.unwrap_err().partial(), b"bc");
+    });
+}
+
+#[test]
 fn aco_07_an_end_in_the_middle_hands_over_what_had_come_and_leaves_the_other_direction_open() {
     with_pool(async |pool| {
         let (client, mut stream) = open(&pool).await;

@@ -175,6 +175,24 @@ fn flushing_waits_for_all_that_was_queued_before_and_fails_with_it() {
 }
 
 #[test]
+fn flushing_fails_at_once_when_what_was_queued_is_thrown_away() {
+    with_pool(async |pool| {
+        for aborts in [false, true] {
+            let (client, _stream) = open(&pool).await;
+            client.send(vec![0; 8 << 20]).unwrap();
+            if aborts {
+                client.abort();
+            } else {
+                client.close_with(false, None);
+            }
+            client.flushed().await.unwrap_err();
+            client.closed().await.unwrap();
+            client.flushed().await.unwrap_err();
+        }
+    });
+}
+
+#[test]
 fn what_cannot_be_sent_is_refused() {
     with_pool(async |pool| {
         let options = |connect: switchboard::Connect| connect.max_message(10);

@@ -22,13 +22,14 @@ pub enum RecvError {
         /// How long it was allowed to take.
         after: Duration,
     },
-    /// The peer finished before it was complete. The connection is still open for sending.
+    /// The peer finished before it was complete. The connection is still open for sending, unless it speaks TLS or
+    /// this side had finished too: then it closes by itself.
     #[error("the peer has finished, {} bytes in", .partial.len())]
     Finished {
         /// The last bytes that came; they are nowhere else any more. Empty: it finished in between.
         partial: Bytes,
     },
-    /// The connection is closed, or being closed; or the link that it waited on is lost, and the connection
+    /// The connection is closed, or being closed, and not by the peer's clean end; or the link that it waited on is lost, and the connection
     /// is being [established again](crate::Connect::reconnect): what is asked from now on is asked of the next
     /// link.
     #[error("connection is closed: {cause}")]

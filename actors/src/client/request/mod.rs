@@ -35,6 +35,8 @@ pub(crate) struct Requests {
     receivers: VecDeque<Waiter<bool>>,
     senders: Vec<Waiter<Awaited>>,
     end: Option<End>,
+    /// Whether somebody has taken what came before the peer's end.
+    rest_taken: bool,
 }
 
 /// One who waits.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::connection::Requested;
-use switchboard_core::{ArmError, Event, Line, Now, Receive, ReceiveKind};
+use switchboard_core::{ArmError, Cause, Event, Line, Now, Receive, ReceiveKind};
 
 use crate::client::shared::{Core, Reader, wake_if_needed};
 use crate::client::{Client, Shared, clock};
@@ -359,21 +359,32 @@ impl Core {
     }
 
     /// What it means that a receive cannot be armed.
-    fn not_armed(&self, error: ArmError) -> RecvError {
+    fn not_armed(&mut self, error: ArmError) -> RecvError {
         match (error, self.fixed_end()) {
             (ArmError::PeerFinished, _) => RecvError::Finished {
                 partial: Bytes::new(),
             },
             (ArmError::Closed, Some(End::ConnectFailed(error))) => RecvError::ConnectFailed(error),
-            (ArmError::Closed, Some(End::Closed(detail))) => RecvError::Closed {
-                cause: detail.cause.clone(),
-                partial: detail.unread.clone(),
-            },
-            (ArmError::Closed, None) => RecvError::Closed {
-                cause: self.ending_cause(),
-                partial: self.machine.unread(),
-            },
+            (ArmError::Closed, end) => {
+                let (cause, partial) = match end {
+                    Some(End::Closed(detail)) => (detail.cause.clone(), detail.unread.clone()),
+                    _ => (self.ending_cause(), self.machine.unread()),
+                };
+                match cause {
+                    // Over TLS, or when this side had finished before: the same end as without.
+                    Cause::PeerFinished => self.finished(partial),
+                    cause => RecvError::Closed { cause, partial },
+                }
+            }
             (refusal, _) => RecvError::Refused(refusal),
         }
+    }
+
+    /// The clean end of a connection that is over; the rest goes to who comes first.
+    fn finished(&mut self, rest: Bytes) -> RecvError {
+        let requests = self.requests.get_or_insert_default();
+        let taken = std::mem::replace(&mut requests.rest_taken, true);
+        let partial = if taken { Bytes::new() } else { rest };
+        RecvError::Finished { partial }
     }
 }

@@ -88,6 +88,13 @@ impl Client {
         poll_fn(|cx| self.poll_flushed(&mut wait.wait, cx)).await
     }
 
+    /// The same for at most so long, by the connection's own timers.
+    pub(crate) async fn flushed_within(&self, after: Duration) -> Result<(), SentError> {
+        let mut wait = Waiting::new(self);
+        wait.wait.after = Some(after);
+        poll_fn(|cx| self.poll_flushed(&mut wait.wait, cx)).await
+    }
+
     /// Waits until the connection has ended, and says how; at once when it has (UA-15).
     ///
     /// # Errors
