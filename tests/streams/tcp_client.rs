@@ -2,8 +2,10 @@
 
 use std::io::Write;
 
-use switchboard::ConnectionOptions;
-use switchboard::stream::{TcpClient, TcpClientError};
+use switchboard::stream::{TcpClient, TcpClientError, start_server};
+use switchboard::tls::{TlsClient, TlsServer};
+use switchboard::{ConnectionOptions, Listen};
+use switchboard_tests::certificates::Authority;
 
 use super::*;
 
@@ -94,6 +96,50 @@ fn ua_34_recv_takes_at_most_so_many_or_what_is_there() {
         assert_eq!(client.recv(Some(0)).await.unwrap().unwrap(), "");
         drop(peer);
         assert!(client.recv(Some(2)).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn ua_34_recv_gives_none_at_every_clean_end() {
+    with_pool(async |pool| {
+        // Also when this side had finished before.
+        let (mut client, peer) = connected(&pool).await;
+        client.client().unwrap().write_eof().unwrap();
+        drop(peer);
+        assert!(client.recv(None).await.unwrap().is_none());
+        assert!(client.recv(Some(2)).await.unwrap().is_none());
+
+        // Also over TLS, where the connection is over then.
+        let authority = Authority::new("the test's own");
+        let identity = authority.issue(&["localhost"]).identity();
+        let tls = TlsServer::builder(identity).build().unwrap();
+        let bye = |_, mut writer: Writer| writer.write("bye").unwrap();
+        let server = start_server(&pool, Listen::tcp(ANY).tls(tls), bye)
+            .await
+            .unwrap();
+        let tls = TlsClient::builder(authority.roots()).build().unwrap();
+        let connect = Connect::tcp(server.local_addr()).tls(tls);
+        let mut client = TcpClient::new(&pool, connect.server_name("localhost"));
+        client.connect().await.unwrap();
+        assert_eq!(client.recv(Some(3)).await.unwrap().unwrap(), "bye");
+        assert!(client.recv(None).await.unwrap().is_none());
+        assert!(client.recv(None).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn ua_34_what_came_before_a_reset_is_received_before_it_is_told() {
+    with_pool(async |pool| {
+        let (mut client, mut peer) = connected(&pool).await;
+        peer.write_all(b"abc").unwrap();
+        assert_eq!(client.recv(Some(1)).await.unwrap().unwrap(), "a");
+        reset_on_close(&peer);
+        drop(peer);
+        assert_eq!(client.recv(None).await.unwrap().unwrap(), "bc");
+        for _ in 0..2 {
+            let error = client.recv(None).await.unwrap_err();
+            assert!(matches!(error, TcpClientError::Lost(_)));
+        }
     });
 }
 

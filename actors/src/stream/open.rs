@@ -18,7 +18,8 @@ use crate::server::Server;
 /// Opens a connection as a stream (UA-12, AIO-42). TLS, the local address and the server's name are options of
 /// [`Connect`]; a name is resolved beside all other work, so that it holds nobody else up.
 ///
-/// The connection closes, and flushes, when both halves are dropped.
+/// The connection closes, and flushes, when both halves are dropped. When the future is dropped before it has
+/// ended, the connect is given up, and no connection comes of it later (UA-06).
 ///
 /// # Errors
 /// [`ConnectError`] with the phase and the kind: a name that does not resolve, a peer that refuses or does not
@@ -34,7 +35,27 @@ pub async fn open_connection(
         let target = connect.target.place.to_string();
         return Err(ConnectError::new(target, ConnectPhase::Options, &error));
     }
-    pool.open(connect).await.map(halves)
+    establish(pool, connect).await.map(halves)
+}
+
+/// Opens a connection that is given up with the future.
+pub(super) async fn establish(pool: &Pool, connect: Connect) -> Result<Client, ConnectError> {
+    let connecting = pool.open(connect);
+    let mut pending = Pending(Some(connecting.client().clone()));
+    let client = connecting.await;
+    pending.0 = None;
+    client
+}
+
+/// A connection that is given up with the call that waits for it.
+struct Pending(Option<Client>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(client) = &self.0 {
+            client.abort();
+        }
+    }
 }
 
 /// Opens a listener whose peers are streams (UA-13, AIO-43). `callback` is called for each of them on the

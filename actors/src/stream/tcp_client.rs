@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::{ArmError, Cause, ConnectError, SendRefusal};
-use tokio::time::timeout;
 
+use super::open::establish;
 use crate::client::{Client, RecvError, SentError};
 use crate::options::Connect;
 use crate::pool::Pool;
@@ -117,7 +117,7 @@ impl TcpClient {
         }
     }
 
-    /// Connects (UA-32).
+    /// Connects (UA-32). Dropped before it has ended, it gives the connect up, and it may be tried again.
     ///
     /// # Errors
     /// When it does not come to be, and then it may be tried again; when it was connected, or closed, before.
@@ -127,11 +127,7 @@ impl TcpClient {
             State::Connected(_) => return Err(TcpClientError::AlreadyConnected),
             State::Closed => return Err(TcpClientError::Closed),
         }
-        // If this is given up meanwhile, the connection must be, too.
-        let connecting = self.pool.open(self.connect.clone());
-        let pending = Pending(Some(connecting.client().clone()));
-        let client = connecting.await?;
-        pending.done();
+        let client = establish(&self.pool, self.connect.clone()).await?;
         self.state = State::Connected(client);
         Ok(())
     }
@@ -170,18 +166,18 @@ impl TcpClient {
                 }
             }
             let before = sent(client);
-            match timeout(self.attempt, client.flushed()).await {
-                Ok(Ok(())) if rest.is_empty() => return Ok(true),
-                Ok(Ok(())) => {}
-                Ok(Err(SentError::Closed { cause, .. })) => {
+            match client.flushed_within(self.attempt).await {
+                Ok(()) if rest.is_empty() => return Ok(true),
+                Ok(()) => {}
+                Err(SentError::Closed { cause, .. }) => {
                     return Err(TcpClientError::Lost(cause));
                 }
-                Ok(Err(SentError::ConnectFailed(error))) => return Err((*error).into()),
-                Ok(Err(SentError::Refused { refusal, .. })) => {
+                Err(SentError::ConnectFailed(error)) => return Err((*error).into()),
+                Err(SentError::Refused { refusal, .. }) => {
                     return Err(TcpClientError::Send(refusal));
                 }
-                // The wait itself has no time, and does not block.
-                Ok(Err(SentError::TimedOut { .. } | SentError::InsideAsync)) | Err(_) => {
+                // Nothing blocks here.
+                Err(SentError::TimedOut { .. } | SentError::InsideAsync) => {
                     if sent(client) == before {
                         left -= 1;
                     }
@@ -247,21 +243,4 @@ const fn connected(state: &State) -> Result<&Client, TcpClientError> {
 /// Bytes that the system has taken in all.
 fn sent(client: &Client) -> u64 {
     client.info().activity.bytes_out
-}
-
-/// A connection that is given up with the call that waits for it.
-struct Pending(Option<Client>);
-
-impl Pending {
-    fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(client) = &self.0 {
-            client.abort();
-        }
-    }
 }
