@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use switchboard_core::{Cause, StreamBuffer, Taken};
+use switchboard_core::{StreamBuffer, Taken};
 
 use super::feeder::{Fed, Feeder};
 use super::halves::Half;
@@ -142,7 +142,8 @@ impl Reader {
     /// When the stream has ended by an error.
     pub async fn read_into(&mut self, target: &mut [u8]) -> Result<usize, StreamError> {
         if !target.is_empty() {
-            poll_fn(|cx| self.poll_some(cx)).await?;
+            let waiting = Waiting(self);
+            poll_fn(|cx| waiting.0.poll_some(cx)).await?;
         }
         Ok(self.buffer.copy_to(target))
     }
@@ -212,7 +213,24 @@ impl Reader {
         &mut self,
         mut take: impl FnMut(&mut StreamBuffer<StreamError>) -> Taken<StreamError>,
     ) -> Result<Cut, StreamError> {
-        poll_fn(|cx| self.poll_take(&mut take, cx)).await
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_take(&mut take, cx)).await
+    }
+
+    /// Nobody waits for more; others may receive.
+    fn leave(&mut self) {
+        if let Source::Connection { half, slot } = &mut self.source {
+            half.client().leave_receiving(slot);
+        }
+    }
+}
+
+/// A read under way; dropped, it leaves its turn to others.
+struct Waiting<'a>(&'a mut Reader);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -286,11 +304,7 @@ impl Reader {
     /// The connection has ended, or this direction of it.
     fn end(&mut self, end: RecvError) {
         match end {
-            RecvError::Finished { partial }
-            | RecvError::Closed {
-                cause: Cause::PeerFinished,
-                partial,
-            } => {
+            RecvError::Finished { partial } => {
                 self.add(partial);
                 self.buffer.finish();
             }
@@ -314,9 +328,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Source::Connection { half, slot } = &mut self.source {
-            half.client().leave_receiving(slot);
-        }
+        self.leave();
     }
 }
 

@@ -117,6 +117,7 @@ impl Writer {
         if data.as_slice().is_empty() {
             return Ok(());
         }
+        self.forget_flush();
         match &mut self.collected {
             None => self.half.client().send(data),
             Some(collected) => {
@@ -144,6 +145,7 @@ impl Writer {
         if length == 0 {
             return Ok(());
         }
+        self.forget_flush();
         match &mut self.collected {
             None => self.half.client().send_many(lines, None),
             Some(collected) => {
@@ -232,6 +234,11 @@ impl Writer {
         self.client().closed().await
     }
 
+    /// A flush that is polled again waits for what was written meanwhile, too.
+    fn forget_flush(&mut self) {
+        self.half.client().leave_sending(&mut self.waits.flushed);
+    }
+
     fn send_collected(&mut self) -> Result<(), SendRefusal> {
         let Some(collected) = self.collected.as_mut().filter(|held| held.len() > 0) else {
             return Ok(());
@@ -255,7 +262,9 @@ impl Writer {
 fn has_room(client: &Client, collected: &Collected, asked: usize) -> Result<(), SendRefusal> {
     // Nothing is sent by this, but whether something could be is looked at.
     client.try_send(&[])?;
-    let (queued, capacity) = (collected.len(), limits(client).capacity);
+    // What a drain that was given up has queued counts, too: closing must have room for both.
+    let queued = collected.len().saturating_add(client.write_buffer_size());
+    let capacity = limits(client).capacity;
     if asked > capacity.saturating_sub(queued) {
         return Err(SendRefusal::Full {
             queued,
@@ -322,8 +331,7 @@ impl Writer {
             ready!(client.poll_drained(&mut self.waits.drained, cx))?;
             match client.send(piece.clone()) {
                 Ok(()) => {
-                    // Whoever waits for a flush waits for this too.
-                    client.leave_sending(&mut self.waits.flushed);
+                    self.forget_flush();
                     return Poll::Ready(Ok(piece.as_slice().len()));
                 }
                 // Others send here, too.

@@ -40,9 +40,7 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_closing() {
-            return Poll::Ready(Ok(()));
-        }
+        // Of one that is closing, too: it is not well done if bytes are lost.
         ready!(self.as_mut().poll_flush(cx))?;
         let client = self.client();
         match client.write_eof() {
