@@ -81,12 +81,6 @@ impl Connection {
         cancelled
     }
 
-    /// Whether something that was queued was thrown away by the closing that is under way.
-    #[must_use]
-    pub const fn has_dropped(&self) -> bool {
-        matches!(&self.state, State::Closing(closing) if closing.dropped > 0)
-    }
-
     /// What has come and not been taken, copied.
     #[must_use]
     pub fn unread(&self) -> Bytes {

@@ -2,6 +2,8 @@
 
 mod codecs;
 mod feeding;
+mod giving_up;
+mod halves;
 mod opening;
 #[path = "../peers/programs.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
@@ -10,6 +12,7 @@ mod python;
 mod reading;
 mod serving;
 mod tcp_client;
+mod threads;
 mod writing;
 
 use std::net::TcpStream;
