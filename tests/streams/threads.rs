@@ -59,7 +59,7 @@ impl Opened {
             Self::TcpClient => {
                 let mut client = TcpClient::new(pool, connect);
                 client.connect().await.unwrap();
-                End::TcpClient(client)
+                End::TcpClient(Box::new(client))
             }
             _ => {
                 let (reader, writer) = open_connection(pool, connect).await.unwrap();
@@ -111,7 +111,7 @@ enum End {
     Exactly(Client),
     Halves(Reader, Writer),
     Traits(Stream),
-    TcpClient(TcpClient),
+    TcpClient(Box<TcpClient>),
 }
 
 impl End {

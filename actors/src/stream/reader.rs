@@ -28,6 +28,8 @@ use crate::client::{Client, RecvError, RecvSlot};
 /// A read that is dropped before it has ended has taken nothing. Only one can be under way, since it
 /// borrows the reader: what asyncio makes a `RuntimeError` does not compile.
 ///
+/// Dropped before its writer, it leaves that as it is: what the peer sends from then on is held back, not received.
+///
 /// It is also a [`tokio::io::AsyncRead`] and [`tokio::io::AsyncBufRead`], over the same bytes.
 pub struct Reader {
     source: Source,

@@ -52,6 +52,8 @@ pub struct TcpClient {
     attempt: Duration,
     state: State,
     taken: usize,
+    /// What came before the connection was lost and was not received; `None`: it is not known to be lost.
+    rest: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -98,6 +100,7 @@ impl TcpClient {
             attempt: DEFAULT_ATTEMPT,
             state: State::New,
             taken: 0,
+            rest: None,
         }
     }
 
@@ -196,10 +199,10 @@ impl TcpClient {
     }
 
     /// At most so many bytes, or all that are there; waits until there is one. `None`: the peer has finished
-    /// (UA-34).
+    /// (UA-34). One that is dropped has taken nothing.
     ///
     /// # Errors
-    /// When it is not connected, or not any more.
+    /// When it is not connected, or not any more; what came before that is received before.
     pub async fn recv(&mut self, most: Option<usize>) -> Result<Option<Bytes>, TcpClientError> {
         let client = connected(&self.state)?;
         let receiving = match most {
@@ -210,7 +213,14 @@ impl TcpClient {
             Ok(bytes) => Ok(Some(bytes)),
             Err(RecvError::Finished { partial }) if partial.is_empty() => Ok(None),
             Err(RecvError::Finished { partial }) => Ok(Some(partial)),
-            Err(RecvError::Closed { cause, .. }) => Err(TcpClientError::Lost(cause)),
+            Err(RecvError::Closed { cause, partial }) => {
+                let rest = self.rest.get_or_insert(partial);
+                if rest.is_empty() {
+                    return Err(TcpClientError::Lost(cause));
+                }
+                let count = most.unwrap_or(usize::MAX).min(rest.len());
+                Ok(Some(rest.split_to(count)))
+            }
             Err(RecvError::ConnectFailed(error)) => Err((*error).into()),
             Err(RecvError::Refused(refusal)) => Err(TcpClientError::Recv(refusal)),
             // No time was given, and nothing blocks.

@@ -27,6 +27,10 @@ use crate::client::{Client, ExtraInfo, SendWait, SentError};
 /// ([`write_limits`](crate::ConnectionOptions::write_limits)). Beyond its write capacity, 16 MiB, a
 /// write is refused and its bytes come back.
 ///
+/// Its waits can be given up: nothing is lost or sent twice, and a drain or a flush that is asked for again goes on.
+/// Only of [`write_all`](Self::write_all) it is not known then how much it has queued. Dropped before its reader, it
+/// finishes nothing: [`write_eof`](Self::write_eof) does.
+///
 /// It is also a [`tokio::io::AsyncWrite`], which takes as much at a time as the high mark and nothing while
 /// writing is paused; its shutdown flushes, then finishes this direction, or closes the connection on TLS.
 pub struct Writer {
