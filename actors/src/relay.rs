@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
-use switchboard_core::{Cause, ClosedDetail, ConnectError, SendRefusal};
+use switchboard_core::{ClosedDetail, ConnectError, SendRefusal};
 
 use crate::client::{Client, RecvError, SentError};
 
@@ -130,7 +130,7 @@ async fn carry(
     moved: &mut u64,
 ) -> Result<Arc<ClosedDetail>, ConnectError> {
     let (from, to) = (way.from, way.to);
-    match pump(way, back, moved).await {
+    match pump(way, moved).await {
         Stopped::Finished => {
             if to.can_write_eof() && to.write_eof().is_ok() {
                 way.finished.store(true, Ordering::Relaxed);
@@ -161,17 +161,12 @@ enum Stopped {
     Broken,
 }
 
-async fn pump(way: &Way<'_>, back: &Way<'_>, moved: &mut u64) -> Stopped {
+async fn pump(way: &Way<'_>, moved: &mut u64) -> Stopped {
     let (from, to) = (way.from, way.to);
     loop {
         let (chunk, stopped) = match from.recv_available().await {
             Ok(chunk) => (chunk, None),
             Err(RecvError::Finished { partial }) => (partial, Some(Stopped::Finished)),
-            // Nothing is to be sent there any more, so that with its peer's end it is over, in order.
-            Err(RecvError::Closed {
-                partial,
-                cause: Cause::PeerFinished,
-            }) if back.is_finished() => (partial, Some(Stopped::Finished)),
             Err(RecvError::Closed { partial, .. }) => (partial, Some(Stopped::Ended)),
             Err(_) => (Bytes::new(), Some(Stopped::Ended)),
         };

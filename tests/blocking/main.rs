@@ -5,6 +5,7 @@ mod life;
 mod stream;
 mod threads;
 mod timeouts;
+mod workers;
 
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

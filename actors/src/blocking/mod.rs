@@ -7,8 +7,8 @@
 //!
 //! Threads on which async code runs must not block, since the rest of that code would stand still, perhaps the
 //! connection itself: there every call here fails at once with an error that says so (`InsideAsync`). In
-//! [`spawn_blocking`](tokio::task::spawn_blocking) it may block. Sessions on [workers](crate::PoolBuilder::workers)
-//! are async code, too.
+//! [`spawn_blocking`](tokio::task::spawn_blocking) it may block, and so may sessions on
+//! [workers](crate::PoolBuilder::workers).
 //!
 //! ```
 //! use switchboard::{Connect, Listen, blocking};

@@ -2,8 +2,6 @@
 
 use std::io::{self, Read, Write};
 
-use switchboard_core::Cause;
-
 use crate::client::RecvError;
 
 use super::Client;
@@ -20,13 +18,7 @@ impl Read for &Client {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
             }
-            Err(
-                RecvError::Finished { .. }
-                | RecvError::Closed {
-                    cause: Cause::PeerFinished,
-                    ..
-                },
-            ) => Ok(0),
+            Err(RecvError::Finished { .. }) => Ok(0),
             Err(error) => Err(error.into()),
         }
     }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::consume_budget;
 
+use crate::workers;
+
 /// Wakes a thread that is parked.
 struct Parked {
     thread: Thread,
@@ -82,14 +84,14 @@ pub(super) fn at_most<F: Future>(future: F, after: Option<Duration>) -> Option<F
 }
 
 /// Whether this is a thread of a runtime that polls tasks, so that they would wait with it; not one that a
-/// runtime has for blocking work.
+/// runtime has for blocking work, nor a worker's.
 ///
 /// Only tokio's budget tells these apart: what is polled has one, and blocking work has none, so that it never
 /// runs out. Looking spends it, which costs the task one turn.
 pub(super) fn is_in_async() -> bool {
     /// More than a budget is: 128.
     const ENOUGH: u32 = 256;
-    if Handle::try_current().is_err() {
+    if Handle::try_current().is_err() || workers::is_here() {
         return false;
     }
     let mut cx = Context::from_waker(Waker::noop());

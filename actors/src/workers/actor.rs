@@ -134,6 +134,7 @@ impl Shift {
 
     /// Makes sessions, one after the other; those that are there have their turns in between.
     async fn work(self) {
+        super::arrive();
         loop {
             while let Some(errand) = self.worker().next() {
                 errand.run();

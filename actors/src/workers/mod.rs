@@ -7,6 +7,7 @@
 
 mod actor;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,6 +85,20 @@ enum Roster {
     },
     /// The pool has ended: no session is made any more.
     Closed,
+}
+
+thread_local! {
+    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on the calling thread is a worker's.
+fn arrive() {
+    ON_WORKER.set(true);
+}
+
+/// Whether the calling thread is a worker's, on which handlers may block.
+pub(crate) fn is_here() -> bool {
+    ON_WORKER.get()
 }
 
 /// One worker; it outlives its threads.
