@@ -20,7 +20,8 @@ impl Pool {
     /// Opens a connection that has no session: it is used by calls that wait, such as
     /// [`Client::recv_line`] and [`Client::sent`] (ACO-04, ACO-14). When the peer finishes, the connection stays open
     /// for sending until it is [closed](Client::close) or has been half-closed for too long; over TLS it
-    /// closes. A preset receive is refused.
+    /// closes. A preset receive is refused. Dropping what this gives does not give the connection up
+    /// ([`Client::abort`] does).
     ///
     /// ```
     /// # use switchboard::prelude::*;
@@ -43,7 +44,8 @@ impl Pool {
 
     /// Opens a listener whose connections have no session but a task each, from `serve`, which runs on the
     /// connection's thread. When the task ends, its connection closes, after it has sent what is queued; a
-    /// panic of it ends its connection only, and is told as that of a session is (UA-13, UA-24). When the
+    /// panic of it ends its connection only, and is told as that of a session is (UA-13, UA-24). A drain closes
+    /// its connection as that of a session that does not handle [`Draining`](crate::message::Draining). When the
     /// pool stops, tasks whose connections are closed have a quarter of a second left.
     ///
     /// # Errors

@@ -83,7 +83,8 @@ impl Process {
 
     /// The pipe with this number in the process, as a connection: 0 to send to, with limits, pausing and
     /// `write_eof` as ever, 1 and 2 to pause their reading or to arm other receives. `None`: it is no pipe that
-    /// leads here (AIO-18). Its events are told as those of the process.
+    /// leads here (AIO-18). Its events are told as those of the process. To ask for a receive of an output in sequence,
+    /// cancel the one that is always armed first ([`Client::cancel_recv`]).
     #[must_use]
     pub fn pipe(&self, fd: i32) -> Option<Client> {
         self.shared.pipe(fd).cloned()

@@ -95,7 +95,8 @@ impl Client {
         poll_fn(|cx| self.poll_flushed(&mut wait.wait, cx)).await
     }
 
-    /// Waits until the connection has ended, and says how; at once when it has (UA-15).
+    /// Waits until the connection has ended, and says how; at once when it has (UA-15). That the peer has finished
+    /// sending does not end a connection without a session, which may still answer.
     ///
     /// # Errors
     /// When it never came to be.
