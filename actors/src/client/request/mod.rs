@@ -185,14 +185,28 @@ impl<T> Waiter<T> {
     }
 }
 
-/// Whom to wake once the lock is free.
+/// Whom to wake once the lock is free. Nearly always that is one, for whom nothing is allocated.
 #[derive(Debug, Default)]
 #[must_use = "they sleep on"]
-pub(crate) struct Due(Vec<Waker>);
+pub(crate) struct Due {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
 
 impl Due {
+    fn add(&mut self, waker: Option<Waker>) {
+        if self.first.is_none() {
+            self.first = waker;
+        } else {
+            self.others.extend(waker);
+        }
+    }
+
     pub(crate) fn wake(self) {
-        self.0.into_iter().for_each(Waker::wake);
+        self.first
+            .into_iter()
+            .chain(self.others)
+            .for_each(Waker::wake);
     }
 }
 
@@ -232,14 +246,14 @@ impl Core {
         for (place, waiter) in requests.receivers.iter_mut().enumerate() {
             let is_turn = ending || (place == 0 && is_turn(waiter, machine));
             if is_turn || waiter.lost.is_some() || is_late(waiter.deadline) {
-                due.0.extend(waiter.waker.take());
+                due.add(waiter.waker.take());
             }
         }
         let ended = requests.end.is_some();
         for waiter in &mut requests.senders {
             let is_due = ended || waiter.lost.is_some() || waiter.what.is_due(machine);
             if is_due || is_late(waiter.deadline) {
-                due.0.extend(waiter.waker.take());
+                due.add(waiter.waker.take());
             }
         }
         due
