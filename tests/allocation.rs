@@ -2,9 +2,11 @@
 
 use std::alloc::{GlobalAlloc, Layout, System as SystemAllocator};
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use switchboard::stream::{self, Reader, Writer};
 use switchboard::{BufferSlots, Client, ConnectionOptions, Listen, SendSlot, SlotError};
 use switchboard_tests::*;
 
@@ -156,65 +158,119 @@ fn xas_65_slots_that_do_not_keep_their_memory_free_it() {
     }
 }
 
+/// Sends so many lines at once and waits for all of them, so many times; what that allocates, when
+/// everything is there that stays.
+async fn exchanges(mut stream: TcpStream, together: usize, count: usize) -> usize {
+    peer(move || {
+        let burst = LINE.repeat(together);
+        let mut answer = vec![0; burst.len()];
+        let mut exchange = |count| {
+            for _ in 0..count {
+                stream.write_all(&burst).unwrap();
+                stream.read_exact(&mut answer).unwrap();
+                assert_eq!(answer, burst);
+            }
+        };
+        exchange(100);
+        let before = allocations();
+        exchange(count);
+        allocations() - before
+    })
+    .await
+}
+
+/// Checks that a line there and back allocates once: the block that it came in.
+async fn expect_one_per_line(stream: TcpStream) {
+    const LINES: usize = 2_000;
+    let counted = exchanges(stream, 1, LINES).await;
+    assert!(
+        counted <= LINES + 20,
+        "{counted} allocations for {LINES} lines"
+    );
+}
+
+/// Checks that lines that come together share what one read needs.
+async fn expect_few_per_burst(stream: TcpStream) {
+    const BURSTS: usize = 200;
+    let counted = exchanges(stream, 64, BURSTS).await;
+    // A burst may come in several reads.
+    assert!(
+        counted < BURSTS * MOST_PER_BURST,
+        "{counted} allocations for {BURSTS} bursts"
+    );
+}
+
 /// What a line of a ping-pong costs: the block that it came in. More would be a regression.
 #[test]
 fn a_line_there_and_back_costs_few_allocations() {
-    const LINES: usize = 2_000;
     let _turn = turn();
     with_pool(|pool| async move {
         let listen = Listen::tcp("127.0.0.1:0").lines();
-        let mut stream = serve_with(&pool, listen, |client| Echo { client }).await;
-        let counted = peer(move || {
-            let mut exchange = |count| {
-                let mut answer = [0; 64];
-                for _ in 0..count {
-                    stream.write_all(&LINE).unwrap();
-                    stream.read_exact(&mut answer).unwrap();
-                    assert_eq!(answer, LINE);
-                }
-            };
-            exchange(100);
-            let before = allocations();
-            exchange(LINES);
-            allocations() - before
-        })
-        .await;
-        assert!(
-            counted <= LINES + 20,
-            "{counted} allocations for {LINES} lines"
-        );
+        expect_one_per_line(serve_with(&pool, listen, |client| Echo { client }).await).await;
     });
 }
 
 /// What lines cost that come together: they share what one read needs.
 #[test]
 fn lines_that_come_together_cost_hardly_any_allocation() {
-    const BURSTS: usize = 200;
-    const TOGETHER: usize = 64;
     let _turn = turn();
     with_pool(|pool| async move {
         let listen = Listen::tcp("127.0.0.1:0").lines();
-        let mut stream = serve_with(&pool, listen, |client| Echo { client }).await;
-        let counted = peer(move || {
-            let burst = LINE.repeat(TOGETHER);
-            let mut answer = vec![0; burst.len()];
-            let mut exchange = |count| {
-                for _ in 0..count {
-                    stream.write_all(&burst).unwrap();
-                    stream.read_exact(&mut answer).unwrap();
-                }
-            };
-            exchange(20);
-            let before = allocations();
-            exchange(BURSTS);
-            allocations() - before
-        })
-        .await;
-        // A burst may come in several reads.
-        assert!(
-            counted < BURSTS * MOST_PER_BURST,
-            "{counted} allocations for {BURSTS} bursts"
-        );
+        expect_few_per_burst(serve_with(&pool, listen, |client| Echo { client }).await).await;
+    });
+}
+
+/// What a request costs: no more than the line that it brings, so nobody pays for asking.
+#[test]
+fn a_line_that_is_asked_for_costs_as_many_as_one_that_is_told() {
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0");
+        let serve = async |client: Client| {
+            while let Ok(line) = client.recv_line().await {
+                client.send_line(&line).unwrap();
+            }
+        };
+        let server = pool.serve(listen, serve).await.unwrap();
+        expect_one_per_line(dial(server.local_addr())).await;
+    });
+}
+
+async fn echo_lines(mut reader: Reader, mut writer: Writer) {
+    while let Ok(line) = reader.read_line().await
+        && !line.is_empty()
+    {
+        writer.write(line).unwrap();
+        writer.drain().await.unwrap();
+    }
+}
+
+/// What a read of a stream costs: the block that its bytes came in, however many reads share it.
+#[test]
+fn a_read_of_a_stream_costs_no_allocation_but_the_block_that_came() {
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0");
+        let server = stream::start_server(&pool, listen, echo_lines).await;
+        let address = server.unwrap().local_addr();
+        expect_one_per_line(dial(address)).await;
+        expect_few_per_burst(dial(address)).await;
+    });
+}
+
+/// The same for reads that are not of lines.
+#[test]
+fn an_exact_read_of_a_stream_costs_no_allocation_but_the_block_that_came() {
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0");
+        let serve = async |mut reader: Reader, mut writer: Writer| {
+            while let Ok(bytes) = reader.read_exact(LINE.len()).await {
+                writer.write(bytes).unwrap();
+            }
+        };
+        let server = stream::start_server(&pool, listen, serve).await;
+        expect_one_per_line(dial(server.unwrap().local_addr())).await;
     });
 }
 
