@@ -17,6 +17,7 @@ load run [options]              compare servers, print a table of medians and ra
   --slice-seconds S             measured time of one slice         (default 0.5)
   --only NAME,...               scenarios: ping1 ping50 ping500 pipe50x64 churn idle transfer storm
                                 tls-ping50 tls-transfer handshakes udp1 udp16
+  --servers NAME,...            only these of the usual servers
   --server NAME=COMMAND         one more server, or another command for a known name (repeatable);
                                 the address to listen on is appended as the last argument
   --tls-server NAME=COMMAND     the same for the scenarios over TLS; the server finds PEM files where
@@ -24,6 +25,9 @@ load run [options]              compare servers, print a table of medians and ra
   --udp-server NAME=COMMAND     the same for the scenarios over UDP
   --cores SERVER,LOAD           the two cores                      (default 0,1)
   --json FILE                   write every slice there
+  --write FILE.md               write a report there, with the machine and all versions, and beside it
+                                a chart and every slice: file.svg and file.json, in small letters
+                                (PYTHON in the environment names the Python that is tried first)
 
 load flood ADDR --pid PID       write lines without ever reading a reply
 load slow-reader ADDR --pid PID the same, reading a trickle of the replies
@@ -65,7 +69,9 @@ fn run_options(mut arguments: impl Iterator<Item = String>) -> Result<RunOptions
         scenarios: scenarios::all(),
         servers: Vec::new(),
         cores: Cores { server: 0, load: 1 },
+        wanted: Vec::new(),
         json: None,
+        write: None,
     };
     while let Some(flag) = arguments.next() {
         let value = arguments
@@ -86,11 +92,14 @@ fn run_options(mut arguments: impl Iterator<Item = String>) -> Result<RunOptions
                     .scenarios
                     .retain(|scenario| wanted.contains(&scenario.name()));
             }
+            "--servers" => options.wanted = value.split(',').map(str::to_owned).collect(),
             "--server" => options.servers.push(server(&flag, &value, Wire::Plain)?),
             "--tls-server" => options.servers.push(server(&flag, &value, Wire::Tls)?),
             "--udp-server" => options.servers.push(server(&flag, &value, Wire::Udp)?),
             "--cores" => options.cores = cores(&value)?,
             "--json" => options.json = Some(PathBuf::from(value)),
+            "--write" if value.ends_with(".md") => options.write = Some(PathBuf::from(value)),
+            "--write" => return Err(format!("--write: {value} does not end in .md")),
             _ => return Err(format!("unknown option {flag}")),
         }
     }
@@ -156,6 +165,7 @@ fn server(flag: &str, value: &str, wire: Wire) -> Result<ServerSpec, String> {
     let (name, command) = value
         .split_once('=')
         .ok_or_else(|| format!("{flag}: {value} is not NAME=COMMAND"))?;
+    let about = format!("`{command}`");
     let command: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
     if name.is_empty() || command.is_empty() {
         return Err(format!("{flag}: {value} is not NAME=COMMAND"));
@@ -164,6 +174,7 @@ fn server(flag: &str, value: &str, wire: Wire) -> Result<ServerSpec, String> {
         name: name.to_owned(),
         command,
         wire,
+        about,
     })
 }
 

@@ -40,6 +40,11 @@ impl Figure {
         }
     }
 
+    /// Whether a server with a greater figure is ahead.
+    pub(crate) fn more_is_better(&self) -> bool {
+        self.name.ends_with("per second")
+    }
+
     /// A number of faults, of which none shall be lost.
     pub(crate) fn sum(name: &'static str, value: f64) -> Self {
         Self {

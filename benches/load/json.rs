@@ -1,20 +1,47 @@
-//! Results for programs: every slice, with the figures of the tables, as one JSON object.
+//! Results for programs: every slice, with the figures of the tables, the machine and the servers, as one
+//! JSON object.
 
 use std::fmt::Write as _;
 
+use crate::facts::Facts;
 use crate::figures::{Figure, fold};
+use crate::lineup::Lineup;
 use crate::runner::{Results, ScenarioResult, ServerResult, Slice};
 
 /// The text of the file.
-pub(crate) fn json(results: &Results) -> String {
-    let scenarios = array(
-        results
-            .scenarios
-            .iter()
-            .map(|result| scenario(result, results)),
-    );
-    let fast = results.fast.as_nanos();
-    format!("{{\"fast_calibration_ns\": {fast}, \"scenarios\": {scenarios}}}\n")
+pub(crate) fn json(results: &Results, facts: &Facts, lineup: &Lineup) -> String {
+    let scenarios = results
+        .scenarios
+        .iter()
+        .map(|result| scenario(result, results));
+    let machine = facts
+        .machine
+        .iter()
+        .map(|(name, value)| (*name, quoted(value)));
+    let servers = lineup.servers.iter().map(|spec| {
+        let members = [
+            ("name", quoted(&spec.name)),
+            ("wire", quoted(spec.wire.name())),
+            ("about", quoted(&spec.about)),
+        ];
+        object(members.into_iter())
+    });
+    let skipped = lineup.skipped.iter().map(|skipped| {
+        let members = [
+            ("name", quoted(&skipped.name)),
+            ("why", quoted(&skipped.why)),
+        ];
+        object(members.into_iter())
+    });
+    let members = [
+        ("date", quoted(&facts.date)),
+        ("machine", object(machine)),
+        ("servers", array(servers)),
+        ("skipped", array(skipped)),
+        ("fast_calibration_ns", results.fast.as_nanos().to_string()),
+        ("scenarios", array(scenarios)),
+    ];
+    object(members.into_iter()) + "\n"
 }
 
 fn scenario(scenario: &ScenarioResult, results: &Results) -> String {
@@ -32,7 +59,7 @@ fn scenario(scenario: &ScenarioResult, results: &Results) -> String {
 
 fn server(server: &ServerResult, results: &Results) -> String {
     let name = quoted(&server.name);
-    let figures = object(&fold(server, results.fast));
+    let figures = numbers(&fold(server, results.fast));
     let slices = array(server.slices.iter().map(|taken| slice(taken, results)));
     let failures = server.failures;
     format!(
@@ -49,16 +76,24 @@ fn slice(slice: &Slice, results: &Results) -> String {
         ),
         None => ("null".to_owned(), "null".to_owned()),
     };
-    let figures = object(&slice.figures);
+    let figures = numbers(&slice.figures);
     format!(
         "{{\"kept\": {kept}, \"calibration_ns\": {calibration}, \"waiting\": {waiting}, \"figures\": {figures}}}"
     )
 }
 
-fn object(figures: &[Figure]) -> String {
-    let members: Vec<_> = figures
-        .iter()
-        .map(|figure| format!("{}: {}", quoted(figure.name), number(figure.value)))
+fn numbers(figures: &[Figure]) -> String {
+    object(
+        figures
+            .iter()
+            .map(|figure| (figure.name, number(figure.value))),
+    )
+}
+
+/// Of names and of values that are JSON already.
+fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> String {
+    let members: Vec<_> = members
+        .map(|(name, value)| format!("{}: {value}", quoted(name)))
         .collect();
     format!("{{{}}}", members.join(", "))
 }
@@ -97,6 +132,9 @@ mod tests {
 
     use super::*;
     use crate::calibrate::Conditions;
+    use crate::folder::Folder;
+    use crate::lineup::Skipped;
+    use crate::server::{ServerSpec, Wire};
 
     #[test]
     fn slices_say_whether_they_were_kept() {
@@ -123,18 +161,54 @@ mod tests {
             baselines: &[],
             servers,
         }];
-        let text = json(&Results {
+        let results = Results {
             fast: Duration::from_nanos(1_000),
             scenarios,
-        });
+        };
         let expected = [
-            r#"{"fast_calibration_ns": 1000, "scenarios": [{"name": "ping1", "servers": ["#,
+            r#"{"name": "ping1", "servers": ["#,
             r#"{"name": "a \"b\"\u000a", "figures": {"cpu us": 4}, "failures": 1, "slices": ["#,
             r#"{"kept": true, "calibration_ns": null, "waiting": null, "figures": {"cpu us": 4}}, "#,
             r#"{"kept": false, "calibration_ns": 1600, "waiting": 0.5, "figures": {"cpu us": 9}}"#,
-            "]}]}]}\n",
+            "]}]}",
         ];
+        let text = scenario(&results.scenarios[0], &results);
         assert_eq!(text, expected.concat());
         assert_eq!(number(f64::NAN), "null");
+    }
+
+    #[test]
+    fn the_file_names_the_machine_the_servers_and_who_is_skipped() {
+        let facts = Facts {
+            date: "2026-01-01 00:00 UTC".to_owned(),
+            machine: vec![("cores", "2".to_owned())],
+        };
+        let servers = vec![ServerSpec {
+            name: "a".to_owned(),
+            command: Vec::new(),
+            wire: Wire::Udp,
+            about: "A 1.0".to_owned(),
+        }];
+        let skipped = vec![Skipped {
+            name: "b".to_owned(),
+            why: "no b here".to_owned(),
+        }];
+        let lineup = Lineup {
+            servers,
+            skipped,
+            _folder: Folder::new().unwrap(),
+        };
+        let results = Results {
+            fast: Duration::from_nanos(1_000),
+            scenarios: Vec::new(),
+        };
+        let expected = [
+            r#"{"date": "2026-01-01 00:00 UTC", "machine": {"cores": "2"}, "#,
+            r#""servers": [{"name": "a", "wire": "udp", "about": "A 1.0"}], "#,
+            r#""skipped": [{"name": "b", "why": "no b here"}], "#,
+            r#""fast_calibration_ns": 1000, "scenarios": []}"#,
+            "\n",
+        ];
+        assert_eq!(json(&results, &facts, &lineup), expected.concat());
     }
 }

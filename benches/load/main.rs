@@ -2,34 +2,49 @@
 //!
 //! The way through: [`args`] reads the command line, [`runner`] starts servers and takes slices of
 //! every [`scenarios`] member between two measures of [`calibrate`], [`figures`] folds the slices
-//! and [`report`] puts them into tables. [`pressure`] is the other command: it writes to one server
+//! and [`report`] puts them into tables, [`document`] around them what else a reader must know.
+//! [`lineup`] finds the servers: [`usual`] ones in Rust, and those of [`systems`]. [`pressure`] is the other command: it writes to one server
 //! without reading its replies.
 
 mod args;
+mod bounded;
 mod calibrate;
+mod chart;
 mod client;
+mod document;
+mod facts;
 mod figures;
 mod fleet;
+mod folder;
 mod histogram;
 mod json;
+mod lineup;
 mod link;
+mod locked;
 mod machine;
 mod poller;
 mod pressure;
 mod procfs;
+mod progress;
 mod report;
 mod runner;
 mod scenarios;
 mod server;
 mod socket;
 mod swarm;
+mod systems;
 mod tls;
+mod usual;
 mod verifier;
 
+use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use args::Command;
+use facts::Facts;
+use lineup::{Lineup, Skipped};
+use runner::RunOptions;
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args().skip(1)) {
@@ -52,14 +67,28 @@ fn execute(command: Command) -> io::Result<()> {
     machine::raise_open_files()?;
     match command {
         Command::Help => writeln!(io::stdout(), "{}", args::USAGE),
-        Command::Run(options) => {
-            let results = runner::run(&options)?;
-            write!(io::stdout(), "{}", report::markdown(&results))?;
-            match &options.json {
-                Some(file) => std::fs::write(file, json::json(&results)),
-                None => Ok(()),
-            }
-        }
+        Command::Run(options) => compare(&options),
         Command::Pressure(options) => write!(io::stdout(), "{}", pressure::run(&options)?),
     }
+}
+
+fn compare(options: &RunOptions) -> io::Result<()> {
+    let facts = Facts::gather();
+    let lineup = Lineup::new(&options.servers, &options.wanted)?;
+    for Skipped { name, why } in &lineup.skipped {
+        eprintln!("skipped: {name} ({why})");
+    }
+    let results = runner::run(options, &lineup.servers)?;
+    write!(io::stdout(), "{}", report::markdown(&results))?;
+    let json = || json::json(&results, &facts, &lineup);
+    if let Some(file) = &options.json {
+        fs::write(file, json())?;
+    }
+    if let Some(file) = &options.write {
+        let beside = document::beside(file);
+        fs::write(&beside.chart, chart::svg(&results))?;
+        fs::write(&beside.json, json())?;
+        fs::write(file, document::markdown(&results, &facts, &lineup, &beside))?;
+    }
+    Ok(())
 }

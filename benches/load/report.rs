@@ -54,6 +54,38 @@ fn table(scenario: &ScenarioResult, fast: Duration) -> String {
     text
 }
 
+/// The first figure of each server, with its ratio to the first baseline; servers without slices are left
+/// out.
+pub(crate) fn firsts(scenario: &ScenarioResult, fast: Duration) -> Vec<First<'_>> {
+    let firsts = scenario.servers.iter().filter_map(|server| {
+        let figure = *fold(server, fast).first()?;
+        Some((server, figure))
+    });
+    let firsts: Vec<_> = firsts.collect();
+    let baseline = scenario.baselines.first().and_then(|wanted| {
+        let (_, figure) = firsts.iter().find(|(server, _)| server.name == *wanted)?;
+        Some(figure.value)
+    });
+    let with_ratio = firsts.into_iter().map(|(server, figure)| First {
+        server: &server.name,
+        figure,
+        disturbed: kept(server, fast) == 0,
+        ratio: baseline.map(|baseline| figure.value / baseline),
+    });
+    with_ratio.collect()
+}
+
+/// What servers are compared by.
+#[derive(Debug)]
+pub(crate) struct First<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) figure: Figure,
+    /// No slice was kept, so that the figure means little.
+    pub(crate) disturbed: bool,
+    /// To the first baseline, if that took part.
+    pub(crate) ratio: Option<f64>,
+}
+
 /// The first figure, its ratios to the baselines, and the other figures.
 fn cells_of(figures: &[Figure], baselines: &[(&str, f64)]) -> Vec<String> {
     let Some((first, rest)) = figures.split_first() else {
@@ -71,12 +103,7 @@ fn cells_of(figures: &[Figure], baselines: &[(&str, f64)]) -> Vec<String> {
 
 /// How many slices the figures rest on.
 fn slices(server: &ServerResult, fast: Duration) -> String {
-    let taken = server.slices.len();
-    let kept = server
-        .slices
-        .iter()
-        .filter(|slice| slice.is_kept(fast))
-        .count();
+    let (kept, taken) = (kept(server, fast), server.slices.len());
     let disturbed = if kept == 0 && taken > 0 {
         ", disturbed"
     } else {
@@ -90,8 +117,13 @@ fn slices(server: &ServerResult, fast: Duration) -> String {
     format!("{kept} of {taken}{disturbed}{failed}")
 }
 
+fn kept(server: &ServerResult, fast: Duration) -> usize {
+    let slices = server.slices.iter();
+    slices.filter(|slice| slice.is_kept(fast)).count()
+}
+
 /// As many digits as mean something.
-fn short(figure: f64) -> String {
+pub(crate) fn short(figure: f64) -> String {
     match figure.abs() {
         size if size >= 100.0 || size == 0.0 => format!("{figure:.0}"),
         size if size >= 10.0 => format!("{figure:.1}"),

@@ -1,7 +1,7 @@
 //! Takes the slices: scenario by scenario, round by round, server after server.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,9 @@ use crate::calibrate::{Calibrator, Conditions, is_fast};
 use crate::figures::Figure;
 use crate::machine::{Cores, pin};
 use crate::procfs::cpu_time;
+use crate::progress::Progress;
 use crate::scenarios::Scenario;
-use crate::server::{Server, ServerSpec, Wire};
+use crate::server::{Server, ServerSpec};
 use crate::tls::Credentials;
 
 /// How often a slice is taken again after its conditions were not quiet.
@@ -34,8 +35,12 @@ pub(crate) struct RunOptions {
     pub(crate) servers: Vec<ServerSpec>,
     /// Who runs where.
     pub(crate) cores: Cores,
+    /// The names of the only usual servers that take part; all if empty.
+    pub(crate) wanted: Vec<String>,
     /// Where to write every slice.
     pub(crate) json: Option<PathBuf>,
+    /// Where to write the results with all that a reader must know.
+    pub(crate) write: Option<PathBuf>,
 }
 
 /// Everything that was measured.
@@ -87,9 +92,8 @@ impl Slice {
 /// Runs everything. Children are gone when it returns.
 ///
 /// # Errors
-/// No servers, or no such cores. A server that fails costs only its slice.
-pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
-    let servers = servers(&options.servers)?;
+/// No such cores. A server that fails costs only its slice.
+pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Results> {
     for core in [options.cores.server, options.cores.load] {
         pin(core).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot run on core {core}: {error}"))
@@ -97,12 +101,10 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
     }
     let credentials = Credentials::new()?;
     let mut calibrator = Calibrator::new(options.cores)?;
+    let mut progress = Progress::new(expected(options, servers));
     let mut scenarios = Vec::new();
     for scenario in &options.scenarios {
-        let servers: Vec<_> = servers
-            .iter()
-            .filter(|spec| spec.wire == scenario.wire())
-            .collect();
+        let servers: Vec<_> = participants(scenario.as_ref(), servers).collect();
         let mut results: Vec<_> = servers
             .iter()
             .map(|spec| ServerResult {
@@ -119,15 +121,19 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
                     options.rounds,
                     spec.name
                 );
+                progress.turn(&title);
+                let mut tell =
+                    |text: &str, noteworthy| progress.tell(&format!("{title}: {text}"), noteworthy);
                 take_slices(
                     scenario.as_ref(),
                     spec,
                     options,
                     &credentials,
                     &mut calibrator,
-                    &title,
+                    &mut tell,
                     result,
                 );
+                progress.advance(scenario.expected(options.slice));
             }
         }
         scenarios.push(ScenarioResult {
@@ -143,6 +149,25 @@ pub(crate) fn run(options: &RunOptions) -> io::Result<Results> {
     })
 }
 
+/// The servers that take part in a scenario.
+fn participants<'a>(
+    scenario: &dyn Scenario,
+    servers: &'a [ServerSpec],
+) -> impl Iterator<Item = &'a ServerSpec> {
+    let wire = scenario.wire();
+    servers.iter().filter(move |spec| spec.wire == wire)
+}
+
+/// How long the run takes if no slice is taken again.
+fn expected(options: &RunOptions, servers: &[ServerSpec]) -> Duration {
+    let scenarios = options.scenarios.iter().map(|scenario| {
+        let round =
+            participants(scenario.as_ref(), servers).map(|_| scenario.expected(options.slice));
+        round.sum::<Duration>() * options.rounds
+    });
+    scenarios.sum()
+}
+
 /// Takes slices until the conditions were quiet during one.
 fn take_slices(
     scenario: &dyn Scenario,
@@ -150,14 +175,14 @@ fn take_slices(
     options: &RunOptions,
     credentials: &Credentials,
     calibrator: &mut Calibrator,
-    title: &str,
+    tell: &mut dyn FnMut(&str, bool),
     result: &mut ServerResult,
 ) {
     for _ in 0..=RETRIES {
         match take_slice(scenario, spec, options, credentials, calibrator) {
             Ok(slice) => {
                 let kept = slice.is_kept(calibrator.fast());
-                progress(title, &slice, kept);
+                tell(&said(&slice, kept), false);
                 result.slices.push(slice);
                 if kept {
                     return;
@@ -165,7 +190,7 @@ fn take_slices(
                 thread::sleep(RETREAT);
             }
             Err(error) => {
-                eprintln!("{title}: failed: {error}");
+                tell(&format!("failed: {error}"), true);
                 result.failures += 1;
                 return;
             }
@@ -226,7 +251,7 @@ fn wait_for_fast_core(calibrator: &mut Calibrator) -> io::Result<Duration> {
     Ok(measured)
 }
 
-fn progress(title: &str, slice: &Slice, kept: bool) {
+fn said(slice: &Slice, kept: bool) -> String {
     let figure = slice.figures.first();
     let figure = figure
         .map(|first| format!("{} {:.3}", first.name, first.value))
@@ -243,63 +268,5 @@ fn progress(title: &str, slice: &Slice, kept: bool) {
         },
     );
     let verdict = if kept { "kept" } else { "discarded" };
-    eprintln!(
-        "{title}: {figure}{}, {verdict}",
-        conditions.unwrap_or_default()
-    );
-}
-
-/// The usual servers, as far as they are built, and those of the command line.
-fn servers(extra: &[ServerSpec]) -> io::Result<Vec<ServerSpec>> {
-    let program = std::env::current_exe()?;
-    let folder = program.parent().unwrap_or(Path::new("."));
-    let usual = [
-        (Wire::Plain, "tokio-lines", folder.join("peer-tokio-lines")),
-        (
-            Wire::Plain,
-            "tokio-chunks",
-            folder.join("peer-tokio-chunks"),
-        ),
-        (
-            Wire::Plain,
-            "switchboard",
-            folder.join("examples").join("echo"),
-        ),
-        (Wire::Plain, "stream", folder.join("stream-echo")),
-        (Wire::Tls, "tokio-rustls", folder.join("peer-tokio-rustls")),
-        (Wire::Tls, "switchboard", folder.join("tls-echo")),
-        (Wire::Udp, "tokio-udp", folder.join("peer-tokio-udp")),
-        (
-            Wire::Udp,
-            "tokio-udp-try",
-            folder.join("peer-tokio-udp-try"),
-        ),
-        (Wire::Udp, "mmsg-udp", folder.join("peer-mmsg-udp")),
-        (Wire::Udp, "switchboard", folder.join("udp-echo")),
-    ];
-    let mut servers: Vec<_> = usual
-        .into_iter()
-        .filter(|(_, _, path)| path.exists())
-        .map(|(wire, name, path)| ServerSpec {
-            name: name.to_owned(),
-            command: vec![path.display().to_string()],
-            wire,
-        })
-        .collect();
-    for spec in extra {
-        let known = servers
-            .iter_mut()
-            .find(|known| known.wire == spec.wire && known.name == spec.name);
-        match known {
-            Some(known) => known.clone_from(spec),
-            None => servers.push(spec.clone()),
-        }
-    }
-    if servers.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            format!("no servers beside {}", program.display()),
-        ));
-    }
-    Ok(servers)
+    format!("{figure}{}, {verdict}", conditions.unwrap_or_default())
 }

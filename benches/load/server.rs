@@ -20,7 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// What a server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wire {
     /// Lines over TCP.
     Plain,
@@ -28,6 +28,17 @@ pub(crate) enum Wire {
     Tls,
     /// Datagrams.
     Udp,
+}
+
+impl Wire {
+    /// Its name in the results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "tcp",
+            Self::Tls => "tls",
+            Self::Udp => "udp",
+        }
+    }
 }
 
 /// How to start a server.
@@ -38,6 +49,8 @@ pub(crate) struct ServerSpec {
     /// Program and arguments; the address to listen on is appended.
     pub(crate) command: Vec<String>,
     pub(crate) wire: Wire,
+    /// What it is, with its versions, for the reader of the results.
+    pub(crate) about: String,
 }
 
 /// A running server. It is killed when this is dropped, and when the load generator dies.

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
@@ -12,6 +11,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::folder::Folder;
 use crate::verifier::SamplingVerifier;
 
 /// The name in the certificate.
@@ -21,7 +21,7 @@ pub(crate) const SERVER_NAME: &str = "localhost";
 /// own, so that every server serves the same one.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    folder: PathBuf,
+    folder: Folder,
     client: Arc<ClientConfig>,
 }
 
@@ -31,8 +31,6 @@ impl Credentials {
     /// # Errors
     /// The temporary folder cannot be written to.
     pub(crate) fn new() -> io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed([SERVER_NAME.to_owned()]).map_err(io::Error::other)?;
         let mut roots = RootCertStore::empty();
@@ -51,11 +49,8 @@ impl Credentials {
             .with_no_client_auth();
         client.resumption = Resumption::disabled();
 
-        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(format!("switchboard-load-{process}-{number}"));
-        fs::create_dir_all(&folder)?;
         let credentials = Self {
-            folder,
+            folder: Folder::new()?,
             client: Arc::new(client),
         };
         fs::write(credentials.certificate(), cert.pem())?;
@@ -65,23 +60,16 @@ impl Credentials {
 
     /// The certificate's PEM file.
     pub(crate) fn certificate(&self) -> PathBuf {
-        self.folder.join("certificate.pem")
+        self.folder.path().join("certificate.pem")
     }
 
     /// The PEM file of its private key.
     pub(crate) fn key(&self) -> PathBuf {
-        self.folder.join("key.pem")
+        self.folder.path().join("key.pem")
     }
 
     /// The client's side: trusts that certificate and no other.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.client)
-    }
-}
-
-impl Drop for Credentials {
-    fn drop(&mut self) {
-        // What stays is worth nothing to anybody, and the system clears the folder at times.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -59,6 +59,7 @@ impl Scenario for Datagrams {
             Figure::median("per second", replies / echoes.elapsed.as_secs_f64()),
             Figure::median("p50 us", micros(echoes.latency.quantile(500))),
             Figure::median("p99 us", micros(echoes.latency.quantile(990))),
+            Figure::median("p99.9 us", micros(echoes.latency.quantile(999))),
             Figure::sum("lost", ratio(echoes.lost, 1.0)),
         ])
     }

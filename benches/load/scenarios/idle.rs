@@ -32,6 +32,10 @@ impl Scenario for Idle {
         false
     }
 
+    fn expected(&self, _slice: Duration) -> Duration {
+        Duration::from_secs(8)
+    }
+
     fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let at_start = resident_kib(server.pid())?;
         let mut fleet = Fleet::new(server.target.clone(), 1, AfterReply::Repeat)?;

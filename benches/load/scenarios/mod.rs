@@ -46,6 +46,11 @@ pub(crate) trait Scenario: fmt::Debug {
         true
     }
 
+    /// About how long a slice takes with all that belongs to it, for the progress bar.
+    fn expected(&self, slice: Duration) -> Duration {
+        slice + Duration::from_millis(600)
+    }
+
     /// Runs the load, and says what it measured: the first figure is compared between servers.
     /// `slice` is the measured time where the load is a matter of time.
     ///

@@ -65,6 +65,7 @@ impl Scenario for Steady {
             Figure::median("per second", requests / tally.elapsed.as_secs_f64()),
             Figure::median("p50 us", micros(tally.latency.quantile(500))),
             Figure::median("p99 us", micros(tally.latency.quantile(990))),
+            Figure::median("p99.9 us", micros(tally.latency.quantile(999))),
         ])
     }
 }

@@ -30,6 +30,10 @@ impl Scenario for Storm {
         "10,000 connections at once, one line on each, all closed after the last reply; per connection"
     }
 
+    fn expected(&self, _slice: Duration) -> Duration {
+        Duration::from_secs(4)
+    }
+
     fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();

@@ -54,6 +54,10 @@ impl Scenario for Transfer {
         }
     }
 
+    fn expected(&self, _slice: Duration) -> Duration {
+        Duration::from_secs(3)
+    }
+
     fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
         let mut exchange = Exchange::new(Link::connect(&server.target)?);
         let before = cpu_time(server.pid())?;
