@@ -13,6 +13,7 @@ mod reading;
 mod serving;
 mod tcp_client;
 mod threads;
+mod ways;
 mod writing;
 
 use std::net::TcpStream;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use switchboard::Listen;
 use switchboard::stream::start_server;
 
+use super::ways::Way;
 use super::*;
 use crate::programs::{Program, peer as program};
 
@@ -199,5 +200,45 @@ fn an_asyncio_client_understands_every_read_and_write() {
         };
         let said = ends(client).await;
         assert!(said.contains("DONE"), "{said}");
+    });
+}
+
+/// Each way to use a connection, opened by it or by us, with Python at the other end.
+#[test]
+fn asyncio_talks_to_every_way_to_use_a_connection() {
+    with_pool(async |pool| {
+        for (seed, way) in (0..).zip(Way::ALL) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            if way.is_opened_by_peer() {
+                let listening = way.listen(&pool).await;
+                let port = listening.address.port();
+                let arguments = [port.to_string(), seed.to_string(), COUNT.to_string()];
+                let Some(client) = python(CLIENT, &arguments) else {
+                    return;
+                };
+                let mut end = listening.accepted().await;
+                end.echo(&mut random).await;
+                let said = ends(client).await;
+                assert!(said.contains("SAME"), "{way:?}: {said}");
+            } else {
+                let Some(mut server) = python(SERVER, &[seed.to_string()]) else {
+                    return;
+                };
+                let (server, port) = peer(move || {
+                    let port = server.rest_of_line("PORT ");
+                    (server, port)
+                })
+                .await;
+                let address = format!("127.0.0.1:{port}").parse().unwrap();
+                let mut end = way.connect(&pool, address).await;
+                let sent: Bytes = std::iter::repeat_with(|| random.u8(..))
+                    .take(COUNT)
+                    .collect();
+                let back = end.exchange(sent.clone(), &mut random).await;
+                assert!(back == sent, "{way:?}: bytes are lost or changed");
+                let said = ends(server).await;
+                assert!(said.contains(&format!("TAKEN {COUNT}")), "{way:?}: {said}");
+            }
+        }
     });
 }
