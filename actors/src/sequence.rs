@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::task::Poll;
 
 use switchboard_core::{Cause, Interests};
@@ -38,11 +39,14 @@ impl<W: Future<Output = ()> + 'static> IntoSession for Served<W> {
         if let Holder::Client(client) = seat.holder {
             let (client, number) = (client.clone(), client.shared.seat());
             let member = seat.member.of_task();
+            let closes = self.closes;
+            // In a box from the start: what an async block takes in and awaits has its room twice.
+            let guarded = guarded(Box::pin(self.task));
             let running = async move {
-                let ended = guarded(self.task).await;
+                let ended = guarded.await;
                 drop(member);
                 match ended {
-                    Ok(()) if self.closes => {
+                    Ok(()) if closes => {
                         client.shared.session_gone(number, Cause::SessionStopped);
                     }
                     Ok(()) => {}
@@ -59,19 +63,19 @@ impl<W: Future<Output = ()> + 'static> IntoSession for Served<W> {
 }
 
 /// Runs a user's task to its end; the text of a panic, if that was it.
-async fn guarded(task: impl Future<Output = ()>) -> Result<(), String> {
-    let mut task = Some(Box::pin(task));
-    let ended = poll_fn(|cx| {
+fn guarded(task: Pin<Box<impl Future<Output = ()>>>) -> impl Future<Output = Result<(), String>> {
+    let mut task = Some(task);
+    poll_fn(move |cx| {
         let Some(running) = &mut task else {
             return Poll::Ready(Ok(()));
         };
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
-        match polled {
-            Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(panic_text(payload))),
-        }
+        let ended = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => Ok(()),
+            Err(payload) => Err(panic_text(payload)),
+        };
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(task.take())));
+        Poll::Ready(ended.and(dropped.map_err(panic_text)))
     })
-    .await;
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(task)));
-    ended.and(dropped.map_err(panic_text))
 }

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 
@@ -40,15 +39,17 @@ impl Drop for Owned {
 }
 
 /// Runs the task of a connection, whose panics are caught around it.
-pub(super) async fn run_for(client: ClientId, task: impl Future<Output = ()>) {
-    let mut task = pin!(task);
-    poll_fn(|cx| {
+pub(super) fn run_for(
+    client: ClientId,
+    task: impl Future<Output = ()>,
+) -> impl Future<Output = ()> {
+    let mut task = Box::pin(task);
+    poll_fn(move |cx| {
         let before = RUNNING.replace(Some(client));
         // Also when it panics.
         let _after = Restore(before);
         task.as_mut().poll(cx)
     })
-    .await;
 }
 
 struct Restore(Option<ClientId>);
