@@ -145,11 +145,7 @@ impl Connection {
     }
 
     fn is_fetchable(&self) -> bool {
-        self.inbound.is_ready()
-            && self.inbound.is_requested()
-            && !self.reading_paused
-            && !self.vacant
-            && matches!(self.state, State::Open { .. })
+        self.may_take_frame() && self.inbound.is_requested()
     }
 
     /// Whether the peer has finished, and what it asked for will never be complete.

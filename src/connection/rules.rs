@@ -93,13 +93,18 @@ impl Connection {
     }
 
     pub(super) fn is_deliverable(&self) -> bool {
-        self.inbound.is_ready()
+        self.may_take_frame()
             && !self.inbound.is_requested()
+            && !self.is_held()
+            && self.has_credit()
+    }
+
+    /// Whether a frame is complete and may be taken, by whoever it is for.
+    pub(super) fn may_take_frame(&self) -> bool {
+        self.inbound.is_ready()
             && !self.reading_paused
             && !self.vacant
             && matches!(self.state, State::Open { .. })
-            && !self.is_held()
-            && self.has_credit()
     }
 
     pub(super) fn is_readable(&self) -> bool {

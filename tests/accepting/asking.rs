@@ -46,6 +46,7 @@ fn aco_03_nobody_is_taken_however_long_nobody_asks() {
         for asked in 0..3 {
             peers.push(world.net().connect(address).await.unwrap());
             peers.push(world.net().connect(address).await.unwrap());
+            // An hour of the simulation's time, in which somebody could be taken.
             tokio::time::sleep(Duration::from_secs(3600)).await;
             assert_eq!(acceptor.server().info().accepted, asked);
             next(&acceptor).await;

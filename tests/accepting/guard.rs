@@ -100,6 +100,7 @@ fn a_guard_closes_a_listener_that_is_restarting() {
         faults.panics.fetch_add(1, SeqCst);
         let _peer = world.net().connect(server.local_addr()).await.unwrap();
         while server.info().state != ListenState::Restarting {
+            // Looks again when the simulation has gone on: until the actor has panicked.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let begun = world.elapsed();
@@ -118,6 +119,7 @@ impl<N: Network> Network for Slow<N> {
     fn listen(&self, target: ListenTarget) -> LocalFuture<Result<Box<dyn Listener>, ListenError>> {
         let net = Arc::clone(&self.0);
         Box::pin(async move {
+            // A network that takes longer to open a port than the test waits, in the simulation's time.
             tokio::time::sleep(Duration::from_secs(1)).await;
             net.listen(target).await
         })
@@ -145,6 +147,7 @@ fn a_listener_that_opens_when_nobody_waits_for_it_any_more_closes() {
                 timeout(patience, listening).await.is_err()
             };
             assert!(given_up);
+            // Until the slow network has opened the port, in the simulation's time.
             tokio::time::sleep(Duration::from_secs(2)).await;
             assert_eq!(pool.status().await.unwrap().servers, 0);
             pool.stop().await;

@@ -15,6 +15,7 @@ mod securing;
 mod shared;
 mod slot;
 mod succession;
+mod telling;
 mod ticket;
 
 use std::fmt;

@@ -76,7 +76,7 @@ impl StreamError {
         }
     }
 
-    /// The portable kind: `UnexpectedEof` when the peer finished, `InvalidData` over a limit.
+    /// The portable kind (UA-39): `UnexpectedEof` when the peer finished, `InvalidData` over a limit.
     #[must_use]
     pub fn io_kind(&self) -> io::ErrorKind {
         match self {

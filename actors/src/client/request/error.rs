@@ -60,7 +60,7 @@ impl RecvError {
         }
     }
 
-    /// The portable kind: `UnexpectedEof` when the peer finished.
+    /// The portable kind (UA-39): `UnexpectedEof` when the peer finished.
     #[must_use]
     pub fn io_kind(&self) -> io::ErrorKind {
         match self {
@@ -124,7 +124,7 @@ impl SentError {
         }
     }
 
-    /// The portable kind.
+    /// The portable kind (UA-39).
     #[must_use]
     pub fn io_kind(&self) -> io::ErrorKind {
         match self {
