@@ -7,6 +7,8 @@
 pub(crate) mod datagram;
 #[cfg(unix)]
 mod descriptor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod direct;
 #[cfg(unix)]
 mod end;
 mod ends;

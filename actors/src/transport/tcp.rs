@@ -474,7 +474,7 @@ impl AsyncRead for TcpTransport {
             let Self { stream, reading } = &mut *self;
             return reading.poll_read(stream.reading(), cx, buf);
         }
-        Pin::new(self.stream.reading()).poll_read(cx, buf)
+        self.stream.poll_read(cx, buf)
     }
 }
 

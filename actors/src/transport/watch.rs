@@ -8,16 +8,20 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::direct;
 use super::{Hangup, LocalFuture};
 
 pub(super) struct WatchedStream<S> {
@@ -34,7 +38,10 @@ pub(super) trait Watchable: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
     fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>>;
     fn take_error(&self) -> io::Result<Option<io::Error>>;
     fn try_io(&self, interest: Interest, io: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn try_write(&self, buf: &[u8]) -> io::Result<usize>;
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 }
@@ -54,6 +61,7 @@ macro_rules! watchable {
                 self.take_error()
             }
 
+            #[inline]
             fn try_io(
                 &self,
                 interest: Interest,
@@ -62,10 +70,18 @@ macro_rules! watchable {
                 self.try_io(interest, io)
             }
 
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[inline]
+            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_read_ready(cx)
+            }
+
+            #[inline]
             fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.poll_write_ready(cx)
             }
 
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
             fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
                 self.try_write(buf)
             }
@@ -182,18 +198,6 @@ impl<S: Watchable> WatchedStream<S> {
     }
 
     #[inline]
-    pub(super) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.hold {
-            Hold::Alone(stream) => Pin::new(stream).poll_write(cx, buf),
-            _ => self.write_beside(cx, |stream| stream.try_write(buf)),
-        }
-    }
-
-    #[inline]
     pub(super) fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
@@ -219,6 +223,49 @@ impl<S: Watchable> WatchedStream<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl<S: Watchable + AsFd> WatchedStream<S> {
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        direct::poll_read(&*self.reading(), cx, buf)
+    }
+
+    #[inline]
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        direct::poll_write(self.get(), cx, buf)
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl<S: Watchable> WatchedStream<S> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(self.reading()).poll_read(cx, buf)
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.hold {
+            Hold::Alone(stream) => Pin::new(stream).poll_write(cx, buf),
+            _ => self.write_beside(cx, |stream| stream.try_write(buf)),
         }
     }
 }

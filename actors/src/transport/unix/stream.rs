@@ -95,7 +95,7 @@ impl AsyncRead for UnixTransport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(self.stream.reading()).poll_read(cx, buf)
+        self.stream.poll_read(cx, buf)
     }
 }
 
