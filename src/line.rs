@@ -17,9 +17,9 @@ use crate::frame::LineRule;
 
 /// A line that was received, or that is to be sent: the body, its ending, and how to read it.
 ///
-/// Cloning is cheap, and a received line shares the block that it was read in: whoever keeps lines
-/// for long keeps a [`detached`](Self::detached) copy. It is text only when asked, so a line that is
-/// not decodable is a line all the same (XAS-39). It dereferences to its body.
+/// Cloning is cheap, and a received line of more than some 70 bytes shares the block that it was read in:
+/// whoever keeps lines for long keeps a [`detached`](Self::detached) copy. It is text only when asked, so a
+/// line that is not decodable is a line all the same (XAS-39). It dereferences to its body.
 ///
 /// ```
 /// use switchboard_core::{Encoding, Line, LineEnding};
@@ -37,9 +37,15 @@ pub struct Line {
     encoding: Encoding,
 }
 
+/// Lines of up to so many bytes, their ending included, have them inside.
+pub(crate) const SHORT: usize = 71;
+
 /// What the bytes of a line lie in.
 #[derive(Clone)]
 enum Source {
+    /// The body and its ending, and behind them whatever it is: what stood there, mostly. To copy so little
+    /// costs less than to count who holds the block.
+    Short([u8; SHORT]),
     /// The body, and perhaps what stood behind it.
     Own(Bytes),
     /// A batch of lines, in which this one has its body and its ending at `start`.
@@ -90,6 +96,32 @@ impl Line {
         }
     }
 
+    /// The line that so many bytes at the front of `input` are, its ending included: copied, if it is short.
+    #[inline(always)]
+    pub(crate) fn short(
+        input: &[u8],
+        total: usize,
+        ending: LineEnding,
+        (rule, encoding): (LineRule, Encoding),
+    ) -> Option<Self> {
+        if total > SHORT || matches!(rule, LineRule::StripAllCr) {
+            return None;
+        }
+        let bytes = if let Some(bytes) = input.first_chunk() {
+            *bytes
+        } else {
+            let mut bytes = [0; SHORT];
+            bytes[..total].copy_from_slice(&input[..total]);
+            bytes
+        };
+        Some(Self {
+            source: Source::Short(bytes),
+            length: total - ending.as_bytes().len(),
+            ending,
+            encoding,
+        })
+    }
+
     /// The line of so many bytes, its ending included, at `start` in a batch.
     #[inline(always)]
     pub(crate) fn from_batch(
@@ -98,6 +130,10 @@ impl Line {
         ending: LineEnding,
         (rule, encoding): (LineRule, Encoding),
     ) -> Self {
+        let input = &frames.block()[start..];
+        if let Some(line) = Self::short(input, total, ending, (rule, encoding)) {
+            return line;
+        }
         if matches!(rule, LineRule::StripAllCr) {
             let frame = frames.block().slice(start..start + total);
             return Self::from_cut(frame, ending, rule, encoding);
@@ -118,6 +154,7 @@ impl Line {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.source {
+            Source::Short(bytes) => &bytes[..self.length],
             Source::Own(block) => &block[..self.length],
             Source::Batch { frames, start } => &frames.block()[*start..*start + self.length],
         }
@@ -127,6 +164,7 @@ impl Line {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         match &self.source {
+            Source::Short(_) => Bytes::copy_from_slice(self.as_bytes()),
             Source::Own(block) => block.slice(..self.length),
             Source::Batch { frames, start } => frames.block().slice(*start..*start + self.length),
         }
@@ -140,7 +178,7 @@ impl Line {
                 block.truncate(self.length);
                 block
             }
-            Source::Batch { .. } => self.to_bytes(),
+            Source::Short(_) | Source::Batch { .. } => self.to_bytes(),
         }
     }
 
@@ -184,6 +222,9 @@ impl Line {
     /// The same line with a body of its own, which does not keep the block alive that it was read in.
     #[must_use]
     pub fn detached(&self) -> Self {
+        if matches!(self.source, Source::Short(_)) {
+            return self.clone();
+        }
         Self {
             source: Source::Own(Bytes::copy_from_slice(self.as_bytes())),
             ..*self
@@ -338,6 +379,7 @@ impl AsLine for Line {
     fn wire(&self) -> Option<&[u8]> {
         let whole = self.length + self.ending.as_bytes().len();
         match &self.source {
+            Source::Short(bytes) => Some(&bytes[..whole]),
             Source::Own(block) => (block.len() == whole).then_some(block),
             Source::Batch { frames, start } => Some(&frames.block()[*start..*start + whole]),
         }
@@ -346,6 +388,7 @@ impl AsLine for Line {
     fn block(&self) -> Option<Bytes> {
         let whole = self.length + self.ending.as_bytes().len();
         match &self.source {
+            Source::Short(_) => None,
             Source::Own(block) => (block.len() == whole).then(|| block.clone()),
             Source::Batch { frames, start } => Some(frames.block().slice(*start..*start + whole)),
         }

@@ -36,14 +36,18 @@ pub(crate) enum Turn {
 
 /// Where a session gets its events from: whatever has a session of its own.
 pub(crate) trait Source: 'static {
+    /// What a turn begins with.
+    type Called;
+
     /// Which of its sessions it is on.
     fn seat(&self) -> u32;
 
     /// The session of this seat failed or ended.
     fn session_gone(&self, seat: u32, cause: Cause);
 
-    /// Whether there are events; if not, the waker will be called when there are.
-    fn is_called(&self, waker: &Waker) -> bool;
+    /// Begins a turn of a session of its own if there are events, perhaps with the first of them; if there are
+    /// none, the waker will be called when there are.
+    fn call(&self, waker: &Waker) -> Option<Self::Called>;
 
     /// A session that serves many begins a turn.
     fn begin_turn(&self);
@@ -58,8 +62,14 @@ pub(crate) trait Source: 'static {
         true
     }
 
-    /// Lets the session handle what there is; `over` is set when the last event of all is handled.
-    fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn;
+    /// Lets the session handle what there is, and first what it was called with; `over` is set when the last
+    /// event of all is handled.
+    fn take_turn<S: Session>(
+        &self,
+        seat: &mut Seated<'_, S>,
+        called: Option<Self::Called>,
+        over: &mut bool,
+    ) -> Turn;
 }
 
 /// A session's claim on the events of one source. Dropped before the last event was handled (the session
@@ -82,7 +92,12 @@ impl<C: Source> Claim<C> {
     }
 
     /// Lets the session handle the events. A panic is told to the source and goes on.
-    fn take_turn<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> Turn {
+    fn take_turn<S: Session>(
+        &mut self,
+        session: &mut S,
+        ctx: &mut Context<S>,
+        called: Option<C::Called>,
+    ) -> Turn {
         let (source, over) = (&self.source, &mut self.over);
         let mut current = None;
         let turn = catch_unwind(AssertUnwindSafe(|| {
@@ -93,7 +108,7 @@ impl<C: Source> Claim<C> {
                 back: Permit::NONE,
                 left: TURN,
             };
-            source.take_turn(&mut seat, over)
+            source.take_turn(&mut seat, called, over)
         }));
         turn.unwrap_or_else(|payload| {
             let text = text_of(&*payload).unwrap_or_else(|| "a panic without a text".into());
@@ -107,7 +122,7 @@ impl<C: Source> Claim<C> {
     /// One turn of a session that serves many, from its mailbox. `true`: there may be more.
     fn take_one<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> bool {
         self.source.begin_turn();
-        match self.take_turn(session, ctx) {
+        match self.take_turn(session, ctx, None) {
             Turn::Later => true,
             Turn::Done => {
                 // The actor lives on for its other connections, and for the next turn of this one.
@@ -128,6 +143,8 @@ impl<C: Source> Drop for Claim<C> {
 }
 
 impl Source for Client {
+    type Called = Next;
+
     fn seat(&self) -> u32 {
         self.shared.seat()
     }
@@ -136,8 +153,9 @@ impl Source for Client {
         self.shared.session_gone(seat, cause);
     }
 
-    fn is_called(&self, waker: &Waker) -> bool {
-        self.shared.is_called(waker)
+    #[inline]
+    fn call(&self, waker: &Waker) -> Option<Next> {
+        self.shared.call(waker)
     }
 
     fn begin_turn(&self) {
@@ -149,16 +167,23 @@ impl Source for Client {
         self.shared.pipe_of.is_none()
     }
 
-    fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn {
+    #[inline]
+    fn take_turn<S: Session>(
+        &self,
+        seat: &mut Seated<'_, S>,
+        called: Option<Next>,
+        over: &mut bool,
+    ) -> Turn {
         #[cfg(unix)]
         if let Some(pipe) = &self.shared.pipe_of {
-            return self.take_turn_of_pipe(pipe, seat, over);
+            return self.take_turn_of_pipe(pipe, seat, called, over);
         }
         let id = self.id();
         let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
-        while seat.goes_on() {
-            match self.shared.next_event(std::mem::take(&mut seat.back)) {
-                None => return Turn::Done,
+        let mut next = called;
+        loop {
+            match next {
+                None => {}
                 Some(Next::One((event, permit))) => {
                     *over |= matches!(
                         event,
@@ -190,6 +215,13 @@ impl Source for Client {
                     }),
                 },
             }
+            if !seat.goes_on() {
+                break;
+            }
+            next = self.shared.next_event(std::mem::take(&mut seat.back));
+            if next.is_none() {
+                return Turn::Done;
+            }
         }
         // Others come first, or the handler waits for something and what follows must wait for it too.
         self.shared.interrupt_turn(seat.back);
@@ -206,12 +238,14 @@ impl Client {
         &self,
         pipe: &PipeOf,
         seat: &mut Seated<'_, S>,
+        called: Option<Next>,
         over: &mut bool,
     ) -> Turn {
         let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
-        while seat.goes_on() {
-            match self.shared.next_event(std::mem::take(&mut seat.back)) {
-                None => return Turn::Done,
+        let mut next = called;
+        loop {
+            match next {
+                None => {}
                 Some(Next::One((event, permit))) => {
                     let ends = pipe.ends(&event);
                     match pipe.event(event) {
@@ -233,6 +267,13 @@ impl Client {
                         Some((pipe.data(data), permit))
                     }),
                 },
+            }
+            if !seat.goes_on() {
+                break;
+            }
+            next = self.shared.next_event(std::mem::take(&mut seat.back));
+            if next.is_none() {
+                return Turn::Done;
             }
         }
         self.shared.interrupt_turn(seat.back);
@@ -302,10 +343,10 @@ impl<S: Session, C: Source + Unpin> ActorFuture<S> for Intake<C> {
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let claim = &mut self.get_mut().0;
-        if !claim.source.is_called(cx.waker()) {
+        let Some(called) = claim.source.call(cx.waker()) else {
             return Poll::Pending;
-        }
-        match claim.take_turn(session, ctx) {
+        };
+        match claim.take_turn(session, ctx, Some(called)) {
             Turn::Later => {
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -10,6 +10,7 @@ use super::state::{ReadHalf, State, WriteHalf};
 use super::{Connection, Event, Interests, ReadWish};
 
 impl Connection {
+    #[inline]
     pub(super) fn start_receive_clock(&mut self, now: &mut Now) {
         match self.inbound.armed().and_then(|armed| armed.timeout) {
             Some(timeout) => self.timers.start(TimeoutKind::Receive, now.get(), timeout),
@@ -22,9 +23,23 @@ impl Connection {
         self.timers.start(TimeoutKind::HalfClosed, now.get(), after);
     }
 
+    /// Bytes came.
+    #[inline]
     pub(super) fn touch_read(&mut self, now: &mut Now) {
-        self.start_idle_read(now);
-        self.touch_both(now);
+        if self.may_be_idle() {
+            self.start_idle_read(now);
+            self.touch_both(now);
+        }
+    }
+
+    /// Whether there is a clock that bytes start again. Mostly there is none.
+    #[inline]
+    fn may_be_idle(&self) -> bool {
+        let config = &*self.config;
+        config.idle.is_some()
+            || config.idle_read.is_some()
+            || config.idle_write.is_some()
+            || self.timers.are_any()
     }
 
     pub(super) fn start_idle_read(&mut self, now: &mut Now) {
@@ -34,12 +49,20 @@ impl Connection {
         }
     }
 
+    /// Bytes went.
+    #[inline]
     pub(super) fn touch_write(&mut self, now: &mut Now) {
+        if self.may_be_idle() {
+            self.start_idle_write(now);
+            self.touch_both(now);
+        }
+    }
+
+    fn start_idle_write(&mut self, now: &mut Now) {
         if let Some(rule) = self.config.idle_write {
             self.timers
                 .start(TimeoutKind::IdleWrite, now.get(), rule.after);
         }
-        self.touch_both(now);
     }
 
     pub(super) fn touch_both(&mut self, now: &mut Now) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::config::ConnectionConfig;
 use crate::encoding::Encoding;
@@ -15,7 +15,7 @@ use crate::receive::{OnTimeout, Receive, ReceiveKind, Repeat};
 
 use super::batch::Batch;
 use super::credit::Permit;
-use super::{Event, Interests};
+use super::{Event, Interests, spare};
 
 /// Reads of at least this size keep their block; smaller ones are copied into one of their own, so
 /// that a waiting line does not hold a whole read slot.
@@ -216,7 +216,8 @@ impl Inbound {
         if self.buffer.is_empty() && data.len() >= KEEP_BLOCK {
             self.buffer = data.split();
         } else if self.buffer.is_empty() {
-            self.buffer = BytesMut::from(&data[..]);
+            self.buffer = spare::take_small(data.len());
+            self.buffer.extend_from_slice(data);
             data.clear();
         } else {
             self.buffer.extend_from_slice(data);
@@ -230,8 +231,17 @@ impl Inbound {
         let cut = self.ready.take()?;
         let armed = self.armed.as_mut()?;
         let length = cut.total();
-        let frame = take_front(&mut self.buffer, length);
-        let event = armed.form.event(frame, cut);
+        let event = match armed.form.short_line(&self.buffer, cut) {
+            Some(line) => {
+                if length < self.buffer.len() {
+                    self.buffer.advance(length);
+                } else {
+                    spare::give_small(std::mem::take(&mut self.buffer));
+                }
+                line
+            }
+            None => armed.form.event(take_front(&mut self.buffer, length), cut),
+        };
         match &mut armed.repeat {
             Repeat::Always => armed.framing.reset(),
             Repeat::Times(left) => match std::num::NonZeroU32::new(left.get() - 1) {
@@ -247,11 +257,18 @@ impl Inbound {
 
     /// Takes all complete frames at once, at most so many, if there is more than one and the receive
     /// goes on without a deadline. Whether the bytes behind them are in order is not looked at.
+    #[inline]
     pub(super) fn take_batch(&mut self, most: usize) -> Option<(Batch, Permit)> {
-        let armed = self.armed.as_mut()?;
         let first = self.ready?;
+        if first.total() == self.buffer.len() {
+            return None;
+        }
+        self.take_several(most)
+    }
+
+    fn take_several(&mut self, most: usize) -> Option<(Batch, Permit)> {
+        let armed = self.armed.as_mut()?;
         if most < 2
-            || first.total() == self.buffer.len()
             || armed.repeat != Repeat::Always
             || armed.timeout.is_some()
         {
@@ -297,10 +314,17 @@ impl Inbound {
     }
 
     /// Looks for the next frame; called after bytes came or a frame was taken.
+    #[inline]
     pub(super) fn scan(&mut self) -> Result<(), FrameError> {
-        if self.ready.is_none()
-            && let Some(armed) = &mut self.armed
-        {
+        // Nothing comes of nothing, whatever is waited for.
+        if self.ready.is_none() && !self.buffer.is_empty() {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), FrameError> {
+        if let Some(armed) = &mut self.armed {
             self.ready = armed.framing.cut(&self.buffer)?;
         }
         Ok(())

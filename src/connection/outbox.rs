@@ -191,15 +191,28 @@ impl Outbox {
     }
 
     /// Copies bytes behind what is queued; the caller has checked the room.
+    #[inline]
     pub(super) fn copy(&mut self, bytes: &[u8]) {
-        if self.tail.len() + bytes.len() > CHUNK {
-            self.close_tail();
-        }
-        if self.tail.capacity() == 0 {
-            self.tail = spare::take(bytes.len().max(self.hint).clamp(LEAST_CHUNK, CHUNK));
+        // Whichever it lacks, room or a chunk to have room in.
+        if self.tail.len() + bytes.len() > self.tail.capacity() {
+            self.make_room(bytes.len());
         }
         self.tail.extend_from_slice(bytes);
         self.grown(bytes.len());
+    }
+
+    /// Makes room for so many more bytes that are copied.
+    fn make_room(&mut self, length: usize) {
+        if self.tail.len() + length > CHUNK {
+            self.close_tail();
+        }
+        if self.tail.capacity() == 0 {
+            self.tail = spare::take(length.max(self.hint).clamp(LEAST_CHUNK, CHUNK));
+        }
+        // Twice as much each time, but a chunk at most.
+        let needed = self.tail.len() + length;
+        let room = (2 * self.tail.capacity()).min(CHUNK).max(needed);
+        self.tail.reserve_exact(room - self.tail.len());
     }
 
     /// Queues the filled part of the send slot; the caller has checked the room.
@@ -274,6 +287,16 @@ impl Outbox {
             }
         }
         count
+    }
+
+    /// Lends out everything, if it lies in one piece of at most so many bytes.
+    #[inline]
+    pub(super) fn whole(&self, most: usize) -> Option<&[u8]> {
+        let is_whole = self.queue.is_empty()
+            && self.urgent.is_none()
+            && self.size > 0
+            && self.size <= most.min(WRITE_AT_ONCE);
+        is_whole.then(|| &self.tail[self.tail_taken..])
     }
 
     /// Takes away what the system has taken.

@@ -65,7 +65,16 @@ impl Connection {
     }
 
     /// Starts the clocks of a frame that has begun, stops those of one that is complete.
+    #[inline]
     pub(super) fn pace_reading(&mut self, now: &mut Now) {
+        // Mostly nothing has begun, and nothing begins.
+        let begins = !self.inbound.is_ready() && !self.inbound.is_empty();
+        if begins || self.timers.pace.reading != Window::Shut {
+            self.change_pace(now);
+        }
+    }
+
+    fn change_pace(&mut self, now: &mut Now) {
         match (self.timers.pace.reading, self.is_frame_begun()) {
             (Window::Shut, true) => self.start_frame_clocks(now),
             (Window::Open { .. } | Window::Ended { .. }, false) => self.stop_frame_clocks(),
@@ -175,6 +184,7 @@ impl Connection {
     }
 
     /// Nothing waits to be written any more.
+    #[inline]
     pub(super) fn shut_write_window(&mut self) {
         if self.timers.pace.writing != Window::Shut {
             self.timers.pace.writing = Window::Shut;

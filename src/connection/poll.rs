@@ -31,6 +31,34 @@ impl Connection {
         }
     }
 
+    /// Lends out all that is to be written, if it lies in one piece and may be written at once, as it mostly
+    /// does; if not, [`poll_transmit`](Self::poll_transmit) says what there is.
+    #[inline]
+    #[must_use]
+    pub fn poll_transmit_whole(&self) -> Option<&[u8]> {
+        match self.state {
+            State::Open {
+                write: WriteHalf::Open | WriteHalf::Finishing,
+                ..
+            }
+            | State::Closing(_) => self.outbox.whole(self.transmittable()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is open in both directions, as it mostly is.
+    #[inline]
+    #[must_use]
+    pub const fn is_fully_open(&self) -> bool {
+        matches!(
+            self.state,
+            State::Open {
+                read: ReadHalf::Open,
+                write: WriteHalf::Open,
+            }
+        )
+    }
+
     /// Whether the sending direction is to be finished now.
     #[must_use]
     pub const fn wants_finish(&self) -> bool {
@@ -100,6 +128,7 @@ impl Connection {
     }
 
     /// Whether [`poll_event`](Self::poll_event) would give something.
+    #[inline]
     #[must_use]
     pub fn has_event(&self) -> bool {
         self.has_notice()
@@ -121,13 +150,18 @@ impl Connection {
     /// Whether a notice waits. Before the connection is adopted for the first time they are kept: `Opened`
     /// comes first; but what becomes of its links is told.
     #[must_use]
+    #[inline]
     pub fn has_notice(&self) -> bool {
-        !self.notices.is_empty()
-            && !self.vacant
+        !self.notices.is_empty() && self.may_tell_notice()
+    }
+
+    fn may_tell_notice(&self) -> bool {
+        !self.vacant
             && (self.is_adopted() || self.was_open() || self.notices.iter().any(Event::is_of_links))
     }
 
     /// The next notice, and nothing else.
+    #[inline]
     pub fn poll_notice(&mut self) -> Option<(Event, Permit)> {
         if !self.has_notice() {
             return None;
@@ -251,6 +285,7 @@ impl Connection {
     }
 
     /// An event was handled: its credit comes back. `true`: delivery had stopped for want of it.
+    #[inline]
     pub fn give_back(&mut self, permit: Permit, now: &mut Now) -> bool {
         if permit.is_none() {
             return false;

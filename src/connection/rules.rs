@@ -175,28 +175,42 @@ impl Connection {
     }
 
     /// What follows from looking for a frame.
+    #[inline]
     pub(super) fn framed(&mut self, outcome: Result<(), FrameError>, now: &mut Now) {
-        if let Err(error) = outcome {
-            if self.credit.frames_out() > 0 {
-                // The answers to the frames before it are still to come.
-                self.fault = Some(error);
-                self.timers.clear(TimeoutKind::Receive);
+        match outcome {
+            Ok(()) => {
+                if self.inbound.is_ready() {
+                    self.timers.clear(TimeoutKind::Receive);
+                }
                 self.pace_reading(now);
-                return;
+                self.settle(now);
             }
-            self.begin_close(Cause::Frame(error), None, now);
+            Err(error) => self.misframed(error, now),
+        }
+    }
+
+    #[cold]
+    fn misframed(&mut self, error: FrameError, now: &mut Now) {
+        if self.credit.frames_out() > 0 {
+            // The answers to the frames before it are still to come.
+            self.fault = Some(error);
+            self.timers.clear(TimeoutKind::Receive);
+            self.pace_reading(now);
             return;
         }
-        if self.inbound.is_ready() {
-            self.timers.clear(TimeoutKind::Receive);
-        }
-        self.pace_reading(now);
-        self.settle(now);
+        self.begin_close(Cause::Frame(error), None, now);
     }
 
     /// Ends what cannot go on: once no frame is left to deliver, a finished or broken direction
     /// decides. A frame that is with the session may still be answered.
+    #[inline]
     pub(super) fn settle(&mut self, now: &mut Now) {
+        if !self.is_fully_open() {
+            self.settle_halves(now);
+        }
+    }
+
+    fn settle_halves(&mut self, now: &mut Now) {
         if self.credit.frames_out() > 0 || self.vacant {
             return;
         }

@@ -1,15 +1,47 @@
-//! Send buffers between two flushes: kept per thread, so that an idle connection holds none and a
-//! busy one need not make one for each reply.
+//! Buffers for what is sent and for what came: kept per thread, so that an idle connection holds none and a busy
+//! one need not make one for each request.
 
 use std::cell::RefCell;
+
+use bytes::BytesMut;
 
 /// How many a thread keeps.
 const KEPT: usize = 16;
 /// The largest that is kept, in bytes.
 const LARGEST: usize = 64 * 1024;
 
+/// The room of a small buffer for what came: it may wait long for the rest of a frame, so there is no more.
+const SMALL: usize = 128;
+
 thread_local! {
     static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SMALL_SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer for so many bytes that came.
+pub(super) fn take_small(room: usize) -> BytesMut {
+    if room > SMALL {
+        return BytesMut::with_capacity(room);
+    }
+    let spare = SMALL_SPARES.try_with(|spares| spares.borrow_mut().pop());
+    spare
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| BytesMut::with_capacity(SMALL))
+}
+
+/// Gives such a buffer back.
+pub(super) fn give_small(mut buffer: BytesMut) {
+    buffer.clear();
+    // One that has lent out a part of its memory, or is of another size, is of no use.
+    if buffer.capacity() == SMALL {
+        let _ = SMALL_SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < KEPT {
+                spares.push(buffer);
+            }
+        });
+    }
 }
 
 /// An empty buffer with room for so many bytes.

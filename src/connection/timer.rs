@@ -72,6 +72,13 @@ impl Timers {
         }
     }
 
+    /// Whether a clock runs, or has run.
+    #[inline]
+    pub(super) const fn are_any(&self) -> bool {
+        self.table.is_some()
+    }
+
+    #[inline]
     pub(super) fn clear(&mut self, kind: TimeoutKind) {
         if let Some(table) = &mut self.table {
             table[index(kind)] = None;

@@ -34,15 +34,12 @@ pub(super) fn write(
             cx.waker().wake_by_ref();
             return;
         }
-        let mut slices = [IoSlice::new(&[]); GATHER];
-        let count = machine.poll_transmit(&mut slices);
-        let written = match count {
-            0 => match machine.poll_transmit_urgent() {
-                Some(byte) => transport.poll_send_urgent(cx, byte).map_ok(|()| 1),
+        let written = match machine.poll_transmit_whole() {
+            Some(bytes) => Pin::new(&mut *transport).poll_write(cx, bytes),
+            None => match write_parts(machine, transport, cx) {
+                Some(written) => written,
                 None => break,
             },
-            1 => Pin::new(&mut *transport).poll_write(cx, &slices[0]),
-            _ => Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count]),
         };
         match written {
             Poll::Ready(Ok(0)) => {
@@ -75,6 +72,23 @@ pub(super) fn write(
             Poll::Pending => {}
         }
     }
+}
+
+/// Writes what does not lie in one piece, or an urgent byte; `None`: nothing is to be written now.
+fn write_parts(
+    machine: &Connection,
+    transport: &mut dyn Transport,
+    cx: &mut TaskContext<'_>,
+) -> Option<Poll<io::Result<usize>>> {
+    let mut slices = [IoSlice::new(&[]); GATHER];
+    Some(match machine.poll_transmit(&mut slices) {
+        0 => {
+            let byte = machine.poll_transmit_urgent()?;
+            transport.poll_send_urgent(cx, byte).map_ok(|()| 1)
+        }
+        1 => Pin::new(transport).poll_write(cx, &slices[0]),
+        count => Pin::new(transport).poll_write_vectored(cx, &slices[..count]),
+    })
 }
 
 /// Reads while the machine wants it. `true`: the task is woken when there is more.

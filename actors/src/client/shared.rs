@@ -200,9 +200,11 @@ impl Shared {
         Ok(value)
     }
 
-    /// Whether there are events for the connection's own session; if not, its waker will be called when
-    /// there are. On the connection's own thread it reads for itself.
-    pub(crate) fn is_called(&self, waker: &Waker) -> bool {
+    /// Begins a turn of the connection's own session with the first event, if there is one; if not, its waker
+    /// will be called when there is. On the connection's own thread it reads for itself.
+    #[inline]
+    pub(crate) fn call(&self, waker: &Waker) -> Option<Next> {
+        let mut now = Now::ask(clock);
         let mut core = self.lock();
         match &core.session {
             Some(session) if session.will_wake(waker) => {}
@@ -212,16 +214,19 @@ impl Shared {
             // Perhaps that is what woke it, and then nobody waits any more.
             core.reader = Reader::Nobody;
         }
-        if !core.in_flight && core.read_for_session(&mut Now::ask(clock)) {
+        if !core.in_flight && core.read_for_session(&mut now) {
             core.in_flight = core.has_event();
             if !core.in_flight {
                 wake_if_needed(core);
-                return false;
+                return None;
             }
             self.pool.pass();
         }
         core.begin_turn();
-        core.in_flight
+        if !core.in_flight {
+            return None;
+        }
+        self.next(core, Permit::NONE, &mut now)
     }
 
     /// The session begins a turn.
@@ -232,20 +237,28 @@ impl Shared {
     /// The next event for the session, or several. `None` ends its turn.
     #[inline(always)]
     pub(crate) fn next_event(&self, back: Permit) -> Option<Next> {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        self.recall(&mut core, &mut now);
-        core.machine.give_back(back, &mut now);
-        if let Some(batch) = core.machine.poll_batch(&mut now) {
+        self.next(self.lock(), back, &mut Now::ask(clock))
+    }
+
+    #[inline(always)]
+    fn next(
+        &self,
+        mut core: MutexGuard<'_, Core>,
+        back: Permit,
+        now: &mut Now,
+    ) -> Option<Next> {
+        self.recall(&mut core, now);
+        core.machine.give_back(back, now);
+        if let Some(batch) = core.machine.poll_batch(now) {
             core.batch_thread = this_thread();
             self.claim.start();
             return Some(Next::Many(batch));
         }
-        let mut next = core.poll_event(&mut now);
+        let mut next = core.poll_event(now);
         if next.is_none() && core.turn_at_home {
-            core.write_at_home(&mut now);
-            if core.reader != Reader::Session && core.read_for_session(&mut now) {
-                next = core.poll_event(&mut now);
+            core.write_at_home(now);
+            if core.reader != Reader::Session && core.read_for_session(now) {
+                next = core.poll_event(now);
             }
         }
         if next.is_none() {
@@ -374,10 +387,11 @@ impl Core {
     /// Whether the actor has to look at the connection.
     pub(super) fn driver_needed(&self) -> bool {
         let machine = &self.machine;
-        machine.state() == ConnectionState::Closed
-            || machine.is_cancelled()
+        (!machine.is_fully_open()
+            && (machine.state() == ConnectionState::Closed
+                || machine.is_cancelled()
+                || machine.wants_finish()))
             || self.is_vacant()
-            || machine.wants_finish()
             || machine.wants_handshake()
             || (self.reader == Reader::Nobody && machine.read_wish() != ReadWish::Nothing)
             || (!self.in_flight && self.has_event())

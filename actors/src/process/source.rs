@@ -36,6 +36,8 @@ pub(super) fn client_event(event: ProcessEvent, process: &Process) -> ClientEven
 }
 
 impl Source for Process {
+    type Called = ();
+
     fn seat(&self) -> u32 {
         // It never gets another session.
         0
@@ -45,7 +47,7 @@ impl Source for Process {
         self.shared.session_gone(cause);
     }
 
-    fn is_called(&self, waker: &Waker) -> bool {
+    fn call(&self, waker: &Waker) -> Option<()> {
         let mut core = self.shared.lock();
         match &core.session {
             Some(session) if session.will_wake(waker) => {}
@@ -54,7 +56,7 @@ impl Source for Process {
         if !core.in_flight && core.has_event() {
             core.in_flight = true;
         }
-        core.in_flight
+        core.in_flight.then_some(())
     }
 
     fn begin_turn(&self) {}
@@ -63,7 +65,12 @@ impl Source for Process {
         self.pipes().cloned().collect()
     }
 
-    fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn {
+    fn take_turn<S: Session>(
+        &self,
+        seat: &mut Seated<'_, S>,
+        _: Option<()>,
+        over: &mut bool,
+    ) -> Turn {
         while seat.goes_on() {
             let Some(event) = self.shared.next_event() else {
                 return Turn::Done;

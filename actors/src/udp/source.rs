@@ -108,6 +108,8 @@ fn handle(socket: Socket) -> Handle {
 }
 
 impl Source for Socket {
+    type Called = ();
+
     fn seat(&self) -> u32 {
         self.0.lock().seat
     }
@@ -116,15 +118,20 @@ impl Source for Socket {
         session_gone(&self.0, seat, cause);
     }
 
-    fn is_called(&self, waker: &Waker) -> bool {
-        self.0.is_called(waker)
+    fn call(&self, waker: &Waker) -> Option<()> {
+        self.0.is_called(waker).then_some(())
     }
 
     fn begin_turn(&self) {
         self.0.begin_turn();
     }
 
-    fn take_turn<S: Session>(&self, seat: &mut Seated<'_, S>, over: &mut bool) -> Turn {
+    fn take_turn<S: Session>(
+        &self,
+        seat: &mut Seated<'_, S>,
+        _: Option<()>,
+        over: &mut bool,
+    ) -> Turn {
         while seat.goes_on() {
             let Some((event, permit)) = self.0.next_event(std::mem::take(&mut seat.back)) else {
                 return Turn::Done;
