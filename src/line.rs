@@ -107,15 +107,8 @@ impl Line {
         if total > SHORT || matches!(rule, LineRule::StripAllCr) {
             return None;
         }
-        let bytes = if let Some(bytes) = input.first_chunk() {
-            *bytes
-        } else {
-            let mut bytes = [0; SHORT];
-            bytes[..total].copy_from_slice(&input[..total]);
-            bytes
-        };
         Some(Self {
-            source: Source::Short(bytes),
+            source: Source::Short(copy_short(input, total)),
             length: total - ending.as_bytes().len(),
             ending,
             encoding,
@@ -230,6 +223,26 @@ impl Line {
             ..*self
         }
     }
+}
+
+/// Copies so many bytes from the front of `input`, mostly by pieces whose size the compiler knows.
+#[inline(always)]
+fn copy_short(input: &[u8], total: usize) -> [u8; SHORT] {
+    const HALF: usize = 32;
+    if let Some(bytes) = input.first_chunk() {
+        return *bytes;
+    }
+    let line = &input[..total];
+    let mut bytes = [0; SHORT];
+    match (line.first_chunk::<HALF>(), line.last_chunk::<HALF>()) {
+        // The two overlap.
+        (Some(first), Some(last)) if total <= 2 * HALF => {
+            bytes[..HALF].copy_from_slice(first);
+            bytes[total - HALF..total].copy_from_slice(last);
+        }
+        _ => bytes[..total].copy_from_slice(line),
+    }
+    bytes
 }
 
 fn without_crs(mut raw: Bytes, length: usize) -> Bytes {

@@ -11,6 +11,7 @@ use crate::frame::{
     AnyFraming, Cut, DelimiterFraming, FrameError, Framing, LengthFraming, LineFraming, LineRule,
     SizeFraming,
 };
+use crate::line::SHORT;
 use crate::receive::{OnTimeout, Receive, ReceiveKind, Repeat};
 
 use super::batch::Batch;
@@ -226,6 +227,37 @@ impl Inbound {
         self.scan()
     }
 
+    /// Whether a receive is armed whose frame is not complete.
+    #[inline]
+    pub(super) const fn awaits_frame(&self) -> bool {
+        self.armed.is_some() && self.ready.is_none()
+    }
+
+    /// Takes all of `data` as the event that it is delivered as, if it is one short line that the session waits
+    /// for, and nothing stands before it.
+    #[inline]
+    pub(super) fn take_at_once(&mut self, data: &mut BytesMut) -> Option<(Event, usize)> {
+        let length = data.len();
+        let armed = self.armed.as_mut()?;
+        let AnyFraming::Line(framing) = &mut armed.framing else {
+            return None;
+        };
+        if length > SHORT
+            || !self.buffer.is_empty()
+            || armed.requested
+            || armed.repeat != Repeat::Always
+            || armed.timeout.is_some()
+        {
+            return None;
+        }
+        let cut = framing.cut(data);
+        framing.reset();
+        let cut = cut.ok()?.filter(|cut| cut.total() == length)?;
+        let line = armed.form.short_line(data, cut)?;
+        data.clear();
+        Some((line, length))
+    }
+
     /// Takes the frame that is ready, as the event that it is delivered as.
     pub(super) fn take(&mut self) -> Option<(Event, usize)> {
         let cut = self.ready.take()?;
@@ -268,10 +300,7 @@ impl Inbound {
 
     fn take_several(&mut self, most: usize) -> Option<(Batch, Permit)> {
         let armed = self.armed.as_mut()?;
-        if most < 2
-            || armed.repeat != Repeat::Always
-            || armed.timeout.is_some()
-        {
+        if most < 2 || armed.repeat != Repeat::Always || armed.timeout.is_some() {
             return None;
         }
         let mut cuts = Vec::with_capacity(most);

@@ -30,6 +30,7 @@
 //! the socket or the clock did), and `poll_*` (what is to be done).
 
 mod access;
+mod at_once;
 mod batch;
 mod claim;
 mod clocks;

@@ -209,10 +209,12 @@ impl Outbox {
         if self.tail.capacity() == 0 {
             self.tail = spare::take(length.max(self.hint).clamp(LEAST_CHUNK, CHUNK));
         }
-        // Twice as much each time, but a chunk at most.
         let needed = self.tail.len() + length;
-        let room = (2 * self.tail.capacity()).min(CHUNK).max(needed);
-        self.tail.reserve_exact(room - self.tail.len());
+        if needed > self.tail.capacity() {
+            // Twice as much each time, but a chunk at most.
+            let room = (2 * self.tail.capacity()).min(CHUNK).max(needed);
+            self.tail.reserve_exact(room - self.tail.len());
+        }
     }
 
     /// Queues the filled part of the send slot; the caller has checked the room.

@@ -12,7 +12,7 @@ use actix::{
     WrapFuture,
 };
 use socket2::SockRef;
-use switchboard_core::{Cause, ConnectError, Now};
+use switchboard_core::{Cause, ConnectError, Connection, Now};
 use tokio::sync::oneshot;
 use tracing::Span;
 
@@ -186,7 +186,14 @@ impl ClientActor {
             // What is too slow is judged by what a read brings.
             if is_late || !core.is_read_by_asker() {
                 let slot = berth.read_slot();
-                let waits = read(&mut core.machine, transport, slot, cx, &mut now);
+                let waits = read(
+                    &mut core.machine,
+                    transport,
+                    slot,
+                    cx,
+                    &mut now,
+                    Connection::handle_data,
+                );
                 core.reader = if waits { Reader::Actor } else { Reader::Nobody };
             }
             watch(&mut core, transport, &berth, cx, &mut now);

@@ -11,15 +11,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Waker};
 
+use bytes::BytesMut;
 use slab::Slab;
-use switchboard_core::Now;
-use switchboard_core::connection::ReadWish;
+use switchboard_core::connection::{Permit, ReadWish};
+use switchboard_core::{Connection, Now};
 
 use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 
 use super::actor::Link;
 use super::moving::{read, write};
-use super::shared::{Core, Reader, wake, wake_if_needed};
+use super::shared::{Core, Reader, SharedEvent, wake, wake_if_needed};
 use super::{Shared, clock};
 
 thread_local! {
@@ -179,12 +180,24 @@ impl Core {
     }
 
     /// Reads what the connection's own session waits for, on the connection's own thread; from now on
-    /// the socket wakes the session itself. `false`: it does not wait for anything, or is elsewhere.
-    pub(super) fn read_for_session(&mut self, now: &mut Now) -> bool {
+    /// the socket wakes the session itself. What can be told at once is the `first` event. `false`: it does not
+    /// wait for anything, or is elsewhere.
+    #[inline]
+    pub(super) fn read_for_session(
+        &mut self,
+        first: &mut Option<(SharedEvent, Permit)>,
+        now: &mut Now,
+    ) -> bool {
         let Some(session) = self.session.take() else {
             return false;
         };
-        let read = self.read_at_home((&session, Reader::Session), now);
+        let hand_over = |machine: &mut Connection, data: &mut BytesMut, now: &mut Now| {
+            if first.is_none() {
+                *first = machine.handle_line_at_once(data, now);
+            }
+            machine.handle_data(data, now);
+        };
+        let read = self.read_at_home((&session, Reader::Session), now, hand_over);
         self.session = Some(session);
         read
     }
@@ -195,6 +208,7 @@ impl Core {
         &mut self,
         (waker, reader): (&Waker, Reader),
         now: &mut Now,
+        hand_over: impl FnMut(&mut Connection, &mut BytesMut, &mut Now),
     ) -> bool {
         if self.machine.read_wish() != ReadWish::Data {
             return false;
@@ -205,7 +219,14 @@ impl Core {
             let before = self.machine.moved();
             let mut cx = TaskContext::from_waker(waker);
             let slot = berth.read_slot();
-            let waits = read(&mut self.machine, transport.as_mut(), slot, &mut cx, now);
+            let waits = read(
+                &mut self.machine,
+                transport.as_mut(),
+                slot,
+                &mut cx,
+                now,
+                hand_over,
+            );
             self.watching = false;
             self.reader = if waits { reader } else { Reader::Nobody };
             self.note_moves(before, &berth.local);

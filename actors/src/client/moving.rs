@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
+use bytes::BytesMut;
 use switchboard_core::connection::ReadWish;
 use switchboard_core::{Connection, Now};
 use tokio_util::io::poll_read_buf;
@@ -91,13 +92,15 @@ fn write_parts(
     })
 }
 
-/// Reads while the machine wants it. `true`: the task is woken when there is more.
+/// Reads while the machine wants it, and hands over what came. `true`: the task is woken when there is more.
+#[inline]
 pub(super) fn read(
     machine: &mut Connection,
     transport: &mut dyn Transport,
     mut slot: ReadSlot<'_>,
     cx: &mut TaskContext<'_>,
     now: &mut Now,
+    mut hand_over: impl FnMut(&mut Connection, &mut BytesMut, &mut Now),
 ) -> bool {
     let mut budget = READ_BUDGET;
     while machine.read_wish() != ReadWish::Nothing {
@@ -122,7 +125,7 @@ pub(super) fn read(
             Poll::Ready(Ok(0)) => machine.handle_eof(now),
             Poll::Ready(Ok(count)) => {
                 budget = budget.saturating_sub(count);
-                machine.handle_data(buffer, now);
+                hand_over(machine, buffer, now);
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => machine.handle_read_error(&error, now),

@@ -214,8 +214,9 @@ impl Shared {
             // Perhaps that is what woke it, and then nobody waits any more.
             core.reader = Reader::Nobody;
         }
-        if !core.in_flight && core.read_for_session(&mut now) {
-            core.in_flight = core.has_event();
+        let mut first = None;
+        if !core.in_flight && core.read_for_session(&mut first, &mut now) {
+            core.in_flight = first.is_some() || core.has_event();
             if !core.in_flight {
                 wake_if_needed(core);
                 return None;
@@ -225,6 +226,9 @@ impl Shared {
         core.begin_turn();
         if !core.in_flight {
             return None;
+        }
+        if let Some(first) = first {
+            return Some(Next::One(first));
         }
         self.next(core, Permit::NONE, &mut now)
     }
@@ -241,23 +245,24 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn next(
-        &self,
-        mut core: MutexGuard<'_, Core>,
-        back: Permit,
-        now: &mut Now,
-    ) -> Option<Next> {
+    fn next(&self, mut core: MutexGuard<'_, Core>, back: Permit, now: &mut Now) -> Option<Next> {
         self.recall(&mut core, now);
         core.machine.give_back(back, now);
-        if let Some(batch) = core.machine.poll_batch(now) {
-            core.batch_thread = this_thread();
-            self.claim.start();
-            return Some(Next::Many(batch));
+        let mut next = None;
+        if !core.machine.is_quiet() {
+            if let Some(batch) = core.machine.poll_batch(now) {
+                core.batch_thread = this_thread();
+                self.claim.start();
+                return Some(Next::Many(batch));
+            }
+            next = core.poll_event(now);
         }
-        let mut next = core.poll_event(now);
         if next.is_none() && core.turn_at_home {
             core.write_at_home(now);
-            if core.reader != Reader::Session && core.read_for_session(now) {
+            if core.reader != Reader::Session
+                && core.read_for_session(&mut next, now)
+                && next.is_none()
+            {
                 next = core.poll_event(now);
             }
         }
@@ -385,7 +390,15 @@ impl Core {
     }
 
     /// Whether the actor has to look at the connection.
+    #[inline]
     pub(super) fn driver_needed(&self) -> bool {
+        let waits_only = matches!(self.reader, Reader::Session | Reader::Actor)
+            && self.requests.is_none()
+            && self.machine.is_quiet();
+        !waits_only && self.is_driver_wanted()
+    }
+
+    fn is_driver_wanted(&self) -> bool {
         let machine = &self.machine;
         (!machine.is_fully_open()
             && (machine.state() == ConnectionState::Closed

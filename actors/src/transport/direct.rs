@@ -31,7 +31,11 @@ pub(super) fn poll_read<S: Watchable + AsFd>(
             let blocks = matches!(outcome, Err(Errno::WOULDBLOCK));
             read = Some(outcome);
             // The runtime then waits for news, from before the call on.
-            if is_last || blocks { Err(would_block()) } else { Ok(()) }
+            if is_last || blocks {
+                Err(would_block())
+            } else {
+                Ok(())
+            }
         });
         match read {
             Some(Ok(_)) => return Poll::Ready(Ok(())),
@@ -57,7 +61,11 @@ pub(super) fn poll_write<S: Watchable + AsFd>(
             let is_last = matches!(outcome, Ok(count) if 0 < count && count < bytes.len());
             let blocks = matches!(outcome, Err(Errno::WOULDBLOCK));
             written = Some(outcome);
-            if is_last || blocks { Err(would_block()) } else { Ok(()) }
+            if is_last || blocks {
+                Err(would_block())
+            } else {
+                Ok(())
+            }
         });
         match written {
             Some(Ok(count)) => return Poll::Ready(Ok(count)),

@@ -41,6 +41,8 @@ pub(super) struct Wire {
     pub(super) plain: usize,
     /// Whether the session takes events.
     pub(super) awake: bool,
+    /// Whether the next read is offered to the session at once; every other one is.
+    pub(super) offers: bool,
     /// Whether the session gives credit back as soon as it has an event.
     pub(super) generous: bool,
     /// Frames that the session begins with when it can have several at once; 0 for one by one.
@@ -74,6 +76,7 @@ impl Wire {
             shaking: false,
             plain: 0,
             awake: true,
+            offers: false,
             generous: true,
             at_once: 0,
             busy: false,
@@ -252,7 +255,16 @@ impl Wire {
                         self.came.extend_from_slice(&bytes);
                     }
                     let mut data = BytesMut::from(&bytes[..]);
-                    self.machine.handle_data(&mut data, now);
+                    self.offers = !self.offers;
+                    if self.awake
+                        && self.offers
+                        && let Some((line, permit)) =
+                            self.machine.handle_line_at_once(&mut data, now)
+                    {
+                        self.note(line, permit);
+                    } else {
+                        self.machine.handle_data(&mut data, now);
+                    }
                     assert!(data.is_empty(), "all of it is taken");
                 }
                 Some(Incoming::Eof) => {

@@ -1,0 +1,54 @@
+//! What mostly happens, in few steps: a session waits for lines, and one short line comes, alone.
+//!
+//! Nothing here is done otherwise than the long way would do it; the tests compare the two.
+
+use bytes::BytesMut;
+
+use crate::now::Now;
+
+use super::credit::Permit;
+use super::secure::Security;
+use super::{Connection, Event, Interests};
+
+impl Connection {
+    /// Whether nothing is to be done and nothing to be told until more comes: it is open both ways, waits for a
+    /// frame that is not complete, and no rule is in force beside. Not every connection of which that is true
+    /// is known by this; those with clocks are looked at the long way.
+    #[inline]
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.is_fully_open()
+            && self.inbound.awaits_frame()
+            && self.notices.is_empty()
+            && !self.reading_paused
+            && !self.reading_held
+            && !self.vacant
+            && !self.interest.readable
+            && !self.interest.writable
+            && self.fault.is_none()
+            && !self.outbox.is_paused()
+            && !self.timers.are_any()
+            && !self.interests.contains(Interests::URGENT)
+            && matches!(self.security, Security::Plain | Security::Secured(_))
+    }
+
+    /// Bytes came: if they are one short line, and nothing else is under way, it is the next event, with the
+    /// credit that it took. If not, nothing was done with them: [`handle_data`](Self::handle_data) is to be
+    /// told.
+    #[inline]
+    pub fn handle_line_at_once(
+        &mut self,
+        data: &mut BytesMut,
+        now: &mut Now,
+    ) -> Option<(Event, Permit)> {
+        if !self.is_quiet() || self.batch.is_some() || self.credit.frames_out() > 0 {
+            return None;
+        }
+        let (line, length) = self.inbound.take_at_once(data)?;
+        self.bytes_in += length as u64;
+        self.under_way.incoming = 0;
+        self.touch_read(now);
+        self.frames_in += 1;
+        Some((line, self.credit.take(Permit::one(length))))
+    }
+}
