@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
 mod like_tcp;
+mod many;
 
 const HOST: &str = "10.0.0.1:7000";
 
