@@ -15,14 +15,16 @@ pub(crate) const USAGE: &str = "\
 load run [options]              compare servers, print a table of medians and ratios
   --rounds N                    rounds of A B C A B C              (default 5)
   --slice-seconds S             measured time of one slice         (default 0.5)
-  --only NAME,...               scenarios: ping1 ping50 ping500 pipe50x64 churn idle transfer storm
-                                tls-ping50 tls-transfer handshakes udp1 udp16
+  --only NAME,...               scenarios: ping1 ping50 ping500 pipe50x64 churn idle busy transfer
+                                storm tls-ping50 tls-transfer handshakes udp1 udp16 shards
   --servers NAME,...            only these of the usual servers
   --server NAME=COMMAND         one more server, or another command for a known name (repeatable);
                                 the address to listen on is appended as the last argument
   --tls-server NAME=COMMAND     the same for the scenarios over TLS; the server finds PEM files where
                                 TLS_CERTIFICATE and TLS_KEY of its environment say
   --udp-server NAME=COMMAND     the same for the scenarios over UDP
+  --work-server NAME=COMMAND    the same for the scenario shards; the server has as many threads as --shards N
+                                before the address says, and does work for each line
   --cores SERVER,LOAD           the two cores                      (default 0,1)
   --json FILE                   write every slice there
   --write FILE.md               write a report there, with the machine and all versions, and beside it
@@ -96,6 +98,7 @@ fn run_options(mut arguments: impl Iterator<Item = String>) -> Result<RunOptions
             "--server" => options.servers.push(server(&flag, &value, Wire::Plain)?),
             "--tls-server" => options.servers.push(server(&flag, &value, Wire::Tls)?),
             "--udp-server" => options.servers.push(server(&flag, &value, Wire::Udp)?),
+            "--work-server" => options.servers.push(server(&flag, &value, Wire::Work)?),
             "--cores" => options.cores = cores(&value)?,
             "--json" => options.json = Some(PathBuf::from(value)),
             "--write" if value.ends_with(".md") => options.write = Some(PathBuf::from(value)),

@@ -154,6 +154,7 @@ mod tests {
     fn drawn(scenarios: Vec<ScenarioResult>) -> String {
         svg(&Results {
             fast: Duration::from_nanos(1_000),
+            left_out: Vec::new(),
             scenarios,
         })
     }

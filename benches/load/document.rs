@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::ahead;
 use crate::facts::Facts;
+use crate::goals::GOALS;
 use crate::lineup::Lineup;
 use crate::report::{self, firsts};
 use crate::runner::Results;
@@ -54,6 +56,26 @@ pub(crate) fn markdown(
             row(&mut text, &[&skipped.name, &skipped.why]);
         }
     }
+    if !results.left_out.is_empty() {
+        text += "\nScenarios that this machine cannot do:\n\n| scenario | why |\n|---|---|\n";
+        for (scenario, why) in &results.left_out {
+            row(&mut text, &[scenario, why]);
+        }
+    }
+    text += "\n## Goals\n\n| figure of `switchboard` | goal | measured | reached |\n|---|---:|---:|---|\n";
+    for goal in &GOALS {
+        let verdict = goal.judge(results);
+        let cells = [
+            verdict.row,
+            &verdict.wanted,
+            &verdict.measured,
+            verdict.reached,
+        ];
+        row(&mut text, &cells);
+    }
+    text += "\n## Who is ahead of us, and why\n\n\
+             By the first figure of each scenario. `by` is how many times ours is worse; up to 1.08 means little.\n";
+    text += &ahead::markdown(results);
     text +=
         "\n## Ratios\n\nThe first figure of each scenario, divided by that of its first baseline: ";
     text += &baselines(results);
@@ -208,6 +230,7 @@ mod tests {
         ping1.servers.push(disturbed("c", 6.0));
         let results = Results {
             fast: Duration::from_nanos(1_000),
+            left_out: vec![("busy", "few descriptors".to_owned())],
             scenarios: vec![
                 ping1,
                 scenario("transfer", "MB per second", &[("b", 300.0), ("a", 200.0)]),
@@ -231,6 +254,9 @@ mod tests {
             "| cores | 2 |\n",
             "| a | tcp | A 1.0 \\| it |\n",
             "| go | no go here |\n",
+            "| busy | few descriptors |\n",
+            "\n## Goals\n\n| figure of `switchboard` | goal | measured | reached |\n",
+            "\nWe were not measured in ping1, transfer.\n",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -42,7 +42,7 @@ impl Figure {
 
     /// Whether a server with a greater figure is ahead.
     pub(crate) fn more_is_better(&self) -> bool {
-        self.name.ends_with("per second")
+        self.name.ends_with("per second") || self.name == "speed-up"
     }
 
     /// A number of faults, of which none shall be lost.

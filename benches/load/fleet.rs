@@ -50,6 +50,8 @@ pub(crate) struct Fleet {
     after_reply: AfterReply,
     clients: Vec<Client>,
     poller: Poller,
+    /// Whether to wait for replies asleep.
+    sleeps: bool,
     scratch: Box<[u8]>,
 }
 
@@ -69,8 +71,16 @@ impl Fleet {
             after_reply,
             clients: Vec::new(),
             poller: Poller::new()?,
+            sleeps: false,
             scratch: vec![0; READ_BYTES].into(),
         })
+    }
+
+    /// Leaves the core to others while there is nothing to read, for a load that shares it with the server. It
+    /// costs the server more to wake such a load.
+    pub(crate) fn sleeping(mut self) -> Self {
+        self.sleeps = true;
+        self
     }
 
     /// Begins `count` more connections, without waiting for the server.
@@ -108,6 +118,14 @@ impl Fleet {
         self.exchange(0..self.clients.len(), end)
     }
 
+    /// The same with the first `count` clients only.
+    ///
+    /// # Errors
+    /// As [`Fleet::exchange_all`].
+    pub(crate) fn exchange_first(&mut self, count: usize, end: Instant) -> io::Result<Tally> {
+        self.exchange(0..count, end)
+    }
+
     /// How many connections the server has closed since the last exchange, or spoke on unasked.
     ///
     /// # Errors
@@ -129,7 +147,11 @@ impl Fleet {
             }
         }
         while waiting > 0 {
-            let count = self.poller.spin(deadline)?;
+            let count = if self.sleeps {
+                self.poller.wait(deadline)?
+            } else {
+                self.poller.spin(deadline)?
+            };
             if count == 0 {
                 for index in who {
                     if self.clients[index].is_waiting() {

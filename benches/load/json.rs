@@ -33,11 +33,14 @@ pub(crate) fn json(results: &Results, facts: &Facts, lineup: &Lineup) -> String 
         ];
         object(members.into_iter())
     });
+    let left_out = results.left_out.iter();
+    let left_out = left_out.map(|(scenario, why)| (*scenario, quoted(why)));
     let members = [
         ("date", quoted(&facts.date)),
         ("machine", object(machine)),
         ("servers", array(servers)),
         ("skipped", array(skipped)),
+        ("left_out", object(left_out)),
         ("fast_calibration_ns", results.fast.as_nanos().to_string()),
         ("scenarios", array(scenarios)),
     ];
@@ -163,6 +166,7 @@ mod tests {
         }];
         let results = Results {
             fast: Duration::from_nanos(1_000),
+            left_out: Vec::new(),
             scenarios,
         };
         let expected = [
@@ -200,13 +204,14 @@ mod tests {
         };
         let results = Results {
             fast: Duration::from_nanos(1_000),
+            left_out: vec![("busy", "few".to_owned())],
             scenarios: Vec::new(),
         };
         let expected = [
             r#"{"date": "2026-01-01 00:00 UTC", "machine": {"cores": "2"}, "#,
             r#""servers": [{"name": "a", "wire": "udp", "about": "A 1.0"}], "#,
             r#""skipped": [{"name": "b", "why": "no b here"}], "#,
-            r#""fast_calibration_ns": 1000, "scenarios": []}"#,
+            r#""left_out": {"busy": "few"}, "fast_calibration_ns": 1000, "scenarios": []}"#,
             "\n",
         ];
         assert_eq!(json(&results, &facts, &lineup), expected.concat());

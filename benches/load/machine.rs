@@ -20,15 +20,33 @@ pub(crate) struct Cores {
 /// # Errors
 /// The machine has no such core, or the process may not use it.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
-    if core >= CpuSet::MAX_CPU {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("no core {core}"),
-        ));
-    }
+    pin_to_any(&[core])
+}
+
+/// Keeps the calling thread, and those that it will make, on some cores. Allocates nothing when it succeeds.
+///
+/// # Errors
+/// The machine has no such core, or the process may not use it.
+pub(crate) fn pin_to_any(cores: &[usize]) -> io::Result<()> {
     let mut only = CpuSet::new();
-    only.set(core);
+    for core in cores {
+        if *core >= CpuSet::MAX_CPU {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no core {core}"),
+            ));
+        }
+        only.set(*core);
+    }
     Ok(sched_setaffinity(None, &only)?)
+}
+
+/// How many descriptors a process may have, this one and its children.
+pub(crate) fn most_open_files() -> usize {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    maximum.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
 }
 
 /// Raises the soft limit of open files to the hard limit; children inherit it.

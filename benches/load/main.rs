@@ -2,10 +2,12 @@
 //!
 //! The way through: [`args`] reads the command line, [`runner`] starts servers and takes slices of
 //! every [`scenarios`] member between two measures of [`calibrate`], [`figures`] folds the slices
-//! and [`report`] puts them into tables, [`document`] around them what else a reader must know.
+//! and [`report`] puts them into tables, [`document`] around them what else a reader must know:
+//! the [`goals`], and who is [`ahead`] of us, with the [`reasons`].
 //! [`lineup`] finds the servers: [`usual`] ones in Rust, and those of [`systems`]. [`pressure`] is the other command: it writes to one server
 //! without reading its replies.
 
+mod ahead;
 mod args;
 mod bounded;
 mod calibrate;
@@ -16,6 +18,7 @@ mod facts;
 mod figures;
 mod fleet;
 mod folder;
+mod goals;
 mod histogram;
 mod json;
 mod lineup;
@@ -26,11 +29,13 @@ mod poller;
 mod pressure;
 mod procfs;
 mod progress;
+mod reasons;
 mod report;
 mod runner;
 mod scenarios;
 mod server;
 mod socket;
+mod stage;
 mod swarm;
 mod systems;
 mod tls;

@@ -1,5 +1,6 @@
 //! What the operating system knows about a process: CPU time and resident memory, from `proc(5)`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Sub;
@@ -54,6 +55,23 @@ pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
             ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()),
         ),
     })
+}
+
+/// The CPU time of each present thread of process `pid`, by its number.
+///
+/// # Errors
+/// As [`cpu_time`].
+pub(crate) fn thread_times(pid: u32) -> io::Result<BTreeMap<u32, Duration>> {
+    let mut times = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?;
+        let number = task.file_name().to_string_lossy().parse();
+        let number = number.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let Ok(schedstat) = fs::read_to_string(task.path().join("schedstat")) {
+            times.insert(number, Duration::from_nanos(field(&schedstat, 0)?));
+        }
+    }
+    Ok(times)
 }
 
 /// The resident memory of process `pid` in KiB.

@@ -75,6 +75,21 @@ pub(crate) fn firsts(scenario: &ScenarioResult, fast: Duration) -> Vec<First<'_>
     with_ratio.collect()
 }
 
+/// A figure of a server by its name, and whether it is of disturbed slices.
+pub(crate) fn figure(
+    results: &Results,
+    scenario: &str,
+    server: &str,
+    name: &str,
+) -> Option<(f64, bool)> {
+    let mut scenarios = results.scenarios.iter();
+    let scenario = scenarios.find(|result| result.name == scenario)?;
+    let server = scenario.servers.iter().find(|one| one.name == server)?;
+    let figures = fold(server, results.fast);
+    let figure = figures.iter().find(|figure| figure.name == name)?;
+    Some((figure.value, kept(server, results.fast) == 0))
+}
+
 /// What servers are compared by.
 #[derive(Debug)]
 pub(crate) struct First<'a> {
@@ -162,6 +177,7 @@ mod tests {
         };
         markdown(&Results {
             fast: Duration::from_nanos(1_000),
+            left_out: Vec::new(),
             scenarios: vec![scenario],
         })
     }

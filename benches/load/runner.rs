@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crate::calibrate::{Calibrator, Conditions, is_fast};
 use crate::figures::Figure;
 use crate::machine::{Cores, pin};
-use crate::procfs::cpu_time;
+use crate::procfs::{CpuTime, cpu_time};
 use crate::progress::Progress;
 use crate::scenarios::Scenario;
-use crate::server::{Server, ServerSpec};
+use crate::server::ServerSpec;
+use crate::stage::Stage;
 use crate::tls::Credentials;
 
 /// How often a slice is taken again after its conditions were not quiet.
@@ -19,6 +20,9 @@ const RETRIES: u32 = 5;
 /// How long to wait for the fast mode before a slice, in pauses.
 const PAUSES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How much of a scenario's expected time goes into waits for the fast mode and slices that are taken again,
+/// before the rest has to do with one try each: a machine that is never quiet shall not take for ever.
+const SPARE: u32 = 2;
 /// How long to leave the machine to others after a slice that is not kept.
 const RETREAT: Duration = Duration::from_secs(1);
 
@@ -50,6 +54,8 @@ pub(crate) struct Results {
     pub(crate) fast: Duration,
     /// In the order of the run.
     pub(crate) scenarios: Vec<ScenarioResult>,
+    /// Scenarios that this machine cannot do, and why.
+    pub(crate) left_out: Vec<(&'static str, String)>,
 }
 
 /// What was measured of one scenario.
@@ -101,9 +107,21 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
     }
     let credentials = Credentials::new()?;
     let mut calibrator = Calibrator::new(options.cores)?;
-    let mut progress = Progress::new(expected(options, servers));
+    let (whole, begun) = (expected(options, servers), Instant::now());
+    eprintln!(
+        "about {} on a quiet machine, at most half as much again on another",
+        minutes(whole)
+    );
+    let mut progress = Progress::new(whole);
     let mut scenarios = Vec::new();
+    let mut left_out = Vec::new();
     for scenario in &options.scenarios {
+        if let Some(why) = scenario.obstacle() {
+            progress.tell(&format!("left out: {} ({why})", scenario.name()), true);
+            left_out.push((scenario.name(), why));
+            continue;
+        }
+        let mut patience = expected_of(scenario.as_ref(), options, servers) / SPARE;
         let servers: Vec<_> = participants(scenario.as_ref(), servers).collect();
         let mut results: Vec<_> = servers
             .iter()
@@ -113,14 +131,10 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
                 failures: 0,
             })
             .collect();
-        for round in 1..=options.rounds {
+        let rounds = scenario.rounds(options.rounds);
+        for round in 1..=rounds {
             for (spec, result) in servers.iter().zip(&mut results) {
-                let title = format!(
-                    "{} {round}/{} {}",
-                    scenario.name(),
-                    options.rounds,
-                    spec.name
-                );
+                let title = format!("{} {round}/{rounds} {}", scenario.name(), spec.name);
                 progress.turn(&title);
                 let mut tell =
                     |text: &str, noteworthy| progress.tell(&format!("{title}: {text}"), noteworthy);
@@ -130,6 +144,7 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
                     options,
                     &credentials,
                     &mut calibrator,
+                    &mut patience,
                     &mut tell,
                     result,
                 );
@@ -143,9 +158,11 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
             servers: results,
         });
     }
+    progress.tell(&format!("took {}", minutes(begun.elapsed())), true);
     Ok(Results {
         fast: calibrator.fast(),
         scenarios,
+        left_out,
     })
 }
 
@@ -160,31 +177,55 @@ fn participants<'a>(
 
 /// How long the run takes if no slice is taken again.
 fn expected(options: &RunOptions, servers: &[ServerSpec]) -> Duration {
-    let scenarios = options.scenarios.iter().map(|scenario| {
-        let round =
-            participants(scenario.as_ref(), servers).map(|_| scenario.expected(options.slice));
-        round.sum::<Duration>() * options.rounds
-    });
-    scenarios.sum()
+    let scenarios = options.scenarios.iter();
+    scenarios
+        .filter(|scenario| scenario.obstacle().is_none())
+        .map(|scenario| expected_of(scenario.as_ref(), options, servers))
+        .sum()
 }
 
-/// Takes slices until the conditions were quiet during one.
+fn expected_of(scenario: &dyn Scenario, options: &RunOptions, servers: &[ServerSpec]) -> Duration {
+    let round = participants(scenario, servers).map(|_| scenario.expected(options.slice));
+    round.sum::<Duration>() * scenario.rounds(options.rounds)
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{}:{:02} minutes", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+/// Takes slices until the conditions were quiet during one, or patience is at its end.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the run")]
 fn take_slices(
     scenario: &dyn Scenario,
     spec: &ServerSpec,
     options: &RunOptions,
     credentials: &Credentials,
     calibrator: &mut Calibrator,
+    patience: &mut Duration,
     tell: &mut dyn FnMut(&str, bool),
     result: &mut ServerResult,
 ) {
     for _ in 0..=RETRIES {
+        if scenario.wants_quiet() {
+            let begun = Instant::now();
+            if let Err(error) = wait_for_fast_core(calibrator, *patience) {
+                tell(&format!("failed: {error}"), true);
+                result.failures += 1;
+                return;
+            }
+            *patience = patience.saturating_sub(begun.elapsed());
+        }
+        let begun = Instant::now();
         match take_slice(scenario, spec, options, credentials, calibrator) {
             Ok(slice) => {
                 let kept = slice.is_kept(calibrator.fast());
                 tell(&said(&slice, kept), false);
                 result.slices.push(slice);
                 if kept {
+                    return;
+                }
+                *patience = patience.saturating_sub(begun.elapsed() + RETREAT);
+                if patience.is_zero() {
                     return;
                 }
                 thread::sleep(RETREAT);
@@ -205,29 +246,32 @@ fn take_slice(
     credentials: &Credentials,
     calibrator: &mut Calibrator,
 ) -> io::Result<Slice> {
+    let places = scenario.places(options.cores);
     if !scenario.wants_quiet() {
-        let mut server = Server::start(spec, options.cores.server, credentials)?;
+        let mut stage = Stage::set(spec, &places, credentials)?;
         let figures = scenario
-            .run(&server, options.slice)
-            .map_err(|fault| server.explain(fault))?;
+            .run(&stage, options.slice)
+            .map_err(|fault| stage.explain(fault))?;
         return Ok(Slice {
             figures,
             conditions: None,
         });
     }
-    let before = wait_for_fast_core(calibrator)?;
-    let mut server = Server::start(spec, options.cores.server, credentials)?;
-    let (begin, watched) = (Instant::now(), [server.pid(), std::process::id()]);
-    let [server_before, load_before] = watched.map(cpu_time);
+    let before = calibrator.measure()?;
+    let mut stage = Stage::set(spec, &places, credentials)?;
+    let (begin, times_before) = (Instant::now(), all_times(&stage)?);
     let figures = scenario
-        .run(&server, options.slice)
-        .map_err(|fault| server.explain(fault))?;
-    let [server_after, load_after] = watched.map(cpu_time);
-    let waited = (server_after? - server_before?)
-        .waited
-        .max((load_after? - load_before?).waited);
-    let waiting = waited.div_duration_f64(begin.elapsed());
-    drop(server);
+        .run(&stage, options.slice)
+        .map_err(|fault| stage.explain(fault))?;
+    let (times_after, elapsed) = (all_times(&stage)?, begin.elapsed());
+    drop(stage);
+    let waited = times_after.into_iter().zip(times_before);
+    let waited = waited.map(|(after, before)| (after - before).waited).max();
+    let waiting = if scenario.shares_cores() {
+        0.0
+    } else {
+        waited.unwrap_or_default().div_duration_f64(elapsed)
+    };
     let calibration = before.max(calibrator.measure()?);
     Ok(Slice {
         figures,
@@ -238,17 +282,23 @@ fn take_slice(
     })
 }
 
+/// Of the servers and of the load.
+fn all_times(stage: &Stage) -> io::Result<Vec<CpuTime>> {
+    let mut times = stage.cpu_times()?;
+    times.push(cpu_time(std::process::id())?);
+    Ok(times)
+}
+
 /// Waits for the fast mode, but not for ever.
-fn wait_for_fast_core(calibrator: &mut Calibrator) -> io::Result<Duration> {
-    let mut measured = calibrator.measure()?;
+fn wait_for_fast_core(calibrator: &mut Calibrator, limit: Duration) -> io::Result<()> {
+    let begun = Instant::now();
     for _ in 0..PAUSES {
-        if is_fast(measured, calibrator.fast()) {
+        if is_fast(calibrator.measure()?, calibrator.fast()) || begun.elapsed() >= limit {
             break;
         }
         thread::sleep(PAUSE);
-        measured = calibrator.measure()?;
     }
-    Ok(measured)
+    Ok(())
 }
 
 fn said(slice: &Slice, kept: bool) -> String {

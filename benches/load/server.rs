@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::link::Target;
-use crate::machine::pin;
+use crate::machine::pin_to_any;
 use crate::tls::Credentials;
 
 /// How long a server may take until it listens.
@@ -28,6 +28,8 @@ pub(crate) enum Wire {
     Tls,
     /// Datagrams.
     Udp,
+    /// Lines over TCP, with work for each of them, on as many threads as `--shards` says.
+    Work,
 }
 
 impl Wire {
@@ -37,6 +39,7 @@ impl Wire {
             Self::Plain => "tcp",
             Self::Tls => "tls",
             Self::Udp => "udp",
+            Self::Work => "tcp, with work",
         }
     }
 }
@@ -53,6 +56,14 @@ pub(crate) struct ServerSpec {
     pub(crate) about: String,
 }
 
+/// Where a server of a slice runs, and what it is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) cores: Vec<usize>,
+    /// Arguments between those of its command and the address.
+    pub(crate) arguments: Vec<String>,
+}
+
 /// A running server. It is killed when this is dropped, and when the load generator dies.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -62,25 +73,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on `core` and waits until it says `listening on ADDR`.
+    /// Starts a server in its place and waits until it says `listening on ADDR`.
     ///
     /// # Errors
     /// The program cannot be started, ends, does not say so in time, or listens to the world.
     pub(crate) fn start(
         spec: &ServerSpec,
-        core: usize,
+        place: &Place,
         credentials: &Credentials,
     ) -> io::Result<Self> {
         let (program, arguments) = spec.command.split_first().expect("a command has a program");
         let mut command = Command::new(program);
         command
             .args(arguments)
+            .args(&place.arguments)
             .arg("127.0.0.1:0")
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let tls = match spec.wire {
-            Wire::Plain | Wire::Udp => None,
+            Wire::Plain | Wire::Udp | Wire::Work => None,
             Wire::Tls => {
                 command
                     .env("TLS_CERTIFICATE", credentials.certificate())
@@ -88,12 +100,13 @@ impl Server {
                 Some(credentials.client())
             }
         };
+        let cores = place.cores.clone();
         let prepare = move || {
-            pin(core)?;
+            pin_to_any(&cores)?;
             Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
         };
         // SAFETY: between `fork` and `exec` the closure makes two system calls on values of its
-        // own; it takes no lock and, as the core was tried before, allocates nothing.
+        // own; it takes no lock and, as the cores were tried before, allocates nothing.
         unsafe { command.pre_exec(prepare) };
         let mut child = command
             .spawn()

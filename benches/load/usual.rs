@@ -8,7 +8,7 @@ use crate::server::{ServerSpec, Wire};
 /// The usual servers, where cargo puts them, built or not.
 pub(crate) fn usual(folder: &Path) -> Vec<ServerSpec> {
     // Wire, name, program, the crates that it stands for, and how it answers.
-    let usual: [(_, _, _, &[_], _); 15] = [
+    let usual: [(_, _, _, &[_], _); 17] = [
         (
             Wire::Plain,
             "tokio-lines",
@@ -113,6 +113,20 @@ pub(crate) fn usual(folder: &Path) -> Vec<ServerSpec> {
             "udp-echo",
             &["switchboard", "actix"],
             "UDP; a session of datagrams",
+        ),
+        (
+            Wire::Work,
+            "tokio-multi",
+            "peer-tokio-multi",
+            &["tokio"],
+            "with work for each line; a task per connection on a runtime of several threads",
+        ),
+        (
+            Wire::Work,
+            "switchboard",
+            "work-echo",
+            &["switchboard", "actix"],
+            "with work for each line; two actors per connection, on shards",
         ),
     ];
     usual

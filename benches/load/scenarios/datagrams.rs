@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::{Scenario, micros, ratio};
 use crate::figures::Figure;
 use crate::procfs::cpu_time;
-use crate::server::{Server, Wire};
+use crate::server::Wire;
+use crate::stage::Stage;
 use crate::swarm::Swarm;
 
 /// Time under load before the measured slice.
@@ -42,7 +43,8 @@ impl Scenario for Datagrams {
         &["tokio-udp", "tokio-udp-try"]
     }
 
-    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<Figure>> {
+    fn run(&self, stage: &Stage, slice: Duration) -> io::Result<Vec<Figure>> {
+        let server = stage.first();
         let mut swarm = Swarm::new(server.target.address, self.sockets, self.in_flight)?;
         swarm.exchange(Instant::now() + WARM_UP)?;
         thread::sleep(SETTLE);

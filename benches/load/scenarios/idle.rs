@@ -8,12 +8,15 @@ use super::{MANY, Scenario, ratio};
 use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::{cpu_time, resident_kib};
-use crate::server::Server;
+use crate::stage::Stage;
 
 /// Time for the server to finish what it does after the last line, and after the last close.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The idle time whose CPU use is measured.
 const WATCHED: Duration = Duration::from_secs(3);
+
+/// Rounds after which one more says nothing new.
+const ROUNDS: u32 = 3;
 
 /// Opens the connections with one line exchanged on each, waits, and closes them.
 #[derive(Debug)]
@@ -32,11 +35,17 @@ impl Scenario for Idle {
         false
     }
 
-    fn expected(&self, _slice: Duration) -> Duration {
-        Duration::from_secs(8)
+    /// Memory hardly differs from one round to the next.
+    fn rounds(&self, wanted: u32) -> u32 {
+        wanted.min(ROUNDS)
     }
 
-    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
+    fn expected(&self, _slice: Duration) -> Duration {
+        Duration::from_secs(6)
+    }
+
+    fn run(&self, stage: &Stage, _slice: Duration) -> io::Result<Vec<Figure>> {
+        let server = stage.first();
         let at_start = resident_kib(server.pid())?;
         let mut fleet = Fleet::new(server.target.clone(), 1, AfterReply::Repeat)?;
         fleet.admit(MANY)?;

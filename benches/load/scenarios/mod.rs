@@ -1,7 +1,9 @@
 //! The workloads, one per file, and the figures that they yield.
 
+mod busy;
 mod datagrams;
 mod idle;
+mod shards;
 mod steady;
 mod storm;
 mod transfer;
@@ -12,10 +14,14 @@ use std::time::Duration;
 
 use crate::figures::Figure;
 use crate::fleet::AfterReply;
-use crate::server::{Server, Wire};
+use crate::machine::Cores;
+use crate::server::{Place, Wire};
+use crate::stage::Stage;
 
+use self::busy::Busy;
 use self::datagrams::Datagrams;
 use self::idle::Idle;
+use self::shards::Shards;
 use self::steady::Steady;
 use self::storm::Storm;
 use self::transfer::Transfer;
@@ -23,7 +29,7 @@ use self::transfer::Transfer;
 /// Connections of the scenarios that ask for very many.
 const MANY: usize = 10_000;
 
-/// A workload on a server that was just started for it.
+/// A workload on a server, or on several of one kind, that were just started for it.
 pub(crate) trait Scenario: fmt::Debug {
     /// The name on the command line and in the tables.
     fn name(&self) -> &'static str;
@@ -46,6 +52,29 @@ pub(crate) trait Scenario: fmt::Debug {
         true
     }
 
+    /// Whether the load and the server run on one core, and so wait for each other.
+    fn shares_cores(&self) -> bool {
+        false
+    }
+
+    /// Why this machine cannot do it, if it cannot.
+    fn obstacle(&self) -> Option<String> {
+        None
+    }
+
+    /// How many rounds it takes of those that are wanted.
+    fn rounds(&self, wanted: u32) -> u32 {
+        wanted
+    }
+
+    /// The servers of a slice.
+    fn places(&self, cores: Cores) -> Vec<Place> {
+        vec![Place {
+            cores: vec![cores.server],
+            arguments: Vec::new(),
+        }]
+    }
+
     /// About how long a slice takes with all that belongs to it, for the progress bar.
     fn expected(&self, slice: Duration) -> Duration {
         slice + Duration::from_millis(600)
@@ -55,8 +84,8 @@ pub(crate) trait Scenario: fmt::Debug {
     /// `slice` is the measured time where the load is a matter of time.
     ///
     /// # Errors
-    /// The server did not do its work, so that the figures would mean nothing.
-    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<Figure>>;
+    /// A server did not do its work, so that the figures would mean nothing.
+    fn run(&self, stage: &Stage, slice: Duration) -> io::Result<Vec<Figure>>;
 }
 
 /// All scenarios, in the order of the tables.
@@ -100,6 +129,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
             )
         }),
         Box::new(Idle),
+        Box::new(Busy),
         Box::new(Transfer { tls: false }),
         Box::new(Storm),
         Box::new(Steady {
@@ -134,6 +164,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
             sockets: 16,
             in_flight: 8,
         }),
+        Box::new(Shards),
     ]
 }
 

@@ -9,7 +9,8 @@ use super::{Scenario, micros, ratio};
 use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::cpu_time;
-use crate::server::{Server, Wire};
+use crate::server::Wire;
+use crate::stage::Stage;
 
 /// Time under load before the measured slice.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -47,7 +48,8 @@ impl Scenario for Steady {
         self.wire
     }
 
-    fn run(&self, server: &Server, slice: Duration) -> io::Result<Vec<Figure>> {
+    fn run(&self, stage: &Stage, slice: Duration) -> io::Result<Vec<Figure>> {
+        let server = stage.first();
         let mut fleet = Fleet::new(server.target.clone(), self.lines, self.after_reply)?;
         fleet.admit(self.connections)?;
         fleet.exchange_all(Instant::now() + WARM_UP)?.flawless()?;

@@ -8,7 +8,7 @@ use super::{MANY, Scenario, micros, ratio};
 use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::cpu_time;
-use crate::server::Server;
+use crate::stage::Stage;
 
 /// Time for the server to see the last close.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -34,7 +34,8 @@ impl Scenario for Storm {
         Duration::from_secs(4)
     }
 
-    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
+    fn run(&self, stage: &Stage, _slice: Duration) -> io::Result<Vec<Figure>> {
+        let server = stage.first();
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();
         let mut fleet = Fleet::new(server.target.clone(), 1, AfterReply::Repeat)?;

@@ -9,7 +9,8 @@ use crate::figures::Figure;
 use crate::link::Link;
 use crate::poller::{Interest, Poller};
 use crate::procfs::cpu_time;
-use crate::server::{Server, Wire};
+use crate::server::Wire;
+use crate::stage::Stage;
 
 /// Bytes each way.
 const BYTES: u64 = 1 << 30;
@@ -58,7 +59,8 @@ impl Scenario for Transfer {
         Duration::from_secs(3)
     }
 
-    fn run(&self, server: &Server, _slice: Duration) -> io::Result<Vec<Figure>> {
+    fn run(&self, stage: &Stage, _slice: Duration) -> io::Result<Vec<Figure>> {
+        let server = stage.first();
         let mut exchange = Exchange::new(Link::connect(&server.target)?);
         let before = cpu_time(server.pid())?;
         let begin = Instant::now();

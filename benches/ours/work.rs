@@ -1,0 +1,28 @@
+//! The work that a line is worth to the servers of scenario `shards`: the same in each of them.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+/// How often a line is hashed: some 50 microseconds for one of 64 bytes.
+const TIMES: u32 = 1_500;
+
+/// Hashes a line over and over, each time with the sum of before. It touches no memory but the line.
+pub(crate) fn work(line: &[u8]) -> u64 {
+    (0..TIMES).fold(0, |sum, _| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(sum);
+        hasher.write(line);
+        hasher.finish()
+    })
+}
+
+/// The number behind `--shards`, and the address, which is the last argument.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn options(arguments: &[String]) -> Result<(usize, &str), String> {
+    let flag = arguments.iter().position(|argument| argument == "--shards");
+    let shards = flag.and_then(|flag| arguments.get(flag + 1)?.parse().ok());
+    let shards = shards.ok_or("--shards wants a number")?;
+    let address = arguments.last().ok_or("the address is missing")?;
+    Ok((shards, address))
+}
