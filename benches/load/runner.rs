@@ -267,11 +267,9 @@ fn take_slice(
     drop(stage);
     let waited = times_after.into_iter().zip(times_before);
     let waited = waited.map(|(after, before)| (after - before).waited).max();
-    let waiting = if scenario.shares_cores() {
-        0.0
-    } else {
-        waited.unwrap_or_default().div_duration_f64(elapsed)
-    };
+    let waiting = scenario
+        .waiting(&figures)
+        .unwrap_or_else(|| waited.unwrap_or_default().div_duration_f64(elapsed));
     let calibration = before.max(calibrator.measure()?);
     Ok(Slice {
         figures,

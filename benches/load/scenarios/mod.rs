@@ -52,9 +52,10 @@ pub(crate) trait Scenario: fmt::Debug {
         true
     }
 
-    /// Whether the load and the server run on one core, and so wait for each other.
-    fn shares_cores(&self) -> bool {
-        false
+    /// The share of its time that others took, where the scenario itself has to tell: its load and its
+    /// server run on one core and so wait for each other.
+    fn waiting(&self, _figures: &[Figure]) -> Option<f64> {
+        None
     }
 
     /// Why this machine cannot do it, if it cannot.

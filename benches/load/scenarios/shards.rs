@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Whose window it is, by its place: with this order a machine that slows down steadily slows both by as much.
 const TURNS: [usize; 4] = [0, 1, 1, 0];
 
+/// What both cores did meanwhile for neither the server nor the load, which keep them busy.
+const OTHERS: &str = "others, %";
+
 /// A server of one thread on the server's core and one of two threads on both cores, in turns.
 ///
 /// The load has one core of its own beside the first, and shares a core with the second; so it sleeps
@@ -45,6 +48,12 @@ impl Account {
         ratio(self.lines, self.elapsed.as_secs_f64())
     }
 
+    /// The share of two cores that neither the server nor the load had.
+    fn others(&self) -> f64 {
+        let share = (self.used + self.load).div_duration_f64(2 * self.elapsed);
+        (1.0 - share).max(0.0)
+    }
+
     fn per_line(&self, time: Duration) -> f64 {
         micros(time) / ratio(self.lines, 1.0)
     }
@@ -56,7 +65,7 @@ impl Scenario for Shards {
     }
 
     fn about(&self) -> &'static str {
-        "64 connections, some 50 us of work for each line: 2 threads on 2 cores against 1 on 1"
+        "64 connections, some 100 us of work for each line: 2 threads on 2 cores against 1 on 1"
     }
 
     fn wire(&self) -> Wire {
@@ -67,8 +76,9 @@ impl Scenario for Shards {
         &["tokio-multi"]
     }
 
-    fn shares_cores(&self) -> bool {
-        true
+    fn waiting(&self, figures: &[Figure]) -> Option<f64> {
+        let figure = figures.iter().find(|figure| figure.name == OTHERS)?;
+        Some(figure.value / 100.0)
     }
 
     fn places(&self, cores: Cores) -> Vec<Place> {
@@ -111,6 +121,7 @@ impl Scenario for Shards {
                 "busiest of 2, %",
                 100.0 * two.busiest.div_duration_f64(two.used),
             ),
+            Figure::median(OTHERS, 100.0 * one.others().max(two.others())),
         ])
     }
 }
