@@ -109,7 +109,7 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
     let mut calibrator = Calibrator::new(options.cores)?;
     let (whole, begun) = (expected(options, servers), Instant::now());
     eprintln!(
-        "about {} on a quiet machine, at most half as much again on another",
+        "about {} on a quiet machine, and up to half of that again for slices that are repeated",
         minutes(whole)
     );
     let mut progress = Progress::new(whole);
