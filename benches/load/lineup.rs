@@ -2,11 +2,17 @@
 
 use std::io;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
+use crate::bounded::output;
 use crate::folder::Folder;
 use crate::server::{ServerSpec, Wire};
 use crate::systems::{self, Systems};
 use crate::usual::usual;
+
+/// How long a peer may take to say whether the kernel lets it.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The servers of a run.
 #[derive(Debug)]
@@ -55,12 +61,12 @@ impl Lineup {
             if !is_wanted(&spec.name) || is_replaced(&spec.name, spec.wire) {
                 continue;
             }
-            if program.exists() {
-                servers.push(spec);
-            } else {
-                let file = program.file_name().unwrap_or_default().display();
-                let (name, why) = (spec.name, format!("{file} is not built"));
-                skipped.push(Skipped { name, why });
+            match is_able(program) {
+                Ok(()) => servers.push(spec),
+                Err(why) => skipped.push(Skipped {
+                    name: spec.name,
+                    why,
+                }),
             }
         }
         let folder = Folder::new()?;
@@ -95,6 +101,19 @@ impl Lineup {
             _folder: folder,
         })
     }
+}
+
+/// Whether a program of ours is built, and if it needs what not every kernel gives, whether this one does.
+fn is_able(program: &Path) -> Result<(), String> {
+    let file = program.file_name().unwrap_or_default().display();
+    let file = file.to_string();
+    if !program.exists() {
+        return Err(format!("{file} is not built"));
+    }
+    if file.starts_with("peer-uring") {
+        output(Command::new(program).arg("--check"), CHECK_LIMIT)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -73,6 +73,20 @@ pub(crate) fn usual(folder: &Path) -> Vec<ServerSpec> {
             "a reading task and an actor per connection, line by line",
         ),
         (
+            Wire::Plain,
+            "uring",
+            "peer-uring",
+            &["io-uring"],
+            "one loop, no runtime, one send per receive; no back-pressure",
+        ),
+        (
+            Wire::Plain,
+            "uring-tokio",
+            "peer-uring-tokio",
+            &["io-uring", "tokio"],
+            "a task per connection, woken from a ring, one send per receive; no back-pressure",
+        ),
+        (
             Wire::Tls,
             "tokio-rustls",
             "peer-tokio-rustls",
