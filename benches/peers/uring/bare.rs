@@ -12,11 +12,16 @@ mod ring;
 mod start;
 
 use std::io;
+use std::process::ExitCode;
 
 use answers::Answers;
 use ring::Event;
 
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
+    start::report(serve())
+}
+
+fn serve() -> io::Result<()> {
     let Some(mut ring) = start::start()? else {
         return Ok(());
     };

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use crate::ring::Ring;
 
@@ -23,4 +24,15 @@ pub(crate) fn start() -> io::Result<Option<Ring>> {
     }
     writeln!(io::stdout(), "listening on {}", ring.local_address()?)?;
     Ok(Some(ring))
+}
+
+/// Says in one line why a peer cannot serve, as the runner shows it.
+pub(crate) fn report(served: io::Result<()>) -> ExitCode {
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
@@ -31,7 +32,11 @@ use answers::Answers;
 use buffers::Chunk;
 use ring::{Event, Ring, Slot};
 
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
+    start::report(serve())
+}
+
+fn serve() -> io::Result<()> {
     let Some(ring) = start::start()? else {
         return Ok(());
     };
@@ -65,7 +70,8 @@ struct Connection {
 /// Submits and reaps, and sleeps when there is nothing of either.
 async fn reap(reactor: Rc<RefCell<Reactor>>) -> io::Result<()> {
     let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-    let bell = AsyncFd::register_with_interest(bell, Interest::READABLE)?;
+    // SAFETY: an `OwnedFd` names the same descriptor as long as it lives.
+    let bell = unsafe { AsyncFd::register_with_interest(bell, Interest::READABLE)? };
     reactor.borrow_mut().connect(bell.get_ref())?;
     let mut completions = Vec::new();
     loop {
