@@ -124,7 +124,7 @@ impl Connection {
         };
         match (read, write) {
             (ReadHalf::Broken(cause), _) | (_, WriteHalf::Broken(cause)) => {
-                let cause = cause.clone();
+                let cause = Cause::clone(cause);
                 self.end(cause, None, false);
             }
             _ => {

@@ -18,7 +18,9 @@ impl Connection {
     pub(super) fn begin_close(&mut self, cause: Cause, deadline: Option<Duration>, now: &mut Now) {
         let peer_finished = match &self.state {
             State::Connecting => {
-                self.state = State::Cancelling { cause };
+                self.state = State::Cancelling {
+                    cause: Box::new(cause),
+                };
                 return;
             }
             State::Adopting => false,
@@ -29,10 +31,11 @@ impl Connection {
                 self.end(cause, None, false);
                 return;
             }
-            State::Open { read, .. } => matches!(
-                read,
-                ReadHalf::Finished { .. } | ReadHalf::Broken(Cause::Tls(TlsError::Truncated))
-            ),
+            State::Open { read, .. } => match read {
+                ReadHalf::Open => false,
+                ReadHalf::Finished { .. } => true,
+                ReadHalf::Broken(cause) => **cause == Cause::Tls(TlsError::Truncated),
+            },
             _ => return,
         };
         let finished = matches!(
@@ -51,14 +54,14 @@ impl Connection {
         if let Some(handshake) = handshake {
             self.timers.set(TimeoutKind::Handshake, handshake);
         }
-        self.state = State::Closing(Closing {
+        self.state = State::Closing(Box::new(Closing {
             cause,
             phase,
             deadline,
             peer_finished,
             dropped: 0,
             dropped_tokens: Vec::new(),
-        });
+        }));
         if adopting {
             self.tell_pause();
         }

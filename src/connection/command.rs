@@ -229,7 +229,9 @@ impl Connection {
         self.stop_redialling();
         let was_open = match self.state {
             State::Connecting => {
-                self.state = State::Cancelling { cause };
+                self.state = State::Cancelling {
+                    cause: Box::new(cause),
+                };
                 return true;
             }
             State::Adopting | State::Open { .. } => true,
@@ -248,7 +250,7 @@ impl Connection {
         }
         if !flush && let State::Closing(closing) = &mut self.state {
             // What is in records already is sent with them.
-            let sealed = self.under_way.sealed;
+            let sealed = self.under_way.as_ref().map_or(0, |records| records.sealed);
             closing.dropped += self.outbox.size().saturating_sub(sealed);
             closing.dropped_tokens.extend(self.outbox.truncate(sealed));
             self.close_securing(now);
@@ -261,7 +263,9 @@ impl Connection {
         self.stop_redialling();
         match self.state {
             State::Connecting => {
-                self.state = State::Cancelling { cause };
+                self.state = State::Cancelling {
+                    cause: Box::new(cause),
+                };
                 true
             }
             State::Adopting | State::Open { .. } => {

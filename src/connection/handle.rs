@@ -63,8 +63,10 @@ impl Connection {
             return;
         }
         self.bytes_out += count as u64;
-        self.under_way.outgoing = 0;
-        self.under_way.sealed = 0;
+        if let Some(records) = &mut self.under_way {
+            records.outgoing = 0;
+            records.sealed = 0;
+        }
         self.touch_write(now);
         let progress = self.outbox.advance(count);
         if self.outbox.is_empty() {
@@ -91,7 +93,7 @@ impl Connection {
         let cause = Cause::io(IoOperation::Write, error);
         match &mut self.state {
             State::Open { write, .. } => {
-                *write = WriteHalf::Broken(cause);
+                *write = WriteHalf::Broken(Box::new(cause));
                 self.shut_write_window();
                 self.start_half_closed_clock(now);
                 self.settle(now);
@@ -132,7 +134,9 @@ impl Connection {
             return;
         }
         self.bytes_in += length as u64;
-        self.under_way.incoming = 0;
+        if let Some(records) = &mut self.under_way {
+            records.incoming = 0;
+        }
         self.touch_read(now);
         match &mut self.state {
             State::Open { .. } => {
@@ -181,7 +185,7 @@ impl Connection {
         let cause = Cause::io(IoOperation::Read, error);
         match &mut self.state {
             State::Open { read, .. } => {
-                *read = ReadHalf::Broken(cause);
+                *read = ReadHalf::Broken(Box::new(cause));
                 self.start_half_closed_clock(now);
                 self.settle(now);
             }

@@ -47,6 +47,7 @@ mod outbox;
 mod pace;
 mod poll;
 mod pressure;
+mod rare;
 mod reconnect;
 mod request;
 mod rules;
@@ -57,7 +58,6 @@ mod state;
 mod timer;
 mod urgent;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,7 @@ pub use state::ConnectionState;
 use batch::Lent;
 use inbound::{Armed, Inbound};
 use outbox::Outbox;
+use rare::RareQueue;
 use reconnect::Redial;
 use secure::Security;
 use state::State;
@@ -104,22 +105,24 @@ pub struct Connection {
     /// Frames that were taken at once and may still be recalled.
     batch: Option<Lent>,
     /// A broken framing rule, found while frames before it are still with the session.
-    fault: Option<FrameError>,
+    fault: Option<Box<FrameError>>,
     /// Events that are not frames. Bounded by the sends that may wait for a notice.
-    notices: VecDeque<Event>,
+    notices: RareQueue<Event>,
     reading_paused: bool,
     /// Whether its session is gone and another one is to come.
     vacant: bool,
     crashes: Option<Box<Crashes>>,
     redial: Option<Box<Redial>>,
     security: Security,
-    under_way: UnderWay,
+    /// Most connections have no records.
+    under_way: Option<Box<UnderWay>>,
     /// Whether what carries its bytes has urgent ones.
     carries_urgent: bool,
     /// Whether reading waits until others hold less memory.
     reading_held: bool,
     interest: Readiness,
-    slot: SendSlot,
+    /// `None`: it was not made yet.
+    slot: Option<Box<SendSlot>>,
     /// `None`: it does not linger at all.
     linger: Option<Duration>,
     access: Access,
@@ -161,7 +164,6 @@ struct Readiness {
 /// Where the connection's send slot is (XAS-53).
 #[derive(Debug)]
 enum SendSlot {
-    Unmade,
     Home(BytesMut),
     /// Lent to the user, or queued.
     Away,
@@ -258,17 +260,17 @@ impl Connection {
             credit: Credit::default(),
             batch: None,
             fault: None,
-            notices: VecDeque::new(),
+            notices: RareQueue::new(),
             reading_paused: false,
             vacant: false,
             crashes: None,
             redial: None,
             security: Security::Plain,
-            under_way: UnderWay::default(),
+            under_way: None,
             carries_urgent: false,
             reading_held: false,
             interest: Readiness::default(),
-            slot: SendSlot::Unmade,
+            slot: None,
             linger,
             access: Access::ReadWrite,
             bytes_in: 0,

@@ -5,7 +5,6 @@ mod tests;
 mod urgent;
 mod watch;
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -14,6 +13,7 @@ use crate::error::SendRefusal;
 use crate::id::Token;
 use crate::payload::Payload;
 
+use super::rare::RareQueue;
 use super::spare;
 
 use urgent::Urgent;
@@ -37,7 +37,7 @@ pub(super) const MAX_NOTICES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// Full or foreign chunks, sent before `tail`.
-    queue: VecDeque<Chunk>,
+    queue: RareQueue<Chunk>,
     /// The chunk that small payloads are copied into.
     tail: Vec<u8>,
     /// Bytes of it that were taken already.
@@ -49,7 +49,7 @@ pub(super) struct Outbox {
     /// Bytes ever queued, so that a mark is a position in the stream.
     position: u64,
     /// Sends that want a notice, by the position of their last byte.
-    marks: VecDeque<Mark>,
+    marks: RareQueue<Mark>,
     /// Which of the queued bytes are urgent, by their positions in the stream.
     urgent: Option<Box<Urgent>>,
     watches: Option<Box<Watches>>,
@@ -112,13 +112,13 @@ pub(super) struct Progress {
 impl Outbox {
     pub(super) fn new(high: usize, low: usize, capacity: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: RareQueue::new(),
             tail: Vec::new(),
             tail_taken: 0,
             hint: 0,
             size: 0,
             position: 0,
-            marks: VecDeque::new(),
+            marks: RareQueue::new(),
             urgent: None,
             watches: None,
             high,
@@ -331,7 +331,7 @@ impl Outbox {
             spare::give(std::mem::take(&mut self.tail));
         }
         if self.size == 0 && self.queue.capacity() > 16 {
-            self.queue = VecDeque::new();
+            self.queue = RareQueue::new();
         }
         progress.resumed = self.check_resume();
         progress
@@ -352,12 +352,12 @@ impl Outbox {
     /// Throws everything away; returns the tokens that will get no notice.
     pub(super) fn clear(&mut self) -> Vec<Token> {
         self.note_lost(self.position - self.size as u64);
-        self.queue = VecDeque::new();
+        self.queue = RareQueue::new();
         self.tail = Vec::new();
         self.tail_taken = 0;
         self.size = 0;
         self.urgent = None;
-        let marks = std::mem::take(&mut self.marks);
+        let marks = self.marks.take();
         marks.into_iter().map(|mark| mark.token).collect()
     }
 
@@ -371,7 +371,7 @@ impl Outbox {
         };
         self.note_lost(self.position - behind as u64);
         let mut left = count;
-        for chunk in &mut self.queue {
+        for chunk in self.queue.iter_mut() {
             let kept = left.min(chunk.rest().len());
             chunk.truncate(kept);
             left -= kept;

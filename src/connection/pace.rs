@@ -60,8 +60,8 @@ impl Connection {
     }
 
     /// How much has come in all, those parts of a record included that nobody can read yet.
-    const fn come(&self) -> u64 {
-        self.bytes_in + self.under_way.incoming
+    fn come(&self) -> u64 {
+        self.bytes_in + self.records_under_way().incoming
     }
 
     /// Starts the clocks of a frame that has begun, stops those of one that is complete.
@@ -179,8 +179,8 @@ impl Connection {
     }
 
     /// How much was sent in all, those parts of a record included that the peer cannot read yet.
-    const fn gone(&self) -> u64 {
-        self.bytes_out + self.under_way.outgoing
+    fn gone(&self) -> u64 {
+        self.bytes_out + self.records_under_way().outgoing
     }
 
     /// Nothing waits to be written any more.

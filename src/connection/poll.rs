@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::now::Now;
 
 use super::batch::Lent;
-use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
+use super::state::{ReadHalf, Report, State, WriteHalf};
 use super::{Batch, Connection, Ending, Event, Permit, ReadWish};
 
 /// How many frames are taken at once at most.
@@ -100,15 +100,10 @@ impl Connection {
                     ReadWish::Nothing
                 }
             }
-            State::Closing(Closing {
-                peer_finished: false,
-                ..
-            })
-            | State::Lingering { .. }
-                if !self.is_securing() =>
-            {
+            State::Closing(closing) if !closing.peer_finished && !self.is_securing() => {
                 ReadWish::Discard
             }
+            State::Lingering { .. } if !self.is_securing() => ReadWish::Discard,
             _ => ReadWish::Nothing,
         }
     }
@@ -295,7 +290,7 @@ impl Connection {
         // The peer's end, and the close for a rule that it broke, wait until all that came before was
         // handled, and so answered.
         if self.credit.frames_out() == 0 {
-            let outcome = self.fault.take().map_or(Ok(()), Err);
+            let outcome = self.fault.take().map_or(Ok(()), |fault| Err(*fault));
             self.framed(outcome, now);
         }
         stopped && self.has_credit()

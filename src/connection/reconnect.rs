@@ -168,7 +168,7 @@ impl Connection {
     pub(super) fn given_up(&mut self, error: &ConnectError) -> Report {
         let attempts = self.redial.as_ref().map_or(0, |redial| redial.attempts);
         let cause = match &self.state {
-            State::Cancelling { cause } => cause.clone(),
+            State::Cancelling { cause } => Cause::clone(cause),
             _ => Cause::ReconnectFailed {
                 attempts,
                 kind: error.kind,

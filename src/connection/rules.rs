@@ -193,7 +193,7 @@ impl Connection {
     fn misframed(&mut self, error: FrameError, now: &mut Now) {
         if self.credit.frames_out() > 0 {
             // The answers to the frames before it are still to come.
-            self.fault = Some(error);
+            self.fault = Some(Box::new(error));
             self.timers.clear(TimeoutKind::Receive);
             self.pace_reading(now);
             return;
@@ -220,7 +220,7 @@ impl Connection {
         let ready = self.inbound.is_ready();
         match (read, write) {
             (ReadHalf::Broken(cause), _) if !ready => {
-                let cause = cause.clone();
+                let cause = Cause::clone(cause);
                 if cause == Cause::Tls(TlsError::Truncated) {
                     // The peer may still take what is queued.
                     self.begin_close(cause, None, now);
@@ -229,7 +229,7 @@ impl Connection {
                 }
             }
             (ReadHalf::Finished { .. }, WriteHalf::Broken(cause)) if !ready => {
-                let cause = cause.clone();
+                let cause = Cause::clone(cause);
                 self.end(cause, None, false);
             }
             // While it is being secured nothing is read: what would come is a handshake that cannot begin.
@@ -238,7 +238,7 @@ impl Connection {
                     && (self.security.is_under_way()
                         || self.inbound.armed().is_none() && !self.interest.readable) =>
             {
-                let cause = cause.clone();
+                let cause = Cause::clone(cause);
                 self.end(cause, None, false);
             }
             (ReadHalf::Finished { told }, write) if !*told && !ready => {

@@ -191,7 +191,11 @@ impl Connection {
     /// Reading or writing would block, and so much of a record is under way: it keeps the clocks of the
     /// network from taking a slow peer for a silent one.
     pub fn handle_under_way(&mut self, under_way: UnderWay, now: &mut Now) {
-        let before = std::mem::replace(&mut self.under_way, under_way);
+        let before = self.records_under_way();
+        if under_way == before {
+            return;
+        }
+        **self.under_way.get_or_insert_default() = under_way;
         if !matches!(self.state, State::Open { .. }) {
             return;
         }
@@ -279,6 +283,11 @@ impl Connection {
         }
     }
 
+    /// What has moved of records that are not complete.
+    pub(super) fn records_under_way(&self) -> UnderWay {
+        self.under_way.as_deref().copied().unwrap_or_default()
+    }
+
     /// When the handshake must be done.
     pub(super) fn handshake_deadline(&self) -> Option<Instant> {
         self.timers.get(TimeoutKind::Handshake)
@@ -287,7 +296,7 @@ impl Connection {
     /// The link of this connection is gone, with all that was agreed on for it.
     pub(super) fn forget_security(&mut self) {
         self.security = Security::Plain;
-        self.under_way = UnderWay::default();
+        self.under_way = None;
     }
 }
 

@@ -193,8 +193,11 @@ impl Connection {
     /// When it is lent or being sent, or the connection is closed.
     pub fn take_slot(&mut self) -> Result<BytesMut, SlotError> {
         self.check_writable()?;
-        match std::mem::replace(&mut self.slot, SendSlot::Away) {
-            SendSlot::Unmade => Ok(BytesMut::zeroed(self.config.send_slot)),
+        let Some(slot) = &mut self.slot else {
+            self.slot = Some(Box::new(SendSlot::Away));
+            return Ok(BytesMut::zeroed(self.config.send_slot));
+        };
+        match std::mem::replace(&mut **slot, SendSlot::Away) {
             SendSlot::Home(buffer) => Ok(buffer),
             SendSlot::Away => Err(SlotError::Busy),
         }
@@ -203,7 +206,11 @@ impl Connection {
     /// Takes the send slot back unsent.
     pub fn return_slot(&mut self, mut buffer: BytesMut) {
         buffer.resize(self.config.send_slot, 0);
-        self.slot = SendSlot::Home(buffer);
+        let home = SendSlot::Home(buffer);
+        match &mut self.slot {
+            Some(slot) => **slot = home,
+            none => *none = Some(Box::new(home)),
+        }
     }
 
     /// Gives the connection memory of somebody else's for its send slot.
@@ -214,9 +221,9 @@ impl Connection {
     /// Takes the memory of the send slot away, if it is not being sent; for when the connection is
     /// over.
     pub fn reclaim_slot(&mut self) -> Option<BytesMut> {
-        match std::mem::replace(&mut self.slot, SendSlot::Away) {
+        match std::mem::replace(&mut **self.slot.as_mut()?, SendSlot::Away) {
             SendSlot::Home(memory) => Some(memory),
-            SendSlot::Unmade | SendSlot::Away => None,
+            SendSlot::Away => None,
         }
     }
 

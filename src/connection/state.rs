@@ -8,7 +8,7 @@ use crate::reason::{Cause, ClosePhase, ClosedDetail};
 
 use super::Access;
 
-/// Where a connection is in its life.
+/// Where a connection is in its life. An open one has room for this all its time, so what is large is boxed.
 // It and its halves are looked at many times for every request: a tag of their own is told apart with one
 // comparison, one that hides in a cause is not.
 #[repr(u8)]
@@ -17,13 +17,13 @@ pub(super) enum State {
     /// Outbound, not yet established. Sends are queued, nothing is read.
     Connecting,
     /// Outbound, given up before it was established; the attempt is being stopped.
-    Cancelling { cause: Cause },
+    Cancelling { cause: Box<Cause> },
     /// Established, without a session. Nothing is read.
     Adopting,
     /// In use.
     Open { read: ReadHalf, write: WriteHalf },
     /// Sending what is left, then finishing. Input is discarded.
-    Closing(Closing),
+    Closing(Box<Closing>),
     /// Told and finished; reading on so that a reset does not destroy our last bytes.
     Lingering {
         discarded: usize,
@@ -42,7 +42,7 @@ pub(super) enum ReadHalf {
         told: bool,
     },
     /// Reading failed; complete frames are still delivered.
-    Broken(Cause),
+    Broken(Box<Cause>),
 }
 
 #[repr(u8)]
@@ -53,7 +53,7 @@ pub(super) enum WriteHalf {
     Finishing,
     Finished,
     /// Writing failed; what the peer had sent before is still read.
-    Broken(Cause),
+    Broken(Box<Cause>),
 }
 
 #[derive(Debug)]
