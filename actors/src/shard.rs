@@ -6,6 +6,7 @@ mod channel;
 mod control;
 mod crew;
 mod drain;
+mod ebb;
 mod factory;
 mod home;
 mod opening;
@@ -47,6 +48,7 @@ pub(crate) use opening::{HandOver, OpenListener, OpenOutbound, Outbound, Revive}
 
 use drain::Drainage;
 pub(crate) use drain::{DrainShard, Pacer};
+use ebb::Ebb;
 pub(crate) use pressure::KeepBudget;
 pub(crate) use slot::{ReadSlot, SlotLease};
 use urgent::Ear;
@@ -114,6 +116,7 @@ pub(crate) struct ShardLocal {
     /// Counts the wakes in which bytes moved.
     moves: Cell<u64>,
     visits: Visits,
+    ebb: Ebb,
     pub(crate) crew: Crew,
 }
 
@@ -167,13 +170,16 @@ impl ShardLocal {
             ear: Ear::default(),
             moves: Cell::new(0),
             visits: Visits::default(),
+            ebb: Ebb::default(),
             crew: Crew::default(),
         }
     }
 
     /// From now on it is listed, drained and stopped.
     pub(crate) fn register(&self, channel: Registered) {
-        self.registry.borrow_mut().insert(channel.id(), channel);
+        let mut registry = self.registry.borrow_mut();
+        registry.insert(channel.id(), channel);
+        self.ebb.rise(registry.len());
     }
 
     /// An outbound connection was established.
@@ -258,6 +264,7 @@ impl ShardLocal {
     /// A connection's actor is gone.
     pub(crate) fn gone(&self, client: &Client) {
         self.lingering.borrow_mut().remove(&client.id());
+        self.ebb.fall(self.registry.borrow().len());
     }
 
     /// Lends out the thread's read slot for one wake.
@@ -315,7 +322,7 @@ pub(crate) struct Admitted {
     pub(crate) server: Arc<ServerState>,
     pub(crate) passes: Passes,
     pub(crate) share: Share,
-    pub(crate) lease: Option<SlotLease>,
+    pub(crate) lease: Option<Box<SlotLease>>,
     /// Of whoever asks for it, where a listener is asked.
     pub(crate) claim: Option<Claim>,
 }

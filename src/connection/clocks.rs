@@ -103,7 +103,7 @@ impl Connection {
         }
         // Time during which we did not want to read is not the peer's silence. The bytes of a handshake are
         // not seen here, and it has its own time.
-        let excused = matches!(self.security, Security::Shaking { .. })
+        let excused = matches!(self.security, Security::Shaking(_))
             || kind == TimeoutKind::IdleRead && self.read_wish() == ReadWish::Nothing;
         match action {
             IdleAction::Close if !excused => {

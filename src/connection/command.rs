@@ -1,5 +1,6 @@
 //! Commands: what the session wants, except to send.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,11 @@ impl Connection {
         place: usize,
         now: &mut Now,
     ) -> Result<(), ArmError> {
-        let mut later = self.notices.split_off(place);
+        let mut later = if place < self.notices.len() {
+            self.notices.split_off(place)
+        } else {
+            VecDeque::new()
+        };
         let opened = matches!(told, Event::Opened);
         if self.interests.contains(told.interest()) {
             self.notices.push_back(told);
@@ -79,7 +84,9 @@ impl Connection {
             self.notices.push_back(started);
         }
         self.tell_pause();
-        self.notices.append(&mut later);
+        if !later.is_empty() {
+            self.notices.append(&mut later);
+        }
         let config = Arc::clone(&self.config);
         if let Some(first) = &config.first_receive
             && self.inbound.armed().is_none()

@@ -210,7 +210,7 @@ impl Connection {
 
     const fn is_output_waiting(&self) -> bool {
         !self.outbox.is_empty()
-            && !matches!(self.security, Security::Shaking { .. })
+            && !matches!(self.security, Security::Shaking(_))
             && matches!(
                 self.state,
                 State::Open {

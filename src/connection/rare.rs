@@ -6,6 +6,10 @@ use std::ops::{Deref, DerefMut};
 /// A queue that is made when first needed, and is empty before. To change it makes it, unless a method
 /// here says otherwise.
 #[derive(Debug)]
+#[allow(
+    clippy::box_collection,
+    reason = "an empty queue is four words, and there are several in each connection"
+)]
 pub(super) struct RareQueue<T: 'static>(Option<Box<VecDeque<T>>>);
 
 impl<T> RareQueue<T> {

@@ -29,20 +29,23 @@ pub(super) enum Security {
     Plain,
     Secured(Arc<TlsInfo>),
     /// Asked for: what was queued before, up to this position of the stream, is sent in plain first.
-    Asked {
-        plain_end: u64,
-        timeout: Duration,
-    },
+    Asked(Box<Agreement>),
     /// The handshake is under way.
-    Shaking {
-        timeout: Duration,
-    },
+    Shaking(Box<Agreement>),
+}
+
+/// What was agreed on for a handshake. Few connections have one, or one for long.
+#[derive(Debug)]
+pub(super) struct Agreement {
+    /// What was queued before is sent in plain.
+    plain_end: u64,
+    timeout: Duration,
 }
 
 impl Security {
     /// Whether it is neither what it was nor what it is to be.
     pub(super) const fn is_under_way(&self) -> bool {
-        matches!(self, Self::Asked { .. } | Self::Shaking { .. })
+        matches!(self, Self::Asked(_) | Self::Shaking(_))
     }
 }
 
@@ -62,7 +65,10 @@ impl Connection {
     /// drives it has begun with that.
     #[must_use]
     pub fn with_handshake(mut self, timeout: Duration, now: &mut Now) -> Self {
-        self.security = Security::Shaking { timeout };
+        self.security = Security::Shaking(Box::new(Agreement {
+            plain_end: 0,
+            timeout,
+        }));
         self.timers
             .start(TimeoutKind::Handshake, now.get(), timeout);
         self
@@ -126,10 +132,10 @@ impl Connection {
         if !is_handshake(&early) {
             return Err(StartTlsError::Plaintext { data: early });
         }
-        self.security = Security::Asked {
+        self.security = Security::Asked(Box::new(Agreement {
             plain_end: self.outbox.position(),
             timeout,
-        };
+        }));
         self.timers
             .start(TimeoutKind::Handshake, now.get(), timeout);
         Ok(early)
@@ -137,10 +143,10 @@ impl Connection {
 
     /// How many bytes may be sent now.
     pub(super) fn transmittable(&self) -> usize {
-        match self.security {
+        match &self.security {
             Security::Plain | Security::Secured(_) => usize::MAX,
-            Security::Asked { plain_end, .. } => self.outbox.left_until(plain_end),
-            Security::Shaking { .. } => 0,
+            Security::Asked(agreed) => self.outbox.left_until(agreed.plain_end),
+            Security::Shaking(_) => 0,
         }
     }
 
@@ -149,7 +155,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn wants_handshake(&self) -> bool {
-        matches!(self.security, Security::Asked { .. }) && self.is_handshake_due()
+        matches!(self.security, Security::Asked(_)) && self.is_handshake_due()
     }
 
     #[cold]
@@ -167,8 +173,10 @@ impl Connection {
 
     /// The handshake has begun.
     pub fn handle_handshake_begun(&mut self) {
-        if let Security::Asked { timeout, .. } = self.security {
-            self.security = Security::Shaking { timeout };
+        if matches!(self.security, Security::Asked(_))
+            && let Security::Asked(agreed) = std::mem::take(&mut self.security)
+        {
+            self.security = Security::Shaking(agreed);
             self.shut_write_window();
         }
     }
@@ -246,24 +254,23 @@ impl Connection {
             return;
         }
         match self.security {
-            Security::Asked { .. } if self.outbox.size() == self.transmittable() => {
+            Security::Asked(_) if self.outbox.size() == self.transmittable() => {
                 self.security = Security::Plain;
                 self.timers.clear(TimeoutKind::Handshake);
             }
-            Security::Shaking { .. } if self.outbox.is_empty() => self.finish_closing(now),
+            Security::Shaking(_) if self.outbox.is_empty() => self.finish_closing(now),
             _ => {}
         }
     }
 
     /// The handshake, what is to be sent before it included, has taken too long.
     pub(super) fn handshake_timed_out(&mut self) {
-        let (Security::Asked { timeout, .. } | Security::Shaking { timeout }) = self.security
-        else {
+        let (Security::Asked(agreed) | Security::Shaking(agreed)) = &self.security else {
             return;
         };
         let cause = Cause::Timeout {
             kind: TimeoutKind::Handshake,
-            after: timeout,
+            after: agreed.timeout,
         };
         match self.state {
             State::Closing(_) => self.cut_short(cause, false),

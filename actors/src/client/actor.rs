@@ -1,12 +1,12 @@
 //! `ClientActor`: one actor, one driver, one deadline per connection.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use actix::dev::channel::AddressReceiver;
 use actix::{
     Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, Message, MessageResult,
     WrapFuture,
@@ -22,15 +22,16 @@ use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
 use crate::shard::{Entry, Factory, ShardLocal, SlotLease};
-use crate::supervisor::{Exit, start_guarded};
+use crate::supervisor::{Exit, spawn_guarded};
 use crate::telemetry;
 use crate::tls::Handshake;
 use crate::transport::Transport;
 
-use super::dialling::{Dialler, Establish, given_up};
+use super::dialling::{Attempt, Dialler, given_up};
 use super::home::{Berth, Home};
 use super::moving::{hear, read, watch, write};
 use super::shared::Reader;
+use super::task::ClientTask;
 use super::{Client, Shared, clock};
 
 /// After so many messages in a row the actor lets others have their turn: actix itself never does.
@@ -48,15 +49,14 @@ pub struct ClientActor {
     /// Makes the session when the handshake that comes first has ended.
     pub(super) entry: Option<Box<Entry>>,
     /// Makes another session when one panics; `None` where the connection closes then.
-    pub(super) factory: Option<Factory>,
+    pub(super) factory: Option<Box<Factory>>,
     deadline: Deadline,
     /// Makes further attempts, where the settings say so.
     pub(super) dialler: Option<Box<Dialler>>,
     /// Told once whether an outbound connection came to be.
-    pub(super) outcome: Option<Outcome>,
-    /// Given back when the actor ends, whatever happens.
-    _passes: Passes,
-    _share: Share,
+    pub(super) outcome: Option<Box<Outcome>>,
+    /// To go on with in a context.
+    mailbox: Option<AddressReceiver<Self>>,
     messages: u32,
 }
 
@@ -64,10 +64,7 @@ pub(crate) type Outcome = oneshot::Sender<Result<Client, ConnectError>>;
 
 /// What the actor holds of the outside world.
 pub(crate) enum Link {
-    Connecting {
-        target: String,
-        establish: Establish,
-    },
+    Connecting(Box<Attempt>),
     /// A handshake has the transport.
     Securing(Handshake),
     Up(Box<dyn Transport>),
@@ -80,10 +77,10 @@ pub(crate) struct Launch {
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
     pub(crate) entry: Option<Box<Entry>>,
-    pub(crate) factory: Option<Factory>,
+    pub(crate) factory: Option<Box<Factory>>,
     pub(crate) dialler: Option<Box<Dialler>>,
     pub(crate) outcome: Option<Outcome>,
-    pub(crate) lease: Option<SlotLease>,
+    pub(crate) lease: Option<Box<SlotLease>>,
     pub(crate) passes: Passes,
     /// Of its shard's connections.
     pub(crate) share: Share,
@@ -95,11 +92,8 @@ impl ClientActor {
     pub(crate) fn launch(launch: Launch, local: Rc<ShardLocal>) {
         let member = local.crew.join();
         let shared = Arc::clone(&launch.client.shared);
-        let berth = Rc::new(Berth {
-            link: RefCell::new(launch.link),
-            lease: launch.lease,
-            local,
-        });
+        let places = (launch.passes, launch.share);
+        let berth = Berth::new(launch.link, launch.lease, local, places);
         let home = Home::settle(Rc::clone(&berth));
         let actor = Self {
             client: launch.client,
@@ -110,29 +104,23 @@ impl ClientActor {
             factory: launch.factory,
             deadline: Deadline::default(),
             dialler: launch.dialler,
-            outcome: launch.outcome,
-            _passes: launch.passes,
-            _share: launch.share,
+            outcome: launch.outcome.map(Box::new),
+            mailbox: None,
             messages: 0,
         };
-        let weak = Arc::downgrade(&shared);
-        let address = start_guarded(
-            actor,
-            launch.span,
-            |ctx| {
-                ctx.spawn(Driver);
-            },
-            move |exit| {
-                if let Exit::Panicked(text) = exit {
-                    telemetry::actor_panicked("ClientActor", &text);
-                }
-                drop(member);
-            },
-        );
-        if let Some(shared) = weak.upgrade() {
-            let _ = shared.actor.set(address.downgrade());
-            shared.lock().home = Some(home);
-        }
+        shared.lock().home = Some(home);
+        drop(shared);
+        spawn_guarded(ClientTask::Alone(actor), launch.span, move |exit| {
+            if let Exit::Panicked(text) = exit {
+                telemetry::actor_panicked("ClientActor", &text);
+            }
+            drop(member);
+        });
+    }
+
+    /// The mailbox that somebody may have sent something to, to go on with in a context.
+    pub(super) const fn take_mailbox(&mut self) -> Option<AddressReceiver<Self>> {
+        self.mailbox.take()
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -140,7 +128,7 @@ impl ClientActor {
     }
 
     /// One look at everything; `Ready` when nothing is left to do for this connection.
-    fn drive(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+    pub(super) fn drive(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         let mut now = Now::ask(clock);
         let shared = Arc::clone(self.shared());
         let mut core = shared.lock();
@@ -148,8 +136,13 @@ impl ClientActor {
             Some(driver) if driver.will_wake(cx.waker()) => {}
             _ => core.driver = Some(cx.waker().clone()),
         }
+        if let Some(post) = &mut core.post
+            && let Some(mailbox) = post.take()
+        {
+            self.mailbox = Some(mailbox);
+        }
         let berth = Rc::clone(&self.berth);
-        let connecting = matches!(*berth.link.borrow(), Link::Connecting { .. });
+        let connecting = matches!(*berth.link.borrow(), Link::Connecting(_));
         if connecting {
             drop(core);
             self.drive_connecting(&shared, cx, &mut now);
@@ -250,7 +243,7 @@ impl Actor for ClientActor {
 
 /// The one future of a connection's actor. actix polls it after the mailbox in the same poll, so all
 /// that was commanded is written at once.
-struct Driver;
+pub(super) struct Driver;
 
 impl ActorFuture<ClientActor> for Driver {
     type Output = ();
@@ -320,11 +313,13 @@ impl Drop for ClientActor {
         core.share = None;
         // One that never began; dropped when the lock is free.
         let _upgrade = core.upgrade.take();
+        // Nobody takes what may wait there, and messages may hold anything.
+        let _post = core.post.take();
         if core.machine.is_over().is_none() {
             core.machine.abort(Cause::RuntimeFailed);
-            if let Link::Connecting { target, .. } = &*self.berth.link.borrow() {
+            if let Link::Connecting(attempt) = &*self.berth.link.borrow() {
                 core.machine
-                    .handle_connect_failed(given_up(target, "the pool ended"));
+                    .handle_connect_failed(given_up(&attempt.target, "the pool ended"));
             }
         }
         if !core.released

@@ -1,6 +1,6 @@
 //! Where the link of a connection goes from and to.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{MutexGuard, PoisonError};
 
 use switchboard_core::Address;
@@ -13,12 +13,18 @@ use super::{Client, Shared};
 /// boxed.
 #[derive(Debug)]
 pub(crate) enum Addresses {
-    Inet {
-        local: Option<SocketAddr>,
-        peer: Option<SocketAddr>,
+    V4 {
+        local: SocketAddrV4,
+        peer: SocketAddrV4,
     },
+    Inet(Box<InetEnds>),
     Unix(Box<UnixEnds>),
+    /// None is known, or there is no link.
+    Unknown,
 }
+
+/// Ours, and the peer's.
+type InetEnds = (Option<SocketAddr>, Option<SocketAddr>);
 
 impl Addresses {
     /// These, or what a transport says that knows better.
@@ -27,20 +33,28 @@ impl Addresses {
         local: Option<SocketAddr>,
         peer: Option<SocketAddr>,
     ) -> Self {
-        unix.map_or(Self::Inet { local, peer }, Self::Unix)
+        match (unix, local, peer) {
+            (Some(ends), ..) => Self::Unix(ends),
+            (None, Some(SocketAddr::V4(local)), Some(SocketAddr::V4(peer))) => {
+                Self::V4 { local, peer }
+            }
+            (None, None, None) => Self::Unknown,
+            (None, local, peer) => Self::Inet(Box::new((local, peer))),
+        }
     }
 
-    const fn inet(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    fn inet(&self) -> InetEnds {
         match self {
-            Self::Inet { local, peer } => (*local, *peer),
-            Self::Unix(_) => (None, None),
+            Self::V4 { local, peer } => (Some((*local).into()), Some((*peer).into())),
+            Self::Inet(ends) => **ends,
+            Self::Unix(_) | Self::Unknown => (None, None),
         }
     }
 
     fn unix(&self) -> Option<&UnixEnds> {
         match self {
-            Self::Inet { .. } => None,
             Self::Unix(ends) => Some(ends),
+            Self::V4 { .. } | Self::Inet(_) | Self::Unknown => None,
         }
     }
 }
@@ -48,7 +62,7 @@ impl Addresses {
 impl Default for Addresses {
     /// There is no link.
     fn default() -> Self {
-        Self::new(None, None, None)
+        Self::Unknown
     }
 }
 
@@ -112,8 +126,22 @@ mod tests {
 
     /// A million idle connections have this.
     #[test]
-    fn the_ends_of_a_unix_socket_cost_a_tcp_connection_nothing() {
-        let inet = size_of::<(Option<SocketAddr>, Option<SocketAddr>)>();
-        assert_eq!(size_of::<Addresses>(), inet);
+    fn the_ends_that_are_large_cost_a_connection_that_has_others_nothing() {
+        assert_eq!(size_of::<Addresses>(), 16);
+    }
+
+    #[test]
+    fn what_is_known_of_both_ends_comes_back() {
+        let v4 = |last| Some(SocketAddr::from(([127, 0, 0, last], 7)));
+        let v6 = Some(SocketAddr::from(([0_u16; 8], 9)));
+        for (local, peer) in [
+            (v4(1), v4(2)),
+            (v6, v6),
+            (None, v4(1)),
+            (v6, None),
+            (None, None),
+        ] {
+            assert_eq!(Addresses::new(None, local, peer).inet(), (local, peer));
+        }
     }
 }

@@ -38,13 +38,25 @@ impl Dialler {
     fn link(&self, delay: Duration) -> Link {
         let (network, target) = (Arc::clone(&self.network), self.target.clone());
         let secure = self.secure.clone();
-        Link::Connecting {
-            target: target.place.to_string(),
-            establish: Box::pin(async move {
-                sleep(delay).await;
-                establish(&*network, target, secure).await
-            }),
-        }
+        let place = target.place.to_string();
+        let establish = Box::pin(async move {
+            sleep(delay).await;
+            establish(&*network, target, secure).await
+        });
+        Attempt::link(place, establish)
+    }
+}
+
+/// An attempt to connect that is under way.
+pub(crate) struct Attempt {
+    /// Where to.
+    pub(super) target: String,
+    establish: Establish,
+}
+
+impl Attempt {
+    pub(crate) fn link(target: String, establish: Establish) -> Link {
+        Link::Connecting(Box::new(Self { target, establish }))
     }
 }
 
@@ -115,9 +127,10 @@ impl ClientActor {
     ) {
         let berth = Rc::clone(&self.berth);
         let mut link = berth.link.borrow_mut();
-        let Link::Connecting { target, establish } = &mut *link else {
+        let Link::Connecting(attempt) = &mut *link else {
             return;
         };
+        let Attempt { target, establish } = &mut **attempt;
         let cancelled = shared.lock().machine.is_cancelled();
         let outcome = if cancelled {
             Err(given_up(target, "given up here"))

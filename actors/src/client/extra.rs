@@ -61,7 +61,7 @@ impl Client {
             "sslcontext" => {
                 let core = self.shared.lock();
                 // An earlier link may have had one.
-                let config = core.machine.tls().and(core.tls_config.clone());
+                let config = core.machine.tls().and(core.tls_config.as_deref().cloned());
                 drop(core);
                 config.map(ExtraInfo::TlsConfig)
             }

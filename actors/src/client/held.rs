@@ -1,6 +1,6 @@
 //! What a connection holds of its pool's memory budget.
 
-use switchboard_core::{Cause, ConnectionState, Share};
+use switchboard_core::{Cause, ConnectionState};
 
 use super::shared::{Core, Shared};
 
@@ -22,7 +22,7 @@ impl Shared {
     /// `None` when it has ended or nothing is counted.
     pub(crate) fn held(&self) -> Option<(usize, u64)> {
         let core = self.lock();
-        let counted = core.share.as_ref().map_or(0, Share::counted);
+        let counted = core.share.as_ref().map_or(0, |share| share.counted());
         let lives = core.machine.state() != ConnectionState::Closed;
         (counted > 0 && lives).then_some((counted, core.moved))
     }

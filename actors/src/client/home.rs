@@ -6,8 +6,9 @@
 //! rest: establishing, deadlines, closing, and the bytes of a session that is elsewhere or gone.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Waker};
 
@@ -16,6 +17,8 @@ use slab::Slab;
 use switchboard_core::connection::{Permit, ReadWish};
 use switchboard_core::{Connection, Now};
 
+use crate::placement::Share;
+use crate::places::Passes;
 use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 
 use super::actor::Link;
@@ -24,20 +27,22 @@ use super::shared::{Core, Reader, SharedEvent, wake, wake_if_needed};
 use super::{Shared, clock};
 
 thread_local! {
-    static THREAD: Cell<u64> = const { Cell::new(0) };
+    static THREAD: Cell<Option<NonZeroU32>> = const { Cell::new(None) };
     static BERTHS: RefCell<Slab<Rc<Berth>>> = const { RefCell::new(Slab::new()) };
 }
 
-/// Numbers threads; 0 is nobody's.
-static THREADS: AtomicU64 = AtomicU64::new(1);
+/// Numbers threads. Each connection remembers two, so they are small; no process starts as many.
+static THREADS: AtomicU32 = AtomicU32::new(1);
 
 /// The calling thread's number.
-pub(crate) fn this_thread() -> u64 {
+pub(crate) fn this_thread() -> NonZeroU32 {
     THREAD.with(|thread| {
-        if thread.get() == 0 {
-            thread.set(THREADS.fetch_add(1, Ordering::Relaxed));
-        }
-        thread.get()
+        thread.get().unwrap_or_else(|| {
+            let number = THREADS.fetch_add(1, Ordering::Relaxed);
+            let number = NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX);
+            thread.set(Some(number));
+            number
+        })
     })
 }
 
@@ -49,16 +54,34 @@ pub(crate) fn thread_ends() -> bool {
 /// What a connection has on its thread.
 pub(super) struct Berth {
     pub(super) link: RefCell<Link>,
-    pub(super) lease: Option<SlotLease>,
+    pub(super) lease: Option<Box<SlotLease>>,
     pub(super) local: Rc<ShardLocal>,
+    /// Given back when the actor ends, whatever happens.
+    _passes: Passes,
+    _share: Share,
 }
 
 impl Berth {
+    pub(super) fn new(
+        link: Link,
+        lease: Option<Box<SlotLease>>,
+        local: Rc<ShardLocal>,
+        (passes, share): (Passes, Share),
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            link: RefCell::new(link),
+            lease,
+            local,
+            _passes: passes,
+            _share: share,
+        })
+    }
+
     /// What the connection reads into.
     pub(super) fn read_slot(&self) -> ReadSlot<'_> {
         self.lease
             .as_ref()
-            .map_or_else(|| self.local.read_slot(), SlotLease::read_slot)
+            .map_or_else(|| self.local.read_slot(), |lease| lease.read_slot())
     }
 
     /// Its link is about to be dropped, with a reset or not.
@@ -79,8 +102,8 @@ impl Berth {
 /// Where a connection's berth is found: on which thread, and where there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Home {
-    thread: u64,
-    key: usize,
+    thread: NonZeroU32,
+    key: u32,
 }
 
 impl Home {
@@ -88,7 +111,10 @@ impl Home {
     pub(super) fn settle(berth: Rc<Berth>) -> Self {
         Self {
             thread: this_thread(),
-            key: BERTHS.with_borrow_mut(|berths| berths.insert(berth)),
+            key: BERTHS.with_borrow_mut(|berths| {
+                u32::try_from(berths.insert(berth))
+                    .expect("fewer connections than sockets can be had")
+            }),
         }
     }
 
@@ -96,7 +122,7 @@ impl Home {
     pub(super) fn leave(self) {
         if self.is_here() {
             // At the thread's own end the registry may be gone already.
-            let berth = BERTHS.try_with(|berths| berths.borrow_mut().try_remove(self.key));
+            let berth = BERTHS.try_with(|berths| berths.borrow_mut().try_remove(self.key as usize));
             drop(berth);
         }
     }
@@ -111,7 +137,7 @@ impl Home {
         if !self.is_here() {
             return None;
         }
-        BERTHS.with_borrow(|berths| berths.get(self.key).cloned())
+        BERTHS.with_borrow(|berths| berths.get(self.key as usize).cloned())
     }
 }
 

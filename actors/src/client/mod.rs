@@ -15,6 +15,7 @@ mod securing;
 mod shared;
 mod slot;
 mod succession;
+mod task;
 mod telling;
 mod ticket;
 
@@ -41,7 +42,7 @@ pub use actor::ClientActor;
 use actor::WithSocket;
 pub(crate) use actor::{Launch, Link};
 pub(crate) use addresses::Addresses;
-pub(crate) use dialling::{Dialler, establish};
+pub(crate) use dialling::{Attempt, Dialler, establish};
 pub use extra::ExtraInfo;
 pub(crate) use home::{this_thread, thread_ends};
 pub(crate) use idle::Idleness;
@@ -181,7 +182,7 @@ impl Client {
     /// started and after it has ended.
     #[must_use]
     pub fn addr(&self) -> Option<Addr<ClientActor>> {
-        self.shared.actor.get()?.upgrade()
+        self.shared.addr()
     }
 
     /// Lends the socket to `use_it`, on the connection's thread, to read or set options (XAS-17).

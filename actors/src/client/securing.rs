@@ -88,7 +88,7 @@ impl ClientActor {
         let (factory, claim) = entry.choose();
         self.outlet = factory.make(&self.client, &local);
         if self.factory.is_some() {
-            self.factory = Some(factory);
+            self.factory = Some(Box::new(factory));
         }
         claim
     }
@@ -145,7 +145,7 @@ fn begin(shared: &Shared, link: &mut Link) {
     let Some(upgrade) = core.upgrade.take() else {
         return;
     };
-    core.tls_config = Some(upgrade.config());
+    core.tls_config = Some(Box::new(upgrade.config()));
     core.machine.handle_handshake_begun();
     drop(core);
     if let Link::Up(transport) = std::mem::replace(link, Link::Down) {

@@ -1,11 +1,11 @@
 //! What a connection's handle, its actor and its session share.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use actix::WeakAddr;
 use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
 use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now, Share};
 
@@ -17,12 +17,12 @@ use crate::states::States;
 use crate::tls::{TlsConfig, Upgrade};
 use crate::transport::ChannelKind;
 
-use super::ClientActor;
 use super::actor::Link;
 use super::addresses::Addresses;
 use super::home::{Home, this_thread};
 use super::making::Making;
 use super::request::Requests;
+use super::task::Post;
 
 /// One connection, as seen from all sides.
 pub(crate) struct Shared {
@@ -39,7 +39,6 @@ pub(crate) struct Shared {
     pub(crate) pipe_of: Option<Box<PipeOf>>,
     /// Others after each link of a connection that reconnects.
     pub(super) addresses: Mutex<Addresses>,
-    pub(super) actor: OnceLock<WeakAddr<ClientActor>>,
     /// How far the session is with its batch.
     pub(super) claim: Claim,
     core: Mutex<Core>,
@@ -63,7 +62,7 @@ pub(crate) struct Core {
     /// Where the connection's link is; set by its actor.
     pub(super) home: Option<Home>,
     /// The thread of the session that is at a batch.
-    batch_thread: u64,
+    batch_thread: Option<NonZeroU32>,
     /// Whether the session is in its turn on the connection's own thread: it writes at the end.
     pub(super) turn_at_home: bool,
     /// Wakes the session, if it is the connection's own.
@@ -73,7 +72,7 @@ pub(crate) struct Core {
     /// What the handshake that was asked for is done with.
     pub(super) upgrade: Option<Box<Upgrade>>,
     /// What the last handshake was done with.
-    pub(crate) tls_config: Option<TlsConfig>,
+    pub(crate) tls_config: Option<Box<TlsConfig>>,
     /// Whom the socket wakes when it becomes readable.
     pub(super) reader: Reader,
     /// Whether the actor looks out for the peer's end, since nobody reads.
@@ -85,7 +84,7 @@ pub(crate) struct Core {
     /// In which of its shard's wakes bytes moved last.
     pub(super) moved: u64,
     /// What it has of the pool's memory budget, if there is one; given back when its actor ends.
-    pub(super) share: Option<Share>,
+    pub(super) share: Option<Box<Share>>,
     /// Whether the session has been called to a turn: never to more than one.
     pub(super) in_flight: bool,
     /// Events that are with shared handlers.
@@ -94,6 +93,8 @@ pub(crate) struct Core {
     pub(super) released: bool,
     /// Whether it is on the list of its shard's visits.
     pub(super) awaits_visit: bool,
+    /// Where its actor is sent commands, once somebody has its address.
+    pub(super) post: Option<Box<Post>>,
     /// Who waits for an answer, once somebody has.
     pub(super) requests: Option<Box<Requests>>,
 }
@@ -111,7 +112,7 @@ impl Shared {
             #[cfg(unix)]
             Origin::Pipe(_) => (None, Addresses::default(), false),
         };
-        let share = pool.budget().map(Budget::share);
+        let share = pool.budget().map(Budget::share).map(Box::new);
         Arc::new(Self {
             id,
             pool,
@@ -122,7 +123,6 @@ impl Shared {
             #[cfg(unix)]
             pipe_of,
             addresses: Mutex::new(addresses),
-            actor: OnceLock::new(),
             claim: Claim::new(),
             core: Mutex::new(Core {
                 machine,
@@ -131,7 +131,7 @@ impl Shared {
                 session_failed: false,
                 seat: 0,
                 home: None,
-                batch_thread: 0,
+                batch_thread: None,
                 turn_at_home: false,
                 session: None,
                 driver: None,
@@ -147,6 +147,7 @@ impl Shared {
                 tickets: 0,
                 released: false,
                 awaits_visit: false,
+                post: None,
                 requests: None,
             }),
             states: States::default(),
@@ -251,7 +252,7 @@ impl Shared {
         let mut next = None;
         if !core.machine.is_quiet() {
             if let Some(batch) = core.machine.poll_batch(now) {
-                core.batch_thread = this_thread();
+                core.batch_thread = Some(this_thread());
                 self.claim.start();
                 return Some(Next::Many(batch));
             }
@@ -288,7 +289,7 @@ impl Shared {
         if !core.machine.has_batch() {
             return;
         }
-        if core.batch_thread == this_thread() {
+        if core.batch_thread == Some(this_thread()) {
             core.machine.end_batch(self.claim.recall_here(), now);
         } else {
             core.machine.recall(self.claim.recall_elsewhere(), now);

@@ -24,6 +24,7 @@ pub(super) struct Shards {
     network: Arc<dyn Network>,
     pool: WeakAddr<PoolActor>,
     keep: Option<KeepBudget>,
+    gives_back: bool,
     sites: Vec<Site>,
     /// All of them together: a fault that they share fails them together.
     vigil: Vigil,
@@ -57,6 +58,7 @@ impl Shards {
         network: Arc<dyn Network>,
         pool: WeakAddr<PoolActor>,
         keep: Option<KeepBudget>,
+        gives_back: bool,
         rules: RestartRules,
     ) -> Self {
         Self {
@@ -64,6 +66,7 @@ impl Shards {
             network,
             pool,
             keep,
+            gives_back,
             sites: Vec::new(),
             vigil: Vigil::new(rules, 0),
         }
@@ -102,6 +105,7 @@ impl Shards {
             network: Arc::clone(&self.network),
             pool: self.pool.clone(),
             keep: self.keep.clone(),
+            gives_back: self.gives_back,
             mailboxes: received,
         };
         if !self.threads {

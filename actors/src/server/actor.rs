@@ -155,7 +155,7 @@ impl ServerActor {
         &self,
         incoming: Incoming,
         passes: Passes,
-        lease: Option<SlotLease>,
+        lease: Option<Box<SlotLease>>,
         claim: Option<Claim>,
     ) {
         let pool = &self.admission.pool;

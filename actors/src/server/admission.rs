@@ -41,7 +41,7 @@ pub(super) struct Admission {
 
 /// What becomes of a peer that was accepted.
 pub(super) enum Verdict {
-    Admit(Passes, Option<SlotLease>),
+    Admit(Passes, Option<Box<SlotLease>>),
     TurnAway(RejectReason),
     /// It has left already, and takes no place.
     Gone,
@@ -161,7 +161,10 @@ impl Admission {
     }
 
     /// Takes a place under each limit, two slots and a token; all or nothing.
-    fn take(&self, prefix: Option<PrefixPass>) -> Result<(Passes, Option<SlotLease>), Obstacle> {
+    fn take(
+        &self,
+        prefix: Option<PrefixPass>,
+    ) -> Result<(Passes, Option<Box<SlotLease>>), Obstacle> {
         // Looks before it takes: what is taken only to be given back may be missed elsewhere.
         self.look_for_room()?;
         if let Some(rate) = &self.rules.rate {
@@ -172,7 +175,7 @@ impl Admission {
         let lease = match &self.state.slots {
             None => None,
             Some(slots) => match (slots.try_take(), slots.try_take()) {
-                (Some(recv), Some(send)) => Some(SlotLease::new(recv, send)),
+                (Some(recv), Some(send)) => Some(Box::new(SlotLease::new(recv, send))),
                 _ => return Err(Obstacle::NoSlots),
             },
         };

@@ -7,7 +7,8 @@ use switchboard_core::{Cause, Connection, Now};
 use tracing::Span;
 
 use crate::client::{
-    Addresses, Client, ClientActor, Dialler, Launch, Link, Origin, Shared, clock, establish,
+    Addresses, Attempt, Client, ClientActor, Dialler, Launch, Link, Origin, Shared, clock,
+    establish,
 };
 use crate::pool::Pool;
 use crate::session::Outlet;
@@ -66,7 +67,7 @@ impl ShardLocal {
         let (link, entry, claim) = match &recipe.tls {
             None => (Link::Up(incoming.transport), None, claim),
             Some(tls) => {
-                client.shared.lock().tls_config = Some(tls.config());
+                client.shared.lock().tls_config = Some(Box::new(tls.config()));
                 let handshake = tls.begin(incoming.transport);
                 let attach = Arc::clone(&recipe.factory.attach);
                 let factory = Factory::new(attach, recipe.seating, span.clone());
@@ -142,7 +143,7 @@ impl ShardLocal {
             }
         };
         if let Some(secure) = &secure {
-            client.shared.lock().tls_config = Some(secure.config());
+            client.shared.lock().tls_config = Some(Box::new(secure.config()));
         }
         let (outlet, errand) = self.seat(&client, make, seating, &span);
         let (link, outcome) = match refusal {
@@ -152,7 +153,7 @@ impl ShardLocal {
                     Some(watched) => watched.establish(target.clone()),
                     None => establish(&**network, connect.target, secure),
                 };
-                (Link::Connecting { target, establish }, Some(outcome))
+                (Attempt::link(target, establish), Some(outcome))
             }
             Some(error) => {
                 // It has failed already: nothing that ends it now becomes the reason.

@@ -36,9 +36,9 @@ impl Factory {
         attach: &Attach,
         seating: Seating,
         span: &Span,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         matches!(config.crash, CrashPolicy::Restart { .. })
-            .then(|| Self::new(Arc::clone(attach), seating, span.clone()))
+            .then(|| Box::new(Self::new(Arc::clone(attach), seating, span.clone())))
     }
 
     /// Has a session made.

@@ -181,6 +181,8 @@ pub(crate) struct Settling {
     pub(crate) pool: WeakAddr<PoolActor>,
     /// The pool's memory budget, if there is one.
     pub(crate) keep: Option<KeepBudget>,
+    /// Whether memory goes back to the system after a spike.
+    pub(crate) gives_back: bool,
     /// For urgent bytes, where the network has them; made with the thread, before it runs.
     pub(crate) urgent: Option<UrgentDoor>,
     /// The mailboxes of its actors: each one that comes starts one.
@@ -198,13 +200,14 @@ impl Settling {
         let hearing = local.prepare_for_urgent(self.urgent.take());
         let visiting = local.visiting();
         let keeper = self.keep.take().map(|keep| keep.start(&local));
+        let ebbing = self.gives_back.then(|| local.give_back_memory());
         while let Some(mailbox) = self.mailboxes.recv().await {
             let (home, pool) = (Arc::clone(&self.home), self.pool.clone());
             ShardActor::launch(mailbox, &local, &self.network, move |text| {
                 tell(&pool, &home, ShardEnd::Panicked(text));
             });
         }
-        drop((keeper, visiting, hearing, alive));
+        drop((ebbing, keeper, visiting, hearing, alive));
     }
 }
 

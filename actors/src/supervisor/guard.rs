@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 
 use actix::{Actor, Addr, Context};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Span;
 
 #[cfg(panic = "abort")]
@@ -49,11 +49,21 @@ pub(crate) fn start_guarded_at<A>(
 ) where
     A: Actor<Context = Context<A>>,
 {
+    spawn_guarded(ctx.into_future(actor), span, on_exit);
+}
+
+/// Runs on the calling thread's local set whatever runs an actor; `on_exit` is called exactly once.
+pub(crate) fn spawn_guarded(
+    future: impl Future<Output = ()> + Unpin + 'static,
+    span: Span,
+    on_exit: impl FnOnce(Exit) + Unpin + 'static,
+) -> JoinHandle<()> {
+    let span = (!span.is_disabled()).then(|| Box::new(span));
     tokio::task::spawn_local(Guard {
-        future: Some(ctx.into_future(actor)),
+        future: Some(future),
         on_exit: Some(on_exit),
         span,
-    });
+    })
 }
 
 /// The same; the handle drops the actor as it is.
@@ -70,19 +80,15 @@ where
     prepare(&mut ctx);
     let future = ctx.into_future(actor);
     let address = future.address();
-    let task = tokio::task::spawn_local(Guard {
-        future: Some(future),
-        on_exit: Some(on_exit),
-        span,
-    });
-    (address, task.abort_handle())
+    (address, spawn_guarded(future, span, on_exit).abort_handle())
 }
 
 /// Runs an actor's future and survives it.
 struct Guard<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> {
     future: Option<F>,
     on_exit: Option<E>,
-    span: Span,
+    /// `None` where nobody traces: each actor has this for its life.
+    span: Option<Box<Span>>,
 }
 
 impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Guard<F, E> {
@@ -100,6 +106,10 @@ impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Guard<F, E> {
         });
     }
 
+    fn span(&self) -> Span {
+        self.span.as_deref().cloned().unwrap_or_else(Span::none)
+    }
+
     /// Reports the exit, unless it was reported already.
     fn report(&mut self, exit: Exit) {
         if let Some(on_exit) = self.on_exit.take() {
@@ -113,10 +123,10 @@ impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Future for Guard<F
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let span = this.span();
         let Some(future) = &mut this.future else {
             return Poll::Ready(());
         };
-        let span = this.span.clone();
         let _entered = span.enter();
         match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
@@ -135,7 +145,7 @@ impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Future for Guard<F
 impl<F: Future<Output = ()> + Unpin, E: FnOnce(Exit) + Unpin> Drop for Guard<F, E> {
     fn drop(&mut self) {
         if self.on_exit.is_some() {
-            let span = self.span.clone();
+            let span = self.span();
             let _entered = span.enter();
             self.end(Exit::Normal);
         }

@@ -1,6 +1,7 @@
 //! What a socket's handle, its actor and its session share.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -68,8 +69,8 @@ pub(crate) struct Core {
     pub(super) driver_sleeps: Option<Instant>,
     /// Whether the session has been called to a turn.
     pub(super) in_flight: bool,
-    /// On which thread the session handles events just now; 0 is nobody's.
-    pub(super) turn: u64,
+    /// On which thread the session handles events just now.
+    pub(super) turn: Option<NonZeroU32>,
     /// Events that are with shared handlers.
     pub(super) tickets: u32,
     /// Who waits in `recv_from`.
@@ -179,7 +180,7 @@ impl Socket {
                 reader: Reader::Nobody,
                 driver_sleeps: None,
                 in_flight: false,
-                turn: 0,
+                turn: None,
                 tickets: 0,
                 receivers: 0,
                 arrived: 0,
@@ -228,7 +229,7 @@ impl SocketShared {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         let outcome = run(&mut core.machine, &mut now)?;
-        if core.turn == this_thread() {
+        if core.turn == Some(this_thread()) {
             return Ok(outcome);
         }
         core.write(&mut now);
@@ -259,13 +260,13 @@ impl SocketShared {
             }
             self.pool.pass();
         }
-        core.turn = this_thread();
+        core.turn = Some(this_thread());
         true
     }
 
     /// A session that serves many begins a turn.
     pub(super) fn begin_turn(&self) {
-        self.lock().turn = this_thread();
+        self.lock().turn = Some(this_thread());
     }
 
     /// The next event for the session. `None` ends its turn.
@@ -285,7 +286,7 @@ impl SocketShared {
         }
         if next.is_none() {
             core.in_flight = false;
-            core.turn = 0;
+            core.turn = None;
             wake_if_needed(core);
         }
         next
@@ -297,7 +298,7 @@ impl SocketShared {
         let mut core = self.lock();
         core.machine.give_back(back, &mut now);
         core.machine.begin_round();
-        core.turn = 0;
+        core.turn = None;
         core.write(&mut now);
         wake_if_needed(core);
     }

@@ -38,7 +38,7 @@ pub(super) fn session_gone(shared: &SocketShared, seat: u32, mut cause: Cause) {
         && !std::mem::replace(&mut core.session_failed, true);
     let panic = unseen.then(|| cause.clone());
     core.in_flight = false;
-    core.turn = 0;
+    core.turn = None;
     let restarted = core.machine.handle_session_gone(cause, &mut now);
     let session = if restarted {
         core.seat += 1;
