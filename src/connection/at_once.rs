@@ -46,7 +46,9 @@ impl Connection {
         }
         let (line, length) = self.inbound.take_at_once(data)?;
         self.bytes_in += length as u64;
-        self.under_way.incoming = 0;
+        if let Some(records) = &mut self.under_way {
+            records.incoming = 0;
+        }
         self.touch_read(now);
         self.frames_in += 1;
         Some((line, self.credit.take(Permit::one(length))))
