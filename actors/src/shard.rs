@@ -2,6 +2,7 @@
 //! connection never crosses threads.
 
 mod beginning;
+mod by_id;
 mod channel;
 mod control;
 mod crew;
@@ -17,7 +18,6 @@ mod urgent;
 mod visits;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub(crate) use factory::{Entry, Factory};
 pub(crate) use home::{Mailbox, Settling, ShardHandle, ShardHome};
 pub(crate) use opening::{HandOver, OpenListener, OpenOutbound, Outbound, Revive};
 
+use by_id::ById;
 use drain::Drainage;
 pub(crate) use drain::{DrainShard, Pacer};
 use ebb::Ebb;
@@ -105,9 +106,9 @@ pub(crate) struct ShardActor {
 pub(crate) struct ShardLocal {
     /// What outlives this thread.
     home: ShardHandle,
-    registry: RefCell<HashMap<ClientId, Registered>>,
+    registry: RefCell<ById<Registered>>,
     /// Connections whose end was told and whose actor is still there.
-    lingering: RefCell<HashMap<ClientId, Registered>>,
+    lingering: RefCell<ById<Registered>>,
     scratch: RefCell<BytesMut>,
     /// From a stop on nothing new stays open here.
     stopping: Cell<bool>,
@@ -162,8 +163,8 @@ impl ShardLocal {
     fn new(home: ShardHandle) -> Self {
         Self {
             home,
-            registry: RefCell::new(HashMap::new()),
-            lingering: RefCell::new(HashMap::new()),
+            registry: RefCell::default(),
+            lingering: RefCell::default(),
             scratch: RefCell::new(BytesMut::new()),
             stopping: Cell::new(false),
             drainage: Drainage::default(),
@@ -311,7 +312,7 @@ impl ShardLocal {
 }
 
 /// What is done to all of them is done in the same order each time.
-fn in_order(registry: &HashMap<ClientId, Registered>) -> Vec<Registered> {
+fn in_order(registry: &ById<Registered>) -> Vec<Registered> {
     let mut channels: Vec<_> = registry.values().cloned().collect();
     channels.sort_unstable_by_key(|channel| channel.id());
     channels

@@ -53,17 +53,20 @@ pub(crate) fn start_guarded_at<A>(
 }
 
 /// Runs on the calling thread's local set whatever runs an actor; `on_exit` is called exactly once.
+///
+/// The runtime moves a task's future several times, as a whole also when it has ended: so it gets no more than
+/// a pointer to move.
 pub(crate) fn spawn_guarded(
     future: impl Future<Output = ()> + Unpin + 'static,
     span: Span,
     on_exit: impl FnOnce(Exit) + Unpin + 'static,
 ) -> JoinHandle<()> {
     let span = (!span.is_disabled()).then(|| Box::new(span));
-    tokio::task::spawn_local(Guard {
+    tokio::task::spawn_local(Box::new(Guard {
         future: Some(future),
         on_exit: Some(on_exit),
         span,
-    })
+    }))
 }
 
 /// The same; the handle drops the actor as it is.
