@@ -58,10 +58,6 @@ impl<N: Network> Network for FailOnAccept<N> {
     fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>> {
         self.inner.connect(target)
     }
-
-    fn carries_urgent(&self) -> bool {
-        self.inner.carries_urgent()
-    }
 }
 
 struct Failing {

@@ -14,7 +14,6 @@ mod opening;
 mod pressure;
 mod slot;
 mod task;
-mod urgent;
 mod visits;
 
 use std::cell::{Cell, RefCell};
@@ -52,7 +51,6 @@ pub(crate) use drain::{DrainShard, Pacer};
 use ebb::Ebb;
 pub(crate) use pressure::KeepBudget;
 pub(crate) use slot::{ReadSlot, SlotLease};
-use urgent::Ear;
 use visits::Visits;
 
 /// The size of the shard's read slot, in bytes.
@@ -113,7 +111,6 @@ pub(crate) struct ShardLocal {
     /// From a stop on nothing new stays open here.
     stopping: Cell<bool>,
     drainage: Drainage,
-    ear: Ear,
     /// Counts the wakes in which bytes moved.
     moves: Cell<u64>,
     visits: Visits,
@@ -168,7 +165,6 @@ impl ShardLocal {
             scratch: RefCell::new(BytesMut::new()),
             stopping: Cell::new(false),
             drainage: Drainage::default(),
-            ear: Ear::default(),
             moves: Cell::new(0),
             visits: Visits::default(),
             ebb: Ebb::default(),

@@ -159,8 +159,6 @@ impl ClientActor {
                 core.machine.set_carries_urgent(carries_urgent);
                 shared.set_kind(connected.transport.kind());
                 core.machine.handle_connected(tls);
-                let local = &self.berth.local;
-                local.add_for_urgent(shared.id, &*connected.transport);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);
                 if !matches!(self.outlet, Outlet::None) && core.is_session_made() {

@@ -87,12 +87,7 @@ impl Berth {
     /// Its link is about to be dropped, with a reset or not.
     pub(super) fn let_go(&self, link: &mut Link, reset: bool) {
         match link {
-            Link::Up(transport) => {
-                self.local.remove_for_urgent(&**transport);
-                if reset {
-                    transport.set_reset();
-                }
-            }
+            Link::Up(transport) if reset => transport.set_reset(),
             Link::Securing(handshake) if reset => handshake.set_reset(),
             _ => {}
         }

@@ -17,7 +17,6 @@ use crate::states::States;
 use crate::tls::{TlsConfig, Upgrade};
 use crate::transport::ChannelKind;
 
-use super::actor::Link;
 use super::addresses::Addresses;
 use super::home::{Home, this_thread};
 use super::making::Making;
@@ -319,18 +318,6 @@ impl Shared {
             core.count_held();
         }
         wake_if_needed(core);
-    }
-
-    /// An urgent byte came on its socket: the actor looks at the connection, on whose thread this is, even if
-    /// nothing else has woken it. A handshake reads thoroughly anyway.
-    pub(crate) fn urgent_came(&self) {
-        let core = self.lock();
-        if let Some(berth) = core.home.and_then(Home::berth)
-            && let Link::Up(transport) = &mut *berth.link.borrow_mut()
-        {
-            transport.urgent_came();
-            wake(core);
-        }
     }
 
     /// Shortens the time that the connection will linger once it has finished.

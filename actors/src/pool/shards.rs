@@ -12,7 +12,7 @@ use crate::message::PoolEvent;
 use crate::shard::{KeepBudget, Mailbox, OpenOutbound, Revive, Settling, ShardHandle, ShardHome};
 use crate::supervisor::{RestartRules, Vigil};
 use crate::telemetry;
-use crate::transport::{Network, UrgentDoor};
+use crate::transport::Network;
 
 use super::actor::{PoolActor, Stop};
 use super::{GRACE, Phase};
@@ -98,9 +98,7 @@ impl Shards {
     /// Finds a shard something to live on.
     fn settle(&self, home: &ShardHandle) -> std::io::Result<Ground> {
         let (mailboxes, received) = mpsc::unbounded_channel();
-        let hears = self.network.carries_urgent();
         let settling = Settling {
-            urgent: hears.then(UrgentDoor::open).and_then(Result::ok),
             home: Arc::clone(home),
             network: Arc::clone(&self.network),
             pool: self.pool.clone(),

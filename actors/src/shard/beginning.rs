@@ -60,7 +60,6 @@ impl ShardLocal {
         shared.set_kind(incoming.transport.kind());
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
-        self.add_for_urgent(client.id(), &*incoming.transport);
         if let Some(tls) = &secured {
             span.in_scope(|| telemetry::tls_started(&client, tls));
         }

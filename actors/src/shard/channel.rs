@@ -45,9 +45,6 @@ pub(crate) trait Channel: Send + Sync {
 
     /// Ends it without sending what is queued.
     fn abort(&self, cause: Cause);
-
-    /// An urgent byte came on its socket.
-    fn urgent_came(&self) {}
 }
 
 /// How a shard holds it.
@@ -106,9 +103,5 @@ impl Channel for Shared {
 
     fn abort(&self, cause: Cause) {
         self.command(|machine, _| machine.abort(cause));
-    }
-
-    fn urgent_came(&self) {
-        Self::urgent_came(self);
     }
 }

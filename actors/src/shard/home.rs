@@ -14,7 +14,7 @@ use crate::drain::DrainReport;
 use crate::placement::{Load, Share};
 use crate::pool::{PoolActor, ShardEnd, ShardEnded, Totals};
 use crate::server::{Server, ServerState};
-use crate::transport::{Network, UrgentDoor};
+use crate::transport::Network;
 
 use super::pressure::KeepBudget;
 use super::{ShardActor, ShardLocal};
@@ -183,8 +183,6 @@ pub(crate) struct Settling {
     pub(crate) keep: Option<KeepBudget>,
     /// Whether memory goes back to the system after a spike.
     pub(crate) gives_back: bool,
-    /// For urgent bytes, where the network has them; made with the thread, before it runs.
-    pub(crate) urgent: Option<UrgentDoor>,
     /// The mailboxes of its actors: each one that comes starts one.
     pub(crate) mailboxes: mpsc::UnboundedReceiver<Mailbox>,
 }
@@ -197,7 +195,6 @@ impl Settling {
             pool: self.pool.clone(),
         };
         let local = Rc::new(ShardLocal::new(Arc::clone(&self.home)));
-        let hearing = local.prepare_for_urgent(self.urgent.take());
         let visiting = local.visiting();
         let keeper = self.keep.take().map(|keep| keep.start(&local));
         let ebbing = self.gives_back.then(|| local.give_back_memory());
@@ -207,7 +204,7 @@ impl Settling {
                 tell(&pool, &home, ShardEnd::Panicked(text));
             });
         }
-        drop((ebbing, keeper, visiting, hearing, alive));
+        drop((ebbing, keeper, visiting, alive));
     }
 }
 

@@ -22,8 +22,6 @@ pub(super) struct Below {
     pub(super) under_way: UnderWay,
     /// Goes first: records of a write that was under way when it moved to this thread.
     unsent: Bytes,
-    /// Whether a handshake has it, whom nobody tells of urgent bytes: so each read counts with one (XAS-70).
-    wary: bool,
     /// Whether the handshake that has it is to be dropped with a reset.
     reset: Rc<Cell<bool>>,
 }
@@ -38,7 +36,6 @@ impl Below {
             early,
             under_way: UnderWay::default(),
             unsent: Bytes::new(),
-            wary: true,
             reset: Rc::default(),
         }
     }
@@ -46,9 +43,6 @@ impl Below {
     /// The handshake is done.
     pub(super) fn handshake_done(&mut self) {
         self.under_way = UnderWay::default();
-        self.wary = false;
-        // What has come by now may stand before what it has not read.
-        self.inner().urgent_came();
     }
 
     fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
@@ -64,7 +58,6 @@ impl Below {
             early: Bytes::new(),
             under_way: UnderWay::default(),
             unsent: Bytes::new(),
-            wary: false,
             reset: Rc::default(),
         }
     }
@@ -124,9 +117,6 @@ impl AsyncRead for Below {
             buf.put_slice(&self.early[..count]);
             self.early.advance(count);
             return Poll::Ready(Ok(()));
-        }
-        if self.wary {
-            self.inner().urgent_came();
         }
         let before = buf.filled().len();
         let read = self.inner().poll_read(cx, buf);
@@ -208,14 +198,6 @@ impl Transport for Below {
         self.inner().poll_hangup(cx)
     }
 
-    fn urgent_socket(&self) -> Option<SockRef<'_>> {
-        self.transport.as_ref()?.urgent_socket()
-    }
-
-    fn urgent_came(&mut self) {
-        self.inner().urgent_came();
-    }
-
     fn socket(&self) -> Option<SockRef<'_>> {
         self.transport.as_ref()?.socket()
     }
@@ -236,7 +218,6 @@ impl DetachedBelow {
             early: self.early,
             under_way: UnderWay::default(),
             unsent: self.unsent,
-            wary: false,
             reset: Rc::new(Cell::new(self.reset)),
         })
     }

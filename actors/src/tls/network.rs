@@ -97,10 +97,6 @@ impl Network for TlsNetwork {
         let connecting = self.inner.connect(target);
         Box::pin(async move { secure.connect(connecting.await?, place).await })
     }
-
-    fn carries_urgent(&self) -> bool {
-        self.inner.carries_urgent()
-    }
 }
 
 /// A listener whose peers do their handshake before they are accepted.

@@ -288,14 +288,6 @@ impl Transport for TlsTransport {
         }
     }
 
-    fn urgent_socket(&self) -> Option<SockRef<'_>> {
-        self.below().urgent_socket()
-    }
-
-    fn urgent_came(&mut self) {
-        self.below_mut().urgent_came();
-    }
-
     fn socket(&self) -> Option<SockRef<'_>> {
         self.below().socket()
     }

@@ -20,6 +20,8 @@ mod pipe;
 #[cfg(not(unix))]
 #[path = "pipe_off.rs"]
 mod pipe;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod priority;
 #[cfg(unix)]
 mod register;
 mod spare;
@@ -29,7 +31,6 @@ mod tcp;
 mod unix;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod urgent;
-mod urgent_poll;
 mod watch;
 
 use std::fmt;
@@ -62,7 +63,6 @@ pub use system::TcpNetwork;
 pub(crate) use tcp::check_listening;
 #[cfg(unix)]
 pub(crate) use unix::{SocketFile, local_name as unix_local, peer_name as unix_peer};
-pub(crate) use urgent_poll::{UrgentDoor, UrgentPoll};
 
 /// What carries the bytes of one connection. It lives on one thread.
 ///
@@ -109,19 +109,8 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
         false
     }
 
-    /// The socket on which urgent bytes may come that this thread is to notice (XAS-70); also below TLS, where
-    /// nobody is told of them. Default: there is none.
-    fn urgent_socket(&self) -> Option<SockRef<'_>> {
-        None
-    }
-
-    /// An urgent byte came on the [`urgent_socket`](Self::urgent_socket), or may have: bytes of the stream can
-    /// be there that no wake-up was for. The next read has to find them. Default: nothing is done.
-    fn urgent_came(&mut self) {}
-
     /// Takes an urgent byte that has come, or waits for one, whether or not anybody reads. Asked only for
-    /// sessions that are told of them, and again after each [`urgent_came`](Self::urgent_came), so that who has
-    /// an [`urgent_socket`](Self::urgent_socket) need not wake anybody. Default: none ever comes.
+    /// sessions that are told of them. Default: none ever comes.
     fn poll_urgent(&mut self, _: &mut Context<'_>) -> Poll<u8> {
         Poll::Pending
     }
@@ -287,13 +276,6 @@ pub trait Network: fmt::Debug + Send + Sync + 'static {
 
     /// Opens a connection. Dropping the future gives the attempt up.
     fn connect(&self, target: ConnectTarget) -> LocalFuture<Result<Connected, ConnectError>>;
-
-    /// Whether its connections may have an [urgent socket](Transport::urgent_socket): each thread of the pool
-    /// then has the descriptor that it needs for them from the start, and otherwise from the first such
-    /// connection on. Default: no.
-    fn carries_urgent(&self) -> bool {
-        false
-    }
 }
 
 /// An outbound connection that was established.

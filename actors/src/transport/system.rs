@@ -52,10 +52,6 @@ impl Network for TcpNetwork {
             }
         })
     }
-
-    fn carries_urgent(&self) -> bool {
-        cfg!(any(target_os = "linux", target_os = "android"))
-    }
 }
 
 /// Where taking over fails.

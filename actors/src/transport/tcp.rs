@@ -10,16 +10,20 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use switchboard_core::{ConnectError, ConnectPhase};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, lookup_host};
 use tokio::time::timeout;
 
 use crate::error::ListenPhase;
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::priority::{PriorityListener as TcpListener, PriorityStream as TcpStream};
 use super::spare::Spare;
 use super::system::NotListening;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use super::urgent::{Reading, receive, send_urgent};
+use super::urgent::{Reading, send_urgent};
 use super::watch::WatchedStream;
 use super::{
     ChannelKind, Connected, Detached, DetachedListener, Hangup, Incoming, Listener, Transport,
@@ -110,7 +114,7 @@ async fn try_all(
         let socket = prepare(address, target)?;
         progress.phase = ConnectPhase::Connect;
         match socket.connect(address).await {
-            Ok(stream) => return Ok((stream, address)),
+            Ok(stream) => return Ok((established(stream)?, address)),
             Err(error) => {
                 progress.attempts.push((address, error.kind()));
                 last = error;
@@ -118,6 +122,17 @@ async fn try_all(
         }
     }
     Err(last)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn established(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+const fn established(stream: TcpStream) -> io::Result<TcpStream> {
+    Ok(stream)
 }
 
 fn prepare(address: SocketAddr, target: &ConnectTarget) -> io::Result<TcpSocket> {
@@ -221,10 +236,9 @@ pub(super) fn adopt_stream(
     stream.set_nonblocking(true)?;
     let peer_addr = Some(stream.peer_addr()?);
     apply(&SockRef::from(&stream), &target.socket)?;
-    let stream = TcpStream::from_std(stream)?;
-    let mut transport = TcpTransport::new(stream);
+    let transport = TcpTransport::new(TcpStream::from_std(stream)?);
     // Who had it before may have taken one whose place is still to be read past.
-    transport.urgent_came();
+    transport.be_wary();
     Ok(Connected {
         transport: Box::new(transport),
         peer_addr,
@@ -340,19 +354,28 @@ impl TcpTransport {
         Self {
             stream: WatchedStream::new(stream),
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            reading: Reading::Trusting,
+            reading: Reading::Freely,
         }
     }
 
+    /// Whether the place of an urgent byte may be before what is to be read next.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn is_trusting(&self) -> bool {
-        self.reading == Reading::Trusting
+    fn is_wary(&self) -> bool {
+        self.reading != Reading::Freely || self.stream.get().is_wary()
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn be_wary(&self) {
+        self.stream.get().be_wary();
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const fn is_trusting(&self) -> bool {
-        true
+    const fn is_wary(&self) -> bool {
+        false
     }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const fn be_wary(&self) {}
 }
 
 impl Transport for TcpTransport {
@@ -363,7 +386,7 @@ impl Transport for TcpTransport {
 
     fn detach(self: Box<Self>) -> io::Result<Box<dyn Detached>> {
         Ok(Box::new(DetachedTcp {
-            trusting: self.is_trusting(),
+            wary: self.is_wary(),
             stream: self.stream.into_inner().into_std()?,
         }))
     }
@@ -386,21 +409,10 @@ impl Transport for TcpTransport {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn urgent_socket(&self) -> Option<SockRef<'_>> {
-        Some(SockRef::from(self.stream.get()))
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn urgent_came(&mut self) {
-        self.reading.urgent_came();
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn poll_urgent(&mut self, _: &mut Context<'_>) -> Poll<u8> {
-        let found = self.reading.take();
-        match found.or_else(|| receive(self.stream.get())) {
+    fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
+        match self.reading.take() {
             Some(byte) => Poll::Ready(byte),
-            None => Poll::Pending,
+            None => self.stream.reading().poll_urgent(cx),
         }
     }
 
@@ -470,7 +482,7 @@ impl AsyncRead for TcpTransport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        if self.reading != Reading::Trusting {
+        if self.reading != Reading::Freely {
             let Self { stream, reading } = &mut *self;
             return reading.poll_read(stream.reading(), cx, buf);
         }
@@ -511,15 +523,15 @@ impl AsyncWrite for TcpTransport {
 
 struct DetachedTcp {
     stream: std::net::TcpStream,
-    /// Whether no urgent byte stands before what is to be read next, as far as is known.
-    trusting: bool,
+    /// Whether the place of an urgent byte may be before what is to be read next.
+    wary: bool,
 }
 
 impl Detached for DetachedTcp {
     fn attach(self: Box<Self>) -> io::Result<Box<dyn Transport>> {
-        let mut transport = TcpTransport::new(TcpStream::from_std(self.stream)?);
-        if !self.trusting {
-            transport.urgent_came();
+        let transport = TcpTransport::new(TcpStream::from_std(self.stream)?);
+        if self.wary {
+            transport.be_wary();
         }
         Ok(Box::new(transport))
     }

@@ -3,33 +3,24 @@
 //! The system keeps one urgent byte beside the stream, until it is taken or the stream is read past its
 //! place; then it is gone. So who wants to hear of them reads with care: bytes are looked at first, then the
 //! urgent byte is taken, then no more is read than was looked at, which no further one can stand in.
-//!
-//! The system also ends a read at the place of an urgent byte, whoever wants it or not. The runtime takes a
-//! short read for the last one and waits until more comes, while what is behind that place has come already.
-//! So once there is an urgent byte, nobody trusts the runtime until the system itself has nothing more.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::task::coop;
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// How much is read at once behind the runtime's back; the runtime's next report is for all.
-const CHUNK: usize = 4 * 1024;
+use super::priority::PriorityStream;
+use super::watch::Watchable;
 
 /// How a stream is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// As the runtime does.
+    /// An urgent byte is read past, and gone.
     #[default]
-    Trusting,
-    /// Past the places of urgent bytes, until there is nothing more.
-    Thorough,
-    /// The same, and no urgent byte is lost.
+    Freely,
+    /// No urgent byte is lost.
     Careful {
         /// What a read came upon.
         found: Option<u8>,
@@ -39,18 +30,11 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    /// There may be an urgent byte.
-    pub(super) fn urgent_came(&mut self) {
-        if *self == Self::Trusting {
-            *self = Self::Thorough;
-        }
-    }
-
     /// Takes what a read came upon. From now on reads are careful, as long as this goes on.
     pub(super) fn take(&mut self) -> Option<u8> {
         let found = match self {
             Self::Careful { found, .. } => found.take(),
-            Self::Trusting | Self::Thorough => None,
+            Self::Freely => None,
         };
         *self = Self::Careful {
             found: None,
@@ -59,11 +43,11 @@ impl Reading {
         found
     }
 
-    /// Reads where the runtime is not trusted.
+    /// Reads where somebody wants urgent bytes, or did.
     #[cold]
     pub(super) fn poll_read(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut PriorityStream,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -71,89 +55,45 @@ impl Reading {
             if std::mem::take(asked) {
                 return poll_read_careful(found, stream, cx, buf);
             }
-            // Nobody is told of them any more.
-            *self = Self::Thorough;
+            // Nobody is told of them any more. The place of one that was taken is still to be read past.
+            *self = Self::Freely;
+            stream.be_wary();
         }
-        if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, buf) {
-            return Poll::Ready(read);
-        }
-        let read = poll_directly(stream, cx, buf, RecvFlags::empty());
-        if read.is_pending() && coop::has_budget_remaining() {
-            // Nothing is behind a place that was not reported.
-            *self = Self::Trusting;
-        }
-        buf.advance(ready!(read)?);
-        Poll::Ready(Ok(()))
+        Pin::new(stream).poll_read(cx, buf)
     }
 }
 
 /// Reads without losing an urgent byte.
 fn poll_read_careful(
     found: &mut Option<u8>,
-    stream: &mut TcpStream,
+    stream: &PriorityStream,
     cx: &mut Context<'_>,
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    let mut seen = stream.poll_peek(cx, &mut buf.take(buf.remaining()));
-    if seen.is_pending() {
-        seen = poll_directly(stream, cx, buf, RecvFlags::PEEK);
-    }
+    let seen = stream.poll_receive(cx, &mut buf.take(buf.remaining()), RecvFlags::PEEK);
     // In this order: one that comes from now on stands behind all that was seen.
     if found.is_none() {
-        *found = receive(stream);
+        *found = stream.take_urgent();
     }
     let seen = ready!(seen)?;
     if seen == 0 {
         return Poll::Ready(Ok(()));
     }
-    let (count, _) = recv(
-        &*stream,
-        buf.initialize_unfilled_to(seen),
-        RecvFlags::empty(),
-    )?;
+    let (count, _) = recv(stream, buf.initialize_unfilled_to(seen), RecvFlags::empty())?;
     buf.advance(count);
     Poll::Ready(Ok(()))
 }
 
-/// Asks the system itself, when the runtime says that there is nothing: it will wake when more comes.
-fn poll_directly(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    buf: &mut ReadBuf<'_>,
-    flags: RecvFlags,
-) -> Poll<io::Result<usize>> {
-    // The runtime counts only what it has reported.
-    let turn = ready!(coop::poll_proceed(cx));
-    let room = buf.remaining().min(CHUNK);
-    match recv(stream, buf.initialize_unfilled_to(room), flags) {
-        Err(Errno::WOULDBLOCK) => Poll::Pending,
-        outcome => {
-            turn.made_progress();
-            Poll::Ready(Ok(outcome?.0))
-        }
-    }
-}
-
-/// Takes the urgent byte, if there is one. What is wrong with the socket, reading it will tell.
-pub(super) fn receive(stream: &TcpStream) -> Option<u8> {
-    let mut byte = [0];
-    match recv(stream, &mut byte, RecvFlags::OOB) {
-        Ok((1, _)) => Some(byte[0]),
-        _ => None,
-    }
-}
-
 /// Sends an urgent byte.
 pub(super) fn send_urgent(
-    stream: &TcpStream,
+    stream: &PriorityStream,
     byte: u8,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     loop {
         ready!(stream.poll_write_ready(cx))?;
-        let sent = stream.try_io(Interest::WRITABLE, || {
-            Ok(send(stream, &[byte], SendFlags::OOB | SendFlags::NOSIGNAL)?)
-        });
+        let sent =
+            stream.try_send(|socket| send(socket, &[byte], SendFlags::OOB | SendFlags::NOSIGNAL));
         match sent {
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Ok(_) => return Poll::Ready(Ok(())),

@@ -299,12 +299,16 @@ const fn interest(_: bool) -> Option<Interest> {
     None
 }
 
-/// Makes tokio forget what woke the wait.
+/// Makes tokio forget what woke the wait: of one kind at a time, since it knows no mixture here.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn forget(stream: &impl Watchable) {
-    if let Some(interest) = interest(false) {
+    for interest in [Interest::ERROR, Interest::PRIORITY] {
         let _ = stream.try_io(interest, || Err(io::Error::from(io::ErrorKind::WouldBlock)));
     }
 }
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn forget(_: &impl Watchable) {}
 
 /// Whether nothing is left to be read.
 fn is_read_up(stream: &impl Watchable) -> bool {

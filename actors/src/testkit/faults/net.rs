@@ -98,10 +98,6 @@ impl Network for FaultyNet {
             })
         })
     }
-
-    fn carries_urgent(&self) -> bool {
-        self.inner.carries_urgent()
-    }
 }
 
 /// Waits until an attempt to connect may begin.

@@ -358,19 +358,6 @@ impl Transport for FaultyTransport {
         }
     }
 
-    fn urgent_socket(&self) -> Option<SockRef<'_>> {
-        match &self.wire {
-            Wire::Up(inner) => inner.urgent_socket(),
-            Wire::Reset { .. } => None,
-        }
-    }
-
-    fn urgent_came(&mut self) {
-        if let Wire::Up(inner) = &mut self.wire {
-            inner.urgent_came();
-        }
-    }
-
     fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
         match &mut self.wire {
             Wire::Up(inner) => inner.poll_urgent(cx),

@@ -1,0 +1,426 @@
+//! TCP sockets of which the runtime also tells that an urgent byte has come (AC-06).
+//!
+//! tokio's own streams do not ask the system for that. These do in the one registration that each socket has, so
+//! that it costs nothing until there is one.
+//!
+//! The system ends a read at the place of an urgent byte, whoever wants it or not. A short read is otherwise the
+//! last one until more comes, which saves asking again. So while an urgent byte may be there, a read is the last
+//! one only when the system itself has nothing more.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, recv, send, sendmsg,
+};
+use socket2::{SockRef, Socket};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::task::coop;
+
+use super::LocalFuture;
+use super::register::register;
+use super::watch::Watchable;
+
+/// What a stream is registered for.
+const ALL: Interest = Interest::READABLE
+    .add(Interest::WRITABLE)
+    .add(Interest::PRIORITY);
+
+/// A listening socket.
+pub(super) struct PriorityListener(AsyncFd<Socket>);
+
+impl PriorityListener {
+    pub(super) fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        Ok(Self(register(listener.into(), Interest::READABLE)?))
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.0.get_ref().local_addr()?;
+        address.as_socket().ok_or_else(not_internet)
+    }
+
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(PriorityStream, SocketAddr)>> {
+        const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready(cx))?;
+            match acceptfrom_with(self.0.get_ref(), FLAGS) {
+                Ok((socket, peer)) => {
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    let stream = PriorityStream::open(socket.into())?;
+                    return Poll::Ready(Ok((stream, peer.ok_or_else(not_internet)?)));
+                }
+                Err(Errno::WOULDBLOCK) => guard.clear_ready(),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+impl AsFd for PriorityListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}
+
+fn not_internet() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not an internet address")
+}
+
+/// A connection.
+pub(super) struct PriorityStream {
+    hold: Hold,
+    /// Nothing is known yet of a new socket: so it is tried, which nearly always succeeds.
+    untried: Cell<Untried>,
+    /// Whether an urgent byte may stand before what is to be read, although the runtime does not say so.
+    wary: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Untried {
+    read: bool,
+    write: bool,
+}
+
+enum Hold {
+    Alone(AsyncFd<Socket>),
+    /// Somebody waits for urgent bytes.
+    Heard {
+        socket: Rc<AsyncFd<Socket>>,
+        wait: LocalFuture<io::Result<Ready>>,
+    },
+    /// In between.
+    Nothing,
+}
+
+const HELD: &str = "the socket is away only inside of a call";
+
+impl PriorityStream {
+    fn open(socket: Socket) -> io::Result<Self> {
+        Ok(Self {
+            hold: Hold::Alone(register(socket, ALL)?),
+            untried: Cell::new(Untried {
+                read: true,
+                write: true,
+            }),
+            wary: Cell::new(false),
+        })
+    }
+
+    pub(super) fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        Self::open(stream.into())
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "tokio's streams may fail here")]
+    pub(super) fn into_std(self) -> io::Result<std::net::TcpStream> {
+        Ok(self.hold.into_inner().into_inner().into())
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.get().get_ref().local_addr()?;
+        address.as_socket().ok_or_else(not_internet)
+    }
+
+    fn get(&self) -> &AsyncFd<Socket> {
+        match &self.hold {
+            Hold::Alone(socket) => socket,
+            Hold::Heard { socket, .. } => socket,
+            Hold::Nothing => unreachable!("{HELD}"),
+        }
+    }
+
+    /// An urgent byte may stand before what is to be read next.
+    pub(super) fn be_wary(&self) {
+        self.wary.set(true);
+    }
+
+    /// Whether one may. The end of the stream looks the same, and is read to in any case.
+    pub(super) fn is_wary(&self) -> bool {
+        self.wary.get() || self.get().try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
+    }
+
+    /// Takes the urgent byte, if there is one. What is wrong with the socket, reading it will tell.
+    pub(super) fn take_urgent(&self) -> Option<u8> {
+        let mut byte = [0];
+        match recv(self.get().get_ref(), &mut byte, RecvFlags::OOB) {
+            Ok((1, _)) => Some(byte[0]),
+            _ => None,
+        }
+    }
+
+    /// Waits for an urgent byte.
+    pub(super) fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
+        loop {
+            if let Some(byte) = self.take_urgent() {
+                return Poll::Ready(byte);
+            }
+            let wait = match &mut self.hold {
+                Hold::Heard { wait, .. } => wait,
+                _ => self.start_waiting(),
+            };
+            let Ok(ready) = ready!(wait.as_mut().poll(cx)) else {
+                // The runtime ends.
+                return Poll::Pending;
+            };
+            // One that is still there wakes again only when another event comes: so it is looked for in between.
+            let seen = self.get().try_io(Interest::PRIORITY, |_| {
+                self.take_urgent()
+                    .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            });
+            self.stop_waiting();
+            // Who reads does not learn of it from the runtime any more.
+            self.be_wary();
+            match seen {
+                Ok(byte) => return Poll::Ready(byte),
+                // The peer has finished: nothing can come any more.
+                Err(_) if ready.is_read_closed() => return Poll::Pending,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn start_waiting(&mut self) -> &mut LocalFuture<io::Result<Ready>> {
+        let before = std::mem::replace(&mut self.hold, Hold::Nothing);
+        let socket = Rc::new(before.into_inner());
+        let shared = Rc::clone(&socket);
+        let wait = Box::pin(async move { Ok(shared.ready(Interest::PRIORITY).await?.ready()) });
+        self.hold = Hold::Heard { socket, wait };
+        match &mut self.hold {
+            Hold::Heard { wait, .. } => wait,
+            _ => unreachable!("{HELD}"),
+        }
+    }
+
+    fn stop_waiting(&mut self) {
+        let before = std::mem::replace(&mut self.hold, Hold::Nothing);
+        self.hold = Hold::Alone(before.into_inner());
+    }
+
+    /// Reads, or looks at, what is there; says how much.
+    pub(super) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        flags: RecvFlags,
+    ) -> Poll<io::Result<usize>> {
+        let untried = self.untried.get();
+        if untried.read {
+            self.untried.set(Untried {
+                read: false,
+                ..untried
+            });
+            let turn = ready!(coop::poll_proceed(cx));
+            let outcome = self.receive(buf, flags);
+            if !matches!(outcome, Err(Errno::WOULDBLOCK)) {
+                turn.made_progress();
+                return Poll::Ready(Ok(outcome?));
+            }
+        }
+        let socket = self.get();
+        loop {
+            let mut guard = ready!(socket.poll_read_ready(cx))?;
+            match self.receive(buf, flags) {
+                Err(Errno::WOULDBLOCK) => {}
+                outcome => {
+                    let count = outcome?;
+                    let is_short = count > 0 && count < buf.remaining();
+                    if is_short && !flags.contains(RecvFlags::PEEK) && !self.is_wary() {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+            }
+            if self.is_wary() {
+                // Asked once more, in between: what comes from now on the runtime will say.
+                self.wary.set(false);
+                let again = socket.try_io(Interest::PRIORITY, |_| Ok(self.receive(buf, flags)?));
+                if !matches!(&again, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                    self.wary.set(true);
+                    return Poll::Ready(again);
+                }
+            }
+            guard.clear_ready();
+        }
+    }
+
+    /// What is read is in the buffer, and not yet counted there.
+    #[inline]
+    #[allow(unsafe_code, reason = "the system fills what was not initialised")]
+    fn receive(&self, buf: &mut ReadBuf<'_>, flags: RecvFlags) -> Result<usize, Errno> {
+        // SAFETY: what is initialised is only ever written over.
+        let room = unsafe { buf.unfilled_mut() };
+        let ((received, _), _) = recv(self.get().get_ref(), room, flags)?;
+        let count = received.len();
+        // SAFETY: the system has written as many bytes.
+        unsafe { buf.assume_init(count) };
+        Ok(count)
+    }
+
+    /// Sends, as soon as there is room.
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        length: usize,
+        send: impl Fn(&Socket) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
+        let socket = self.get();
+        let untried = self.untried.get();
+        if untried.write {
+            let turn = ready!(coop::poll_proceed(cx));
+            let outcome = send(socket.get_ref());
+            if !matches!(outcome, Ok(count) if count == length) {
+                self.untried.set(Untried {
+                    write: false,
+                    ..untried
+                });
+            }
+            if !matches!(outcome, Err(Errno::WOULDBLOCK)) {
+                turn.made_progress();
+                return Poll::Ready(Ok(outcome?));
+            }
+        }
+        loop {
+            let mut guard = ready!(socket.poll_write_ready(cx))?;
+            match send(socket.get_ref()) {
+                Err(Errno::WOULDBLOCK) => guard.clear_ready(),
+                outcome => {
+                    let count = outcome?;
+                    if count > 0 && count < length {
+                        // The system's buffer is full.
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        }
+    }
+}
+
+impl PriorityStream {
+    /// Sends, if the runtime says that there is room.
+    pub(super) fn try_send(
+        &self,
+        send: impl FnOnce(&Socket) -> Result<usize, Errno>,
+    ) -> io::Result<usize> {
+        self.get()
+            .try_io(Interest::WRITABLE, |socket| Ok(send(socket)?))
+    }
+}
+
+impl Hold {
+    fn into_inner(self) -> AsyncFd<Socket> {
+        match self {
+            Self::Alone(socket) => socket,
+            Self::Heard { socket, wait } => {
+                drop(wait);
+                Rc::into_inner(socket).expect("only the wait shared the socket")
+            }
+            Self::Nothing => unreachable!("{HELD}"),
+        }
+    }
+}
+
+impl AsFd for PriorityStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get().get_ref().as_fd()
+    }
+}
+
+fn send_plain(socket: &Socket, buf: &[u8]) -> Result<usize, Errno> {
+    send(socket, buf, SendFlags::NOSIGNAL)
+}
+
+fn send_vectored(socket: &Socket, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let mut nothing = SendAncillaryBuffer::default();
+    sendmsg(socket, bufs, &mut nothing, SendFlags::NOSIGNAL)
+}
+
+impl AsyncRead for PriorityStream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = ready!(self.poll_receive(cx, buf, RecvFlags::empty()))?;
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PriorityStream {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, buf.len(), |socket| send_plain(socket, buf))
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.poll_send(cx, length, |socket| send_vectored(socket, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket has nothing to flush.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+impl Watchable for PriorityStream {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+
+    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        Ok(self.get().ready(interest).await?.ready())
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.get().get_ref().take_error()
+    }
+
+    fn try_io(&self, interest: Interest, io: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if interest.is_priority() && self.is_wary() {
+            // The runtime may forget it now.
+            self.be_wary();
+        }
+        self.get().try_io(interest, |_| io())
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get().poll_write_ready(cx).map_ok(drop)
+    }
+
+    fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.try_send(|socket| send_plain(socket, buf))
+    }
+
+    fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_send(|socket| send_vectored(socket, bufs))
+    }
+}
