@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use actix::{ActorContext, ActorFuture, AsyncContext, Context, Message};
-use switchboard_core::Cause;
 use switchboard_core::connection::{FrameKind, Permit};
+use switchboard_core::{Cause, Interests};
 
 use crate::client::{Client, Next, SharedEvent};
 use crate::message::{ClientEvent, DataReceived, LineReceived, MessageReceived};
@@ -189,6 +189,13 @@ impl Source for Client {
                         event,
                         SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
                     );
+                    if matches!(event, SharedEvent::Closed(_))
+                        && !S::INTERESTS.contains(Interests::CLOSED)
+                    {
+                        // Nobody is told why: nothing is made of it.
+                        seat.back = seat.back.join(permit);
+                        continue;
+                    }
                     seat.handle(ClientEvent::from_core(event, self), permit);
                 }
                 Some(Next::Many(batch)) => match batch.kind() {

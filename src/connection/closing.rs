@@ -1,5 +1,6 @@
 //! The rules of ending: how a connection closes, lingers and is let go of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use crate::reason::{Cause, ClosePhase, ClosedDetail, TimeoutKind};
 use crate::tls::TlsError;
 
 use super::Connection;
-use super::state::{Closing, ReadHalf, Report, State, WriteHalf};
+use super::state::{Closing, LastReport, ReadHalf, Report, State, WriteHalf};
 
 impl Connection {
     /// From use to closing. Frames that were not taken become unread bytes. What is not established
@@ -96,7 +97,7 @@ impl Connection {
             self.timers.clear_all();
             self.state = State::Over {
                 reset: false,
-                report: Some(report),
+                report: LastReport::new(report),
             };
         }
     }
@@ -112,7 +113,7 @@ impl Connection {
             self.timers.start(TimeoutKind::Linger, now.get(), linger);
             self.state = State::Lingering {
                 discarded: 0,
-                report: Some(report),
+                report: LastReport::new(report),
             };
         }
     }
@@ -123,23 +124,16 @@ impl Connection {
             self.timers.clear_all();
             self.state = State::Over {
                 reset,
-                report: Some(report),
+                report: LastReport::new(report),
             };
         }
     }
 
     /// Bytes that the session gave back unhandled. When the end is reported already, they are unread.
     pub(super) fn put_back(&mut self, bytes: &Bytes) {
-        match &mut self.state {
-            State::Lingering {
-                report: Some(Report::Closed(detail)),
-                ..
-            }
-            | State::Over {
-                report: Some(Report::Closed(detail)),
-                ..
-            } => detail.unread = [&bytes[..], &detail.unread[..]].concat().into(),
-            _ => self.inbound.put_back(bytes),
+        match self.state.untold_mut() {
+            Some(detail) => detail.unread = [&bytes[..], &detail.unread[..]].concat().into(),
+            None => self.inbound.put_back(bytes),
         }
     }
 
@@ -161,7 +155,7 @@ impl Connection {
         } else {
             from
         };
-        Some(Report::Closed(Box::new(ClosedDetail {
+        Some(Report::Closed(Arc::new(ClosedDetail {
             cause,
             cut_short,
             phase,
@@ -200,14 +194,14 @@ impl Connection {
         self.timers.clear_all();
         self.state = State::Over {
             reset,
-            report: Some(Report::Closed(Box::new(detail))),
+            report: LastReport::new(Report::Closed(Arc::new(detail))),
         };
     }
 
     /// Lingering is over.
     pub(super) fn let_go(&mut self) {
-        if let State::Lingering { report, .. } = &mut self.state {
-            let report = report.take();
+        if let State::Lingering { report, .. } = &self.state {
+            let report = report.clone();
             self.timers.clear_all();
             self.state = State::Over {
                 reset: false,

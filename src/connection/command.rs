@@ -283,8 +283,8 @@ impl Connection {
                 self.cut_short(cause, true);
                 true
             }
-            State::Lingering { ref mut report, .. } => {
-                let report = report.take();
+            State::Lingering { ref report, .. } => {
+                let report = report.clone();
                 self.timers.clear_all();
                 self.state = State::Over {
                     reset: true,

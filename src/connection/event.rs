@@ -64,7 +64,7 @@ pub enum Event {
         delay: Duration,
     },
     /// It is over; comes once and last.
-    Closed(Box<ClosedDetail>),
+    Closed(Arc<ClosedDetail>),
     /// It never came to be; comes instead of everything else.
     ConnectFailed(Box<ConnectError>),
 }

@@ -11,7 +11,7 @@ use crate::reason::{Cause, IoOperation, TimeoutKind};
 use crate::tls::{TlsError, TlsInfo};
 
 use super::secure::Security;
-use super::state::{ReadHalf, Report, State, WriteHalf};
+use super::state::{LastReport, ReadHalf, Report, State, WriteHalf};
 use super::{Connection, Event, Interests};
 
 impl Connection {
@@ -38,7 +38,7 @@ impl Connection {
         };
         self.state = State::Over {
             reset: false,
-            report: Some(report),
+            report: LastReport::new(report),
         };
     }
 

@@ -338,10 +338,10 @@ impl Connection {
     /// Whether the last event was taken.
     #[must_use]
     pub const fn is_told(&self) -> bool {
-        matches!(
-            self.state,
-            State::Over { report: None, .. } | State::Lingering { report: None, .. }
-        )
+        match self.state.last_report() {
+            Some(report) => report.is_told(),
+            None => false,
+        }
     }
 }
 

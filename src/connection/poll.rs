@@ -111,15 +111,16 @@ impl Connection {
     /// How it ended, while that is still to be told.
     #[must_use]
     pub fn ending(&self) -> Option<Ending<'_>> {
-        match &self.state {
-            State::Lingering { report, .. } | State::Over { report, .. } => {
-                report.as_ref().map(|report| match report {
-                    Report::Closed(detail) => Ending::Closed(detail),
-                    Report::ConnectFailed(error) => Ending::ConnectFailed(error),
-                })
-            }
-            _ => None,
-        }
+        Some(match self.state.last_report()?.untold()? {
+            Report::Closed(detail) => Ending::Closed(detail),
+            Report::ConnectFailed(error) => Ending::ConnectFailed(error),
+        })
+    }
+
+    /// The last event, as soon as it is fixed, also when it was told.
+    #[must_use]
+    pub fn last_event(&self) -> Option<Event> {
+        self.state.last_report().map(|last| last.get().event())
     }
 
     /// Whether [`poll_event`](Self::poll_event) would give something.
@@ -130,16 +131,7 @@ impl Connection {
             || self.is_deliverable()
             || self.is_readable()
             || self.is_writable()
-            || matches!(
-                self.state,
-                State::Lingering {
-                    report: Some(_),
-                    ..
-                } | State::Over {
-                    report: Some(_),
-                    ..
-                }
-            )
+            || self.state.last_report().is_some_and(|last| !last.is_told())
     }
 
     /// Whether a notice waits. Before the connection is adopted for the first time they are kept: `Opened`
@@ -191,10 +183,7 @@ impl Connection {
         }
         match &mut self.state {
             State::Lingering { report, .. } | State::Over { report, .. } => {
-                let event = match report.take()? {
-                    Report::Closed(detail) => Event::Closed(detail),
-                    Report::ConnectFailed(error) => Event::ConnectFailed(error),
-                };
+                let event = report.tell()?;
                 Some((event, Permit::NONE))
             }
             _ => None,

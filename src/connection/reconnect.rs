@@ -1,6 +1,7 @@
 //! What becomes of an outbound connection whose link is lost, or never comes: another attempt, after a
 //! pause.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::ReconnectConfig;
@@ -83,19 +84,13 @@ impl Connection {
     /// The link is over, and that is still to be told: whether it is to be established again, and after
     /// which pause. If so the session is told, and the connection is connecting.
     pub fn poll_reconnect(&mut self, now: &mut Now) -> Option<Duration> {
-        let (State::Lingering { report, .. } | State::Over { report, .. }) = &mut self.state else {
-            return None;
-        };
-        let Some(Report::Closed(detail)) = report else {
-            return None;
-        };
-        if !detail.cause.may_be_mended() {
+        if !self.state.untold()?.cause.may_be_mended() {
             return None;
         }
         let redial = self.redial.as_mut()?;
         let delay = redial.next_pause(now.get())?;
         let attempt = redial.attempts;
-        let Some(Report::Closed(detail)) = report.take() else {
+        let Event::Closed(detail) = self.last_event()? else {
             return None;
         };
         self.timers.clear_all();
@@ -109,6 +104,7 @@ impl Connection {
             // What was queued is gone with the link.
             self.tell(Interests::WRITE_RESUMED, Event::WriteResumed);
         }
+        let detail = Box::new(Arc::unwrap_or_clone(detail));
         self.tell(Interests::DISCONNECTED, Event::Disconnected(detail));
         self.tell(
             Interests::RECONNECTING,
@@ -138,15 +134,10 @@ impl Connection {
         let cause = match &self.state {
             State::Connecting | State::Adopting | State::Open { .. } => return true,
             State::Closing(closing) => &closing.cause,
-            State::Lingering {
-                report: Some(Report::Closed(detail)),
-                ..
-            }
-            | State::Over {
-                report: Some(Report::Closed(detail)),
-                ..
-            } => &detail.cause,
-            _ => return false,
+            state => match state.untold() {
+                Some(detail) => &detail.cause,
+                None => return false,
+            },
         };
         let redials = |redial: &Redial| redial.most != Some(0);
         cause.may_be_mended() && self.redial.as_deref().is_some_and(redials)
@@ -176,7 +167,7 @@ impl Connection {
             },
         };
         let unsent = self.outbox.size();
-        Report::Closed(Box::new(ClosedDetail {
+        Report::Closed(Arc::new(ClosedDetail {
             cause,
             cut_short: None,
             phase: ClosePhase::Reconnecting,

@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use crate::error::ArmError;
 use crate::now::Now;
-use crate::reason::{Cause, ClosedDetail};
+use crate::reason::Cause;
 use crate::receive::Receive;
 
-use super::state::{ReadHalf, Report, State};
+use super::state::{ReadHalf, State};
 use super::{Connection, Event};
 
 /// What became of a requested receive.
@@ -84,7 +84,7 @@ impl Connection {
     /// What has come and not been taken, copied.
     #[must_use]
     pub fn unread(&self) -> Bytes {
-        match self.closed_report() {
+        match self.state.untold() {
             Some(detail) => detail.unread.clone(),
             None => self.inbound.copy(),
         }
@@ -101,11 +101,11 @@ impl Connection {
 
     /// Why it is closed, or being closed, as long as that is still to be told.
     #[must_use]
-    pub const fn closing_cause(&self) -> Option<&Cause> {
+    pub fn closing_cause(&self) -> Option<&Cause> {
         match &self.state {
             State::Cancelling { cause } => Some(cause),
             State::Closing(closing) => Some(&closing.cause),
-            _ => match self.closed_report() {
+            _ => match self.state.untold() {
                 Some(detail) => Some(&detail.cause),
                 None => None,
             },
@@ -114,28 +114,13 @@ impl Connection {
 
     /// Whether bytes that were queued have been thrown away, as long as that is still to be told.
     #[must_use]
-    pub const fn has_dropped(&self) -> bool {
+    pub fn has_dropped(&self) -> bool {
         match &self.state {
             State::Closing(closing) => closing.dropped > 0,
-            _ => match self.closed_report() {
+            _ => match self.state.untold() {
                 Some(detail) => detail.unsent > 0,
                 None => false,
             },
-        }
-    }
-
-    /// How it ended, as long as that is still to be told.
-    const fn closed_report(&self) -> Option<&ClosedDetail> {
-        match &self.state {
-            State::Lingering {
-                report: Some(Report::Closed(detail)),
-                ..
-            }
-            | State::Over {
-                report: Some(Report::Closed(detail)),
-                ..
-            } => Some(detail),
-            _ => None,
         }
     }
 

@@ -1,12 +1,13 @@
 //! The states of a connection; what belongs to a state lives inside it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::ConnectError;
 use crate::id::Token;
 use crate::reason::{Cause, ClosePhase, ClosedDetail};
 
-use super::Access;
+use super::{Access, Event};
 
 /// Where a connection is in its life. An open one has room for this all its time, so what is large is boxed.
 // It and its halves are looked at many times for every request: a tag of their own is told apart with one
@@ -27,10 +28,10 @@ pub(super) enum State {
     /// Told and finished; reading on so that a reset does not destroy our last bytes.
     Lingering {
         discarded: usize,
-        report: Option<Report>,
+        report: LastReport,
     },
     /// Nothing is left to do but to let go of the socket.
-    Over { reset: bool, report: Option<Report> },
+    Over { reset: bool, report: LastReport },
 }
 
 #[repr(u8)]
@@ -69,11 +70,56 @@ pub(super) struct Closing {
     pub(super) dropped_tokens: Vec<Token>,
 }
 
-/// The last event, waiting to be told.
-#[derive(Debug)]
+/// What the last event says.
+#[derive(Debug, Clone)]
 pub(super) enum Report {
-    Closed(Box<ClosedDetail>),
+    Closed(Arc<ClosedDetail>),
     ConnectFailed(Box<ConnectError>),
+}
+
+impl Report {
+    pub(super) fn event(&self) -> Event {
+        match self {
+            Self::Closed(detail) => Event::Closed(Arc::clone(detail)),
+            Self::ConnectFailed(error) => Event::ConnectFailed(error.clone()),
+        }
+    }
+}
+
+/// A report, and whether it was told. It stays, for those who ask later.
+#[derive(Debug, Clone)]
+pub(super) struct LastReport {
+    report: Report,
+    told: bool,
+}
+
+impl LastReport {
+    pub(super) const fn new(report: Report) -> Self {
+        Self {
+            report,
+            told: false,
+        }
+    }
+
+    pub(super) const fn get(&self) -> &Report {
+        &self.report
+    }
+
+    pub(super) const fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// As long as it is still to be told.
+    pub(super) const fn untold(&self) -> Option<&Report> {
+        if self.told { None } else { Some(&self.report) }
+    }
+
+    /// Tells it, once.
+    pub(super) fn tell(&mut self) -> Option<Event> {
+        let event = self.untold()?.event();
+        self.told = true;
+        Some(event)
+    }
 }
 
 /// Where a connection is in its life, for those who look from outside.
@@ -94,6 +140,35 @@ pub enum ConnectionState {
 }
 
 impl State {
+    /// How it ended, told or not.
+    pub(super) const fn last_report(&self) -> Option<&LastReport> {
+        match self {
+            Self::Lingering { report, .. } | Self::Over { report, .. } => Some(report),
+            _ => None,
+        }
+    }
+
+    /// How it was closed, as long as that is still to be told.
+    pub(super) fn untold(&self) -> Option<&ClosedDetail> {
+        match self.last_report()?.untold()? {
+            Report::Closed(detail) => Some(detail),
+            Report::ConnectFailed(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn untold_mut(&mut self) -> Option<&mut ClosedDetail> {
+        match self {
+            Self::Lingering { report, .. } | Self::Over { report, .. } if !report.told => {
+                match &mut report.report {
+                    Report::Closed(detail) => Some(Arc::make_mut(detail)),
+                    Report::ConnectFailed(_) => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     pub(super) const fn outside(&self, access: Access) -> ConnectionState {
         match self {
             Self::Connecting | Self::Cancelling { .. } => ConnectionState::Connecting,

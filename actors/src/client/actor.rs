@@ -218,7 +218,6 @@ impl ClientActor {
         {
             self.berth.local.release(&self.client, ending);
             core.released = true;
-            core.note_end();
             if over.is_none() {
                 self.berth.local.lingers(&self.client);
             }
@@ -327,7 +326,6 @@ impl Drop for ClientActor {
         {
             self.berth.local.release(&self.client, ending);
             core.released = true;
-            core.note_end();
         }
         let due = core.take_due(clock);
         if let Some(lease) = &self.berth.lease

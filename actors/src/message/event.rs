@@ -320,7 +320,7 @@ impl ClientEvent {
             CoreEvent::Closed(detail) => Self::Closed(Closed::new(
                 client,
                 detail.cause.reason(),
-                detail,
+                Box::new(Arc::unwrap_or_clone(detail)),
                 handle.into(),
             )),
             CoreEvent::ConnectFailed(error) => {

@@ -76,7 +76,8 @@ impl PipeOf {
             CoreEvent::Sent { token, bytes } => ClientEvent::Sent(Sent::new(self.id, token, bytes)),
             CoreEvent::WritePaused => ClientEvent::WritePaused(WritePaused::new(self.id)),
             CoreEvent::WriteResumed => ClientEvent::WriteResumed(WriteResumed::new(self.id)),
-            CoreEvent::Closed(mut detail) => {
+            CoreEvent::Closed(detail) => {
+                let mut detail = Box::new(Arc::unwrap_or_clone(detail));
                 if self.is_input() {
                     left_alone(&mut detail);
                 }

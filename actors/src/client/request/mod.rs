@@ -14,7 +14,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 use std::time::Instant;
 
-use switchboard_core::connection::{Ending, ReadWish, WatchId};
+use switchboard_core::connection::{Event, ReadWish, WatchId};
 use switchboard_core::{Cause, ClosedDetail, ConnectError, Connection, ConnectionState};
 
 use super::shared::{Core, Reader};
@@ -34,7 +34,6 @@ pub(crate) struct Requests {
     /// The first one has its turn.
     receivers: VecDeque<Waiter<bool>>,
     senders: Vec<Waiter<Awaited>>,
-    end: Option<End>,
     /// Whether somebody has taken what came before the peer's end.
     rest_taken: bool,
 }
@@ -69,15 +68,6 @@ pub(super) enum Awaited {
 pub(super) enum End {
     Closed(Arc<ClosedDetail>),
     ConnectFailed(Box<ConnectError>),
-}
-
-impl End {
-    fn of(ending: Ending<'_>) -> Self {
-        match ending {
-            Ending::Closed(detail) => Self::Closed(Arc::new(detail.clone())),
-            Ending::ConnectFailed(error) => Self::ConnectFailed(Box::new(error.clone())),
-        }
-    }
 }
 
 impl Awaited {
@@ -249,7 +239,7 @@ impl Core {
                 due.add(waiter.waker.take());
             }
         }
-        let ended = requests.end.is_some();
+        let ended = self.released;
         for waiter in &mut requests.senders {
             let is_due = ended || waiter.lost.is_some() || waiter.what.is_due(machine);
             if is_due || is_late(waiter.deadline) {
@@ -259,21 +249,18 @@ impl Core {
         due
     }
 
-    /// Remembers how it ended, for those who ask; once, while that is still to be told.
-    pub(super) fn note_end(&mut self) {
-        if let Some(end) = self.machine.ending().map(End::of) {
-            self.requests.get_or_insert_default().end = Some(end);
-        }
+    /// How it ended, once it is off its registry.
+    pub(super) fn end(&self) -> Option<End> {
+        self.released.then(|| self.fixed_end())?
     }
 
-    pub(super) fn end(&self) -> Option<&End> {
-        self.requests.as_ref()?.end.as_ref()
-    }
-
-    /// The same, also while its actor has not noted it yet.
+    /// The same, as soon as it is fixed.
     fn fixed_end(&self) -> Option<End> {
-        let noted = self.end().cloned();
-        noted.or_else(|| self.machine.ending().map(End::of))
+        match self.machine.last_event()? {
+            Event::Closed(detail) => Some(End::Closed(detail)),
+            Event::ConnectFailed(error) => Some(End::ConnectFailed(error)),
+            _ => None,
+        }
     }
 
     /// The link is lost and another one is to come: what was waited for on this one never will.
@@ -333,7 +320,8 @@ impl Shared {
     pub(crate) fn never_began(&self, error: ConnectError) {
         let mut core = self.lock();
         core.machine.handle_connect_failed(error);
-        core.note_end();
+        // It never was on a registry.
+        core.released = true;
         let due = core.take_due(clock);
         drop(core);
         due.wake();

@@ -158,8 +158,8 @@ impl Client {
                 drop(before);
                 return Poll::Pending;
             }
-            Some(End::Closed(detail)) => Ok(Arc::clone(detail)),
-            Some(End::ConnectFailed(error)) => Err((**error).clone()),
+            Some(End::Closed(detail)) => Ok(detail),
+            Some(End::ConnectFailed(error)) => Err(*error),
         };
         let left = core.leave_wait(wait);
         drop(core);
