@@ -7,7 +7,7 @@
 //! last one until more comes, which saves asking again. So while an urgent byte may be there, a read is the last
 //! one only when the system itself has nothing more.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -78,7 +78,9 @@ fn not_internet() -> io::Error {
 
 /// A connection.
 pub(super) struct PriorityStream {
-    hold: Hold,
+    /// Shared with the wait for urgent bytes, while there is one.
+    socket: Rc<AsyncFd<Socket>>,
+    wait: RefCell<Option<LocalFuture<io::Result<Ready>>>>,
     /// Nothing is known yet of a new socket: so it is tried, which nearly always succeeds.
     untried: Cell<Untried>,
     /// Whether an urgent byte may stand before what is to be read, although the runtime does not say so.
@@ -91,23 +93,13 @@ struct Untried {
     write: bool,
 }
 
-enum Hold {
-    Alone(AsyncFd<Socket>),
-    /// Somebody waits for urgent bytes.
-    Heard {
-        socket: Rc<AsyncFd<Socket>>,
-        wait: LocalFuture<io::Result<Ready>>,
-    },
-    /// In between.
-    Nothing,
-}
-
-const HELD: &str = "the socket is away only inside of a call";
+const HELD: &str = "only the wait shared the socket";
 
 impl PriorityStream {
     fn open(socket: Socket) -> io::Result<Self> {
         Ok(Self {
-            hold: Hold::Alone(register(socket, ALL)?),
+            socket: Rc::new(register(socket, ALL)?),
+            wait: RefCell::new(None),
             untried: Cell::new(Untried {
                 read: true,
                 write: true,
@@ -122,7 +114,10 @@ impl PriorityStream {
 
     #[allow(clippy::unnecessary_wraps, reason = "tokio's streams may fail here")]
     pub(super) fn into_std(self) -> io::Result<std::net::TcpStream> {
-        Ok(self.hold.into_inner().into_inner().into())
+        let Self { socket, wait, .. } = self;
+        drop(wait);
+        let socket = Rc::into_inner(socket).expect(HELD);
+        Ok(socket.into_inner().into())
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -131,11 +126,7 @@ impl PriorityStream {
     }
 
     fn get(&self) -> &AsyncFd<Socket> {
-        match &self.hold {
-            Hold::Alone(socket) => socket,
-            Hold::Heard { socket, .. } => socket,
-            Hold::Nothing => unreachable!("{HELD}"),
-        }
+        &self.socket
     }
 
     /// An urgent byte may stand before what is to be read next.
@@ -158,17 +149,19 @@ impl PriorityStream {
     }
 
     /// Waits for an urgent byte.
-    pub(super) fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
+    pub(super) fn poll_urgent(&self, cx: &mut Context<'_>) -> Poll<u8> {
         loop {
             if let Some(byte) = self.take_urgent() {
                 return Poll::Ready(byte);
             }
-            let wait = match &mut self.hold {
-                Hold::Heard { wait, .. } => wait,
-                _ => self.start_waiting(),
-            };
-            let Ok(ready) = ready!(wait.as_mut().poll(cx)) else {
+            let mut wait = self.wait.borrow_mut();
+            let waiting = wait.get_or_insert_with(|| {
+                let socket = Rc::clone(&self.socket);
+                Box::pin(async move { Ok(socket.ready(Interest::PRIORITY).await?.ready()) })
+            });
+            let Ok(ready) = ready!(waiting.as_mut().poll(cx)) else {
                 // The runtime ends.
+                *wait = None;
                 return Poll::Pending;
             };
             // One that is still there wakes again only when another event comes: so it is looked for in between.
@@ -176,7 +169,8 @@ impl PriorityStream {
                 self.take_urgent()
                     .ok_or_else(|| io::ErrorKind::WouldBlock.into())
             });
-            self.stop_waiting();
+            *wait = None;
+            drop(wait);
             // Who reads does not learn of it from the runtime any more.
             self.be_wary();
             match seen {
@@ -186,23 +180,6 @@ impl PriorityStream {
                 Err(_) => {}
             }
         }
-    }
-
-    fn start_waiting(&mut self) -> &mut LocalFuture<io::Result<Ready>> {
-        let before = std::mem::replace(&mut self.hold, Hold::Nothing);
-        let socket = Rc::new(before.into_inner());
-        let shared = Rc::clone(&socket);
-        let wait = Box::pin(async move { Ok(shared.ready(Interest::PRIORITY).await?.ready()) });
-        self.hold = Hold::Heard { socket, wait };
-        match &mut self.hold {
-            Hold::Heard { wait, .. } => wait,
-            _ => unreachable!("{HELD}"),
-        }
-    }
-
-    fn stop_waiting(&mut self) {
-        let before = std::mem::replace(&mut self.hold, Hold::Nothing);
-        self.hold = Hold::Alone(before.into_inner());
     }
 
     /// Reads, or looks at, what is there; says how much.
@@ -313,19 +290,6 @@ impl PriorityStream {
     ) -> io::Result<usize> {
         self.get()
             .try_io(Interest::WRITABLE, |socket| Ok(send(socket)?))
-    }
-}
-
-impl Hold {
-    fn into_inner(self) -> AsyncFd<Socket> {
-        match self {
-            Self::Alone(socket) => socket,
-            Self::Heard { socket, wait } => {
-                drop(wait);
-                Rc::into_inner(socket).expect("only the wait shared the socket")
-            }
-            Self::Nothing => unreachable!("{HELD}"),
-        }
     }
 }
 

@@ -412,7 +412,7 @@ impl Transport for TcpTransport {
     fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
         match self.reading.take() {
             Some(byte) => Poll::Ready(byte),
-            None => self.stream.reading().poll_urgent(cx),
+            None => self.stream.get().poll_urgent(cx),
         }
     }
 
