@@ -78,8 +78,7 @@ fn not_internet() -> io::Error {
 
 /// A connection.
 pub(super) struct PriorityStream {
-    /// Shared with the wait for urgent bytes, while there is one.
-    socket: Rc<AsyncFd<Socket>>,
+    socket: Held,
     wait: RefCell<Option<LocalFuture<io::Result<Ready>>>>,
     /// Nothing is known yet of a new socket: so it is tried, which nearly always succeeds.
     untried: Cell<Untried>,
@@ -93,12 +92,21 @@ struct Untried {
     write: bool,
 }
 
+enum Held {
+    Alone(AsyncFd<Socket>),
+    /// With the wait for urgent bytes, since somebody has asked for them.
+    Shared(Rc<AsyncFd<Socket>>),
+    /// In between.
+    Nothing,
+}
+
+const AWAY: &str = "the socket is away only inside of a call";
 const HELD: &str = "only the wait shared the socket";
 
 impl PriorityStream {
     fn open(socket: Socket) -> io::Result<Self> {
         Ok(Self {
-            socket: Rc::new(register(socket, ALL)?),
+            socket: Held::Alone(register(socket, ALL)?),
             wait: RefCell::new(None),
             untried: Cell::new(Untried {
                 read: true,
@@ -116,7 +124,11 @@ impl PriorityStream {
     pub(super) fn into_std(self) -> io::Result<std::net::TcpStream> {
         let Self { socket, wait, .. } = self;
         drop(wait);
-        let socket = Rc::into_inner(socket).expect(HELD);
+        let socket = match socket {
+            Held::Alone(socket) => socket,
+            Held::Shared(socket) => Rc::into_inner(socket).expect(HELD),
+            Held::Nothing => unreachable!("{AWAY}"),
+        };
         Ok(socket.into_inner().into())
     }
 
@@ -126,7 +138,24 @@ impl PriorityStream {
     }
 
     fn get(&self) -> &AsyncFd<Socket> {
-        &self.socket
+        match &self.socket {
+            Held::Alone(socket) => socket,
+            Held::Shared(socket) => socket,
+            Held::Nothing => unreachable!("{AWAY}"),
+        }
+    }
+
+    /// Whether urgent bytes can be waited for.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self.socket, Held::Shared(_))
+    }
+
+    /// Makes it so that they can, from now on.
+    pub(super) fn share(&mut self) {
+        self.socket = match std::mem::replace(&mut self.socket, Held::Nothing) {
+            Held::Alone(socket) => Held::Shared(Rc::new(socket)),
+            other => other,
+        };
     }
 
     /// An urgent byte may stand before what is to be read next.
@@ -148,15 +177,18 @@ impl PriorityStream {
         }
     }
 
-    /// Waits for an urgent byte.
+    /// Waits for an urgent byte, if it [is shared](Self::is_shared).
     pub(super) fn poll_urgent(&self, cx: &mut Context<'_>) -> Poll<u8> {
         loop {
             if let Some(byte) = self.take_urgent() {
                 return Poll::Ready(byte);
             }
+            let Held::Shared(socket) = &self.socket else {
+                return Poll::Pending;
+            };
             let mut wait = self.wait.borrow_mut();
             let waiting = wait.get_or_insert_with(|| {
-                let socket = Rc::clone(&self.socket);
+                let socket = Rc::clone(socket);
                 Box::pin(async move { Ok(socket.ready(Interest::PRIORITY).await?.ready()) })
             });
             let Ok(ready) = ready!(waiting.as_mut().poll(cx)) else {

@@ -412,7 +412,12 @@ impl Transport for TcpTransport {
     fn poll_urgent(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
         match self.reading.take() {
             Some(byte) => Poll::Ready(byte),
-            None => self.stream.get().poll_urgent(cx),
+            None => {
+                if !self.stream.get().is_shared() {
+                    self.stream.reading().share();
+                }
+                self.stream.get().poll_urgent(cx)
+            }
         }
     }
 
