@@ -189,14 +189,14 @@ impl Source for Client {
                         event,
                         SharedEvent::Closed(_) | SharedEvent::ConnectFailed(_)
                     );
-                    if matches!(event, SharedEvent::Closed(_))
-                        && !S::INTERESTS.contains(Interests::CLOSED)
-                    {
+                    let is_unheard = matches!(event, SharedEvent::Closed(_))
+                        && !S::INTERESTS.contains(Interests::CLOSED);
+                    if is_unheard {
                         // Nobody is told why: nothing is made of it.
                         seat.back = seat.back.join(permit);
-                        continue;
+                    } else {
+                        seat.handle(ClientEvent::from_core(event, self), permit);
                     }
-                    seat.handle(ClientEvent::from_core(event, self), permit);
                 }
                 Some(Next::Many(batch)) => match batch.kind() {
                     FrameKind::Line => seat.handle_all(claim, |position| {

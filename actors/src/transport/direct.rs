@@ -1,4 +1,4 @@
-//! Reads and writes of stream sockets on Linux, without what the standard library and the C library put around
+//! Reads and writes of Unix sockets on Linux, without what the standard library and the C library put around
 //! the system calls.
 //!
 //! The runtime says when it is worth trying, as it does for its own streams. What it does for them and this
@@ -6,19 +6,17 @@
 //! the task also when the call succeeds. A connection has budgets of its own for that.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{Interest, ReadBuf};
-
-use super::watch::Watchable;
+use tokio::net::UnixStream;
 
 /// Reads what is there. A read that does not fill `buf` was the last one: the system tells when more comes.
 #[inline]
-pub(super) fn poll_read<S: Watchable + AsFd>(
-    stream: &S,
+pub(super) fn poll_read(
+    stream: &UnixStream,
     cx: &mut Context<'_>,
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
@@ -49,8 +47,8 @@ pub(super) fn poll_read<S: Watchable + AsFd>(
 
 /// Writes as much as there is room for. A write that was not taken whole was the last one.
 #[inline]
-pub(super) fn poll_write<S: Watchable + AsFd>(
-    stream: &S,
+pub(super) fn poll_write(
+    stream: &UnixStream,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
@@ -83,7 +81,7 @@ pub(super) fn poll_write<S: Watchable + AsFd>(
     unsafe_code,
     reason = "a read into memory that nobody has written yet, as the runtime's own"
 )]
-fn receive(stream: &impl AsFd, buf: &mut ReadBuf<'_>) -> Result<usize, Errno> {
+fn receive(stream: &UnixStream, buf: &mut ReadBuf<'_>) -> Result<usize, Errno> {
     // SAFETY: the system only writes there.
     let room = unsafe { buf.unfilled_mut() };
     let count = recv(stream, room, RecvFlags::empty())?.1;

@@ -8,14 +8,13 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -38,8 +37,12 @@ pub(super) trait Watchable: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
     fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>>;
     fn take_error(&self) -> io::Result<Option<io::Error>>;
     fn try_io(&self, interest: Interest, io: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
+    /// As `AsyncRead` has it, for all who hold it; only its task reads.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_read_here(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
+    /// As `AsyncWrite` has it, in the same way.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_write_here(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn try_write(&self, buf: &[u8]) -> io::Result<usize>;
@@ -72,8 +75,18 @@ macro_rules! watchable {
 
             #[cfg(any(target_os = "linux", target_os = "android"))]
             #[inline]
-            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.poll_read_ready(cx)
+            fn poll_read_here(
+                &self,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                direct::poll_read(self, cx, buf)
+            }
+
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            #[inline]
+            fn poll_write_here(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                direct::poll_write(self, cx, buf)
             }
 
             #[inline]
@@ -93,6 +106,7 @@ macro_rules! watchable {
     };
 }
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 watchable!(TcpStream);
 #[cfg(unix)]
 watchable!(UnixStream);
@@ -228,14 +242,14 @@ impl<S: Watchable> WatchedStream<S> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-impl<S: Watchable + AsFd> WatchedStream<S> {
+impl<S: Watchable> WatchedStream<S> {
     #[inline]
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        direct::poll_read(&*self.reading(), cx, buf)
+        self.reading().poll_read_here(cx, buf)
     }
 
     #[inline]
@@ -244,7 +258,7 @@ impl<S: Watchable + AsFd> WatchedStream<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        direct::poll_write(self.get(), cx, buf)
+        self.get().poll_write_here(cx, buf)
     }
 }
 
