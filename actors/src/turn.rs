@@ -45,9 +45,9 @@ pub(crate) trait Source: 'static {
     /// The session of this seat failed or ended.
     fn session_gone(&self, seat: u32, cause: Cause);
 
-    /// Begins a turn of a session of its own if there are events, perhaps with the first of them; if there are
-    /// none, the waker will be called when there are.
-    fn call(&self, waker: &Waker) -> Option<Self::Called>;
+    /// Begins a turn of a session of its own if there are events, perhaps with the first of them; `false`: there
+    /// are none, and the waker will be called when there are.
+    fn call(&self, waker: &Waker, called: &mut Option<Self::Called>) -> bool;
 
     /// A session that serves many begins a turn.
     fn begin_turn(&self);
@@ -67,7 +67,7 @@ pub(crate) trait Source: 'static {
     fn take_turn<S: Session>(
         &self,
         seat: &mut Seated<'_, S>,
-        called: Option<Self::Called>,
+        called: &mut Option<Self::Called>,
         over: &mut bool,
     ) -> Turn;
 }
@@ -96,7 +96,7 @@ impl<C: Source> Claim<C> {
         &mut self,
         session: &mut S,
         ctx: &mut Context<S>,
-        called: Option<C::Called>,
+        called: &mut Option<C::Called>,
     ) -> Turn {
         let (source, over) = (&self.source, &mut self.over);
         let mut current = None;
@@ -122,7 +122,7 @@ impl<C: Source> Claim<C> {
     /// One turn of a session that serves many, from its mailbox. `true`: there may be more.
     fn take_one<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> bool {
         self.source.begin_turn();
-        match self.take_turn(session, ctx, None) {
+        match self.take_turn(session, ctx, &mut None) {
             Turn::Later => true,
             Turn::Done => {
                 // The actor lives on for its other connections, and for the next turn of this one.
@@ -154,8 +154,8 @@ impl Source for Client {
     }
 
     #[inline]
-    fn call(&self, waker: &Waker) -> Option<Next> {
-        self.shared.call(waker)
+    fn call(&self, waker: &Waker, called: &mut Option<Next>) -> bool {
+        self.shared.call(waker, called)
     }
 
     fn begin_turn(&self) {
@@ -171,7 +171,7 @@ impl Source for Client {
     fn take_turn<S: Session>(
         &self,
         seat: &mut Seated<'_, S>,
-        called: Option<Next>,
+        called: &mut Option<Next>,
         over: &mut bool,
     ) -> Turn {
         #[cfg(unix)]
@@ -180,10 +180,14 @@ impl Source for Client {
         }
         let id = self.id();
         let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
-        let mut next = called;
+        let next = called;
         loop {
-            match next {
+            match next.take() {
                 None => {}
+                Some(Next::Line(line, permit)) => {
+                    let line = LineReceived::new(id, line);
+                    seat.handle(ClientEvent::LineReceived(line), permit);
+                }
                 Some(Next::One((event, permit))) => {
                     *over |= matches!(
                         event,
@@ -225,8 +229,7 @@ impl Source for Client {
             if !seat.goes_on() {
                 break;
             }
-            next = self.shared.next_event(std::mem::take(&mut seat.back));
-            if next.is_none() {
+            if !self.shared.next_event(std::mem::take(&mut seat.back), next) {
                 return Turn::Done;
             }
         }
@@ -245,14 +248,15 @@ impl Client {
         &self,
         pipe: &PipeOf,
         seat: &mut Seated<'_, S>,
-        called: Option<Next>,
+        called: &mut Option<Next>,
         over: &mut bool,
     ) -> Turn {
         let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
-        let mut next = called;
+        let next = called;
         loop {
-            match next {
+            match next.take() {
                 None => {}
+                Some(Next::Line(line, permit)) => seat.handle(pipe.line(line), permit),
                 Some(Next::One((event, permit))) => {
                     let ends = pipe.ends(&event);
                     match pipe.event(event) {
@@ -278,8 +282,7 @@ impl Client {
             if !seat.goes_on() {
                 break;
             }
-            next = self.shared.next_event(std::mem::take(&mut seat.back));
-            if next.is_none() {
+            if !self.shared.next_event(std::mem::take(&mut seat.back), next) {
                 return Turn::Done;
             }
         }
@@ -350,10 +353,11 @@ impl<S: Session, C: Source + Unpin> ActorFuture<S> for Intake<C> {
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let claim = &mut self.get_mut().0;
-        let Some(called) = claim.source.call(cx.waker()) else {
+        let mut called = None;
+        if !claim.source.call(cx.waker(), &mut called) {
             return Poll::Pending;
-        };
-        match claim.take_turn(session, ctx, Some(called)) {
+        }
+        match claim.take_turn(session, ctx, &mut called) {
             Turn::Later => {
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -4,11 +4,12 @@
 
 use bytes::BytesMut;
 
+use crate::line::Line;
 use crate::now::Now;
 
 use super::credit::Permit;
 use super::secure::Security;
-use super::{Connection, Event, Interests};
+use super::{Connection, Interests};
 
 impl Connection {
     /// Whether nothing is to be done and nothing to be told until more comes: it is open both ways, waits for a
@@ -32,15 +33,15 @@ impl Connection {
             && matches!(self.security, Security::Plain | Security::Secured(_))
     }
 
-    /// Bytes came: if they are one short line, and nothing else is under way, it is the next event, with the
-    /// credit that it took. If not, nothing was done with them: [`handle_data`](Self::handle_data) is to be
+    /// Bytes came: if they are one short line, and nothing else is under way, it is the next
+    /// [`Event::Line`](super::Event::Line), with the credit that it took. If not, nothing was done with them: [`handle_data`](Self::handle_data) is to be
     /// told.
     #[inline]
     pub fn handle_line_at_once(
         &mut self,
         data: &mut BytesMut,
         now: &mut Now,
-    ) -> Option<(Event, Permit)> {
+    ) -> Option<(Line, Permit)> {
         if !self.is_quiet() || self.batch.is_some() || self.credit.frames_out() > 0 {
             return None;
         }

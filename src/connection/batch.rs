@@ -140,14 +140,14 @@ fn body(mut frame: Bytes, cut: Cut) -> Bytes {
 }
 
 impl Form {
-    /// The frame at the front of the input as the event that it is delivered as, if it is a short line.
+    /// The frame at the front of the input, if it is a short line.
     #[inline]
-    pub(super) fn short_line(self, input: &[u8], cut: Cut) -> Option<Event> {
+    pub(super) fn short_line(self, input: &[u8], cut: Cut) -> Option<Line> {
         let Self::Line { rule, encoding } = self else {
             return None;
         };
         let ending = LineEnding::of_discarded(cut.discard);
-        Line::short(input, cut.total(), ending, (rule, encoding)).map(Event::Line)
+        Line::short(input, cut.total(), ending, (rule, encoding))
     }
 
     /// A frame as the event that it is delivered as.

@@ -199,8 +199,16 @@ impl Connection {
     }
 
     /// Reading would block. If writing has failed before, nothing more is to be expected.
+    #[inline]
     pub fn handle_read_blocked(&mut self, now: &mut Now) {
         self.judge_reading(now);
+        if !self.is_fully_open() {
+            self.give_up_reading(now);
+        }
+    }
+
+    /// Nothing more is to be expected of a peer that writing failed to.
+    fn give_up_reading(&mut self, now: &mut Now) {
         if matches!(
             self.state,
             State::Open {

@@ -11,7 +11,7 @@ use crate::frame::{
     AnyFraming, Cut, DelimiterFraming, FrameError, Framing, LengthFraming, LineFraming, LineRule,
     SizeFraming,
 };
-use crate::line::SHORT;
+use crate::line::{Line, SHORT};
 use crate::receive::{OnTimeout, Receive, ReceiveKind, Repeat};
 
 use super::batch::Batch;
@@ -233,10 +233,9 @@ impl Inbound {
         self.armed.is_some() && self.ready.is_none()
     }
 
-    /// Takes all of `data` as the event that it is delivered as, if it is one short line that the session waits
-    /// for, and nothing stands before it.
+    /// Takes all of `data`, if it is one short line that the session waits for, and nothing stands before it.
     #[inline]
-    pub(super) fn take_at_once(&mut self, data: &mut BytesMut) -> Option<(Event, usize)> {
+    pub(super) fn take_at_once(&mut self, data: &mut BytesMut) -> Option<(Line, usize)> {
         let length = data.len();
         let armed = self.armed.as_mut()?;
         let AnyFraming::Line(framing) = &mut armed.framing else {
@@ -265,6 +264,7 @@ impl Inbound {
         let length = cut.total();
         let event = match armed.form.short_line(&self.buffer, cut) {
             Some(line) => {
+                let line = Event::Line(line);
                 if length < self.buffer.len() {
                     self.buffer.advance(length);
                 } else {

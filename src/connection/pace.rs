@@ -142,7 +142,14 @@ impl Connection {
     }
 
     /// There is nothing to read: a window that has ended is judged by what it brought.
+    #[inline]
     pub(super) fn judge_reading(&mut self, now: &mut Now) {
+        if matches!(self.timers.pace.reading, Window::Ended { .. }) {
+            self.judge_window(now);
+        }
+    }
+
+    fn judge_window(&mut self, now: &mut Now) {
         let (Window::Ended { since }, Some(rule)) =
             (self.timers.pace.reading, self.config.read_rate)
         else {

@@ -1,7 +1,7 @@
 //! Buffers for what is sent and for what came: kept per thread, so that an idle connection holds none and a busy
 //! one need not make one for each request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::BytesMut;
 
@@ -14,6 +14,8 @@ const LARGEST: usize = 64 * 1024;
 const SMALL: usize = 128;
 
 thread_local! {
+    /// The one that was given back last: nearly always that is enough.
+    static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static SMALL_SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
@@ -45,20 +47,45 @@ pub(super) fn give_small(mut buffer: BytesMut) {
 }
 
 /// An empty buffer with room for so many bytes.
+#[inline]
 pub(super) fn take(room: usize) -> Vec<u8> {
-    let spare = SPARES.try_with(|spares| spares.borrow_mut().pop());
-    let mut buffer = spare.ok().flatten().unwrap_or_default();
-    buffer.reserve(room);
+    let mut buffer = LAST.try_with(Cell::take).unwrap_or_default();
+    if buffer.capacity() < room {
+        buffer = take_other(buffer);
+        buffer.reserve(room);
+    }
     buffer
 }
 
+/// One that may be larger than this.
+fn take_other(small: Vec<u8>) -> Vec<u8> {
+    let spare = SPARES.try_with(|spares| spares.borrow_mut().pop());
+    match spare.ok().flatten() {
+        Some(other) => {
+            keep(small);
+            other
+        }
+        None => small,
+    }
+}
+
 /// Gives a buffer back.
+#[inline]
 pub(super) fn give(mut buffer: Vec<u8>) {
     if buffer.capacity() > LARGEST {
         return;
     }
     buffer.clear();
     // At the end of a thread there is nothing left to keep it in.
+    if let Ok(before) = LAST.try_with(|last| last.replace(buffer)) {
+        keep(before);
+    }
+}
+
+fn keep(buffer: Vec<u8>) {
+    if buffer.capacity() == 0 {
+        return;
+    }
     let _ = SPARES.try_with(|spares| {
         let mut spares = spares.borrow_mut();
         if spares.len() < KEPT {

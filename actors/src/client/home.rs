@@ -14,7 +14,7 @@ use std::task::{Context as TaskContext, Waker};
 
 use bytes::BytesMut;
 use slab::Slab;
-use switchboard_core::connection::{Permit, ReadWish};
+use switchboard_core::connection::ReadWish;
 use switchboard_core::{Connection, Now};
 
 use crate::placement::Share;
@@ -23,7 +23,7 @@ use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 
 use super::actor::Link;
 use super::moving::{read, write};
-use super::shared::{Core, Reader, SharedEvent, wake, wake_if_needed};
+use super::shared::{Core, Next, Reader, wake, wake_if_needed};
 use super::{Shared, clock};
 
 thread_local! {
@@ -204,19 +204,18 @@ impl Core {
     /// the socket wakes the session itself. What can be told at once is the `first` event. `false`: it does not
     /// wait for anything, or is elsewhere.
     #[inline]
-    pub(super) fn read_for_session(
-        &mut self,
-        first: &mut Option<(SharedEvent, Permit)>,
-        now: &mut Now,
-    ) -> bool {
+    pub(super) fn read_for_session(&mut self, first: &mut Option<Next>, now: &mut Now) -> bool {
         let Some(session) = self.session.take() else {
             return false;
         };
         let hand_over = |machine: &mut Connection, data: &mut BytesMut, now: &mut Now| {
-            if first.is_none() {
-                *first = machine.handle_line_at_once(data, now);
+            if first.is_none()
+                && let Some((line, permit)) = machine.handle_line_at_once(data, now)
+            {
+                *first = Some(Next::Line(line, permit));
+            } else {
+                machine.handle_data(data, now);
             }
-            machine.handle_data(data, now);
         };
         let read = self.read_at_home((&session, Reader::Session), now, hand_over);
         self.session = Some(session);

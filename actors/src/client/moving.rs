@@ -126,6 +126,13 @@ pub(super) fn read(
             Poll::Ready(Ok(count)) => {
                 budget = budget.saturating_sub(count);
                 hand_over(machine, buffer, now);
+                if !hears
+                    && machine.read_wish() == ReadWish::Data
+                    && transport.poll_more(cx).is_pending()
+                {
+                    machine.handle_read_blocked(now);
+                    return true;
+                }
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => machine.handle_read_error(&error, now),

@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
-use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now, Share};
+use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Line, Now, Share};
 
 use crate::pool::Pool;
 #[cfg(unix)]
@@ -200,10 +200,11 @@ impl Shared {
         Ok(value)
     }
 
-    /// Begins a turn of the connection's own session with the first event, if there is one; if not, its waker
-    /// will be called when there is. On the connection's own thread it reads for itself.
+    /// Begins a turn of the connection's own session, with the first event if it can be told at once; `false`:
+    /// there is none, and its waker will be called when there is. On the connection's own thread it reads for
+    /// itself.
     #[inline]
-    pub(crate) fn call(&self, waker: &Waker) -> Option<Next> {
+    pub(crate) fn call(&self, waker: &Waker, called: &mut Option<Next>) -> bool {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         match &core.session {
@@ -214,23 +215,19 @@ impl Shared {
             // Perhaps that is what woke it, and then nobody waits any more.
             core.reader = Reader::Nobody;
         }
-        let mut first = None;
-        if !core.in_flight && core.read_for_session(&mut first, &mut now) {
-            core.in_flight = first.is_some() || core.has_event();
+        if !core.in_flight && core.read_for_session(called, &mut now) {
+            core.in_flight = called.is_some() || core.has_event();
             if !core.in_flight {
                 wake_if_needed(core);
-                return None;
+                return false;
             }
             self.pool.pass();
         }
         core.begin_turn();
         if !core.in_flight {
-            return None;
+            return false;
         }
-        if let Some(first) = first {
-            return Some(Next::One(first));
-        }
-        self.next(core, Permit::NONE, &mut now)
+        called.is_some() || self.next(core, Permit::NONE, &mut now, called)
     }
 
     /// The session begins a turn.
@@ -238,32 +235,36 @@ impl Shared {
         self.lock().begin_turn();
     }
 
-    /// The next event for the session, or several. `None` ends its turn.
+    /// The next event for the session, or several. `false` ends its turn: there is none.
     #[inline(always)]
-    pub(crate) fn next_event(&self, back: Permit) -> Option<Next> {
-        self.next(self.lock(), back, &mut Now::ask(clock))
+    pub(crate) fn next_event(&self, back: Permit, next: &mut Option<Next>) -> bool {
+        self.next(self.lock(), back, &mut Now::ask(clock), next)
     }
 
     #[inline(always)]
-    fn next(&self, mut core: MutexGuard<'_, Core>, back: Permit, now: &mut Now) -> Option<Next> {
+    fn next(
+        &self,
+        mut core: MutexGuard<'_, Core>,
+        back: Permit,
+        now: &mut Now,
+        next: &mut Option<Next>,
+    ) -> bool {
         self.recall(&mut core, now);
         core.machine.give_back(back, now);
-        let mut next = None;
         if !core.machine.is_quiet() {
             if let Some(batch) = core.machine.poll_batch(now) {
                 core.batch_thread = Some(this_thread());
                 self.claim.start();
-                return Some(Next::Many(batch));
+                *next = Some(Next::Many(batch));
+                return true;
             }
-            next = core.poll_event(now);
+            *next = core.poll_event(now).map(Next::One);
         }
         if next.is_none() && core.turn_at_home {
             core.write_at_home(now);
-            if core.reader != Reader::Session
-                && core.read_for_session(&mut next, now)
-                && next.is_none()
+            if core.reader != Reader::Session && core.read_for_session(next, now) && next.is_none()
             {
-                next = core.poll_event(now);
+                *next = core.poll_event(now).map(Next::One);
             }
         }
         if next.is_none() {
@@ -272,7 +273,7 @@ impl Shared {
             core.count_held();
             wake_if_needed(core);
         }
-        next.map(Next::One)
+        next.is_some()
     }
 
     /// Begins with the next frame of the batch: its position, which is behind the last one if there is
@@ -343,6 +344,8 @@ pub(super) enum Reader {
 
 /// What a session gets next.
 pub(crate) enum Next {
+    /// A short line, told at once.
+    Line(Line, Permit),
     One((SharedEvent, Permit)),
     Many(Batch),
 }

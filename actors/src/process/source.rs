@@ -47,7 +47,7 @@ impl Source for Process {
         self.shared.session_gone(cause);
     }
 
-    fn call(&self, waker: &Waker) -> Option<()> {
+    fn call(&self, waker: &Waker, _: &mut Option<()>) -> bool {
         let mut core = self.shared.lock();
         match &core.session {
             Some(session) if session.will_wake(waker) => {}
@@ -56,7 +56,7 @@ impl Source for Process {
         if !core.in_flight && core.has_event() {
             core.in_flight = true;
         }
-        core.in_flight.then_some(())
+        core.in_flight
     }
 
     fn begin_turn(&self) {}
@@ -68,7 +68,7 @@ impl Source for Process {
     fn take_turn<S: Session>(
         &self,
         seat: &mut Seated<'_, S>,
-        _: Option<()>,
+        _: &mut Option<()>,
         over: &mut bool,
     ) -> Turn {
         while seat.goes_on() {

@@ -94,6 +94,13 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
         None
     }
 
+    /// Whether it is worth reading again after a read: asked instead of a read that would bring nothing.
+    /// [`Pending`](Poll::Pending) is the same answer as a read's, with the same promise to wake. By default it
+    /// always is.
+    fn poll_more(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Waits until the peer leaves, without reading anything: asked while nobody reads. Reading ends the
     /// wait, and it may be asked again afterwards. By default nothing is ever noticed so.
     ///

@@ -292,6 +292,12 @@ impl PriorityStream {
         Ok(count)
     }
 
+    /// Whether there may be more to read than the last read brought.
+    #[inline]
+    pub(super) fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.get().poll_read_ready(cx).map(drop)
+    }
+
     /// Sends, as soon as there is room.
     pub(super) fn poll_send(
         &self,

@@ -399,6 +399,14 @@ impl Transport for TcpTransport {
         ChannelKind::Tcp
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_wary() {
+            return Poll::Ready(());
+        }
+        self.stream.reading().poll_more(cx)
+    }
+
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
         self.stream.poll_hangup(cx)
     }

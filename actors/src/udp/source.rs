@@ -118,8 +118,8 @@ impl Source for Socket {
         session_gone(&self.0, seat, cause);
     }
 
-    fn call(&self, waker: &Waker) -> Option<()> {
-        self.0.is_called(waker).then_some(())
+    fn call(&self, waker: &Waker, _: &mut Option<()>) -> bool {
+        self.0.is_called(waker)
     }
 
     fn begin_turn(&self) {
@@ -129,7 +129,7 @@ impl Source for Socket {
     fn take_turn<S: Session>(
         &self,
         seat: &mut Seated<'_, S>,
-        _: Option<()>,
+        _: &mut Option<()>,
         over: &mut bool,
     ) -> Turn {
         while seat.goes_on() {

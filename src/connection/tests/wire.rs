@@ -261,7 +261,7 @@ impl Wire {
                         && let Some((line, permit)) =
                             self.machine.handle_line_at_once(&mut data, now)
                     {
-                        self.note(line, permit);
+                        self.note(Event::Line(line), permit);
                     } else {
                         self.machine.handle_data(&mut data, now);
                     }

@@ -66,6 +66,10 @@ impl Transport for UnixTransport {
         }))
     }
 
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.reading().poll_read_ready(cx).map(drop)
+    }
+
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
         self.stream.poll_hangup(cx)
     }
