@@ -104,8 +104,28 @@ const REASONS: &[Reason] = &[
         peers: &["tokio-lines", "tokio-chunks", "tokio-framed"],
         scenarios: LIVES,
         text: "It is the floor: a connection is a task and its registration with the poller. Ours is two actors as well, \
-               with a place under each limit, counters and events of its begin and its end, and a second registration \
-               for urgent bytes. Closed by fewer allocations and by making later what few connections use.",
+               with a place under each limit, counters, and events of its begin and its end. In `storm` the listen queue \
+               counts too: theirs holds 1,024 peers, ours the 256 of XAsyncSockets unless `Listen::backlog` says \
+               otherwise, and whoever finds it full tries again after a second. Closed by fewer allocations, and there \
+               by a longer queue.",
+    },
+    Reason {
+        peers: &["uring", "uring-tokio"],
+        scenarios: &[
+            "ping1",
+            "ping50",
+            "ping500",
+            "busy",
+            "pipe50x64",
+            "churn",
+            "storm",
+            "transfer",
+            "idle",
+        ],
+        text: "No server for use, but a measure of what `io_uring` could save: no actors, no back-pressure, no limits, no \
+               ends in order, and one call into the system for all connections of a wake-up. Why there is no such \
+               transport is in README.md, under io_uring. Closed by one, which is worth it only with hundreds of busy \
+               connections.",
     },
     Reason {
         peers: &["tokio-lines", "tokio-chunks", "tokio-framed"],

@@ -72,10 +72,11 @@ impl Timers {
         }
     }
 
-    /// Whether a clock runs, or has run.
+    /// Whether a clock runs.
     #[inline]
-    pub(super) const fn are_any(&self) -> bool {
-        self.table.is_some()
+    pub(super) fn are_any(&self) -> bool {
+        let table = self.table.as_ref();
+        table.is_some_and(|table| table.iter().any(Option::is_some))
     }
 
     #[inline]

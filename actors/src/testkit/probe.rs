@@ -1,5 +1,10 @@
 //! A probe: sessions that record every event, and a place to say what is expected of them.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "an event that does not fit is handed back whole, in tests only"
+)]
+
 mod inbox;
 mod kind;
 mod look;
