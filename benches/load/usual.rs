@@ -8,7 +8,7 @@ use crate::server::{ServerSpec, Wire};
 /// The usual servers, where cargo puts them, built or not.
 pub(crate) fn usual(folder: &Path) -> Vec<ServerSpec> {
     // Wire, name, program, the crates that it stands for, and how it answers.
-    let usual: [(_, _, _, &[_], _); 17] = [
+    let usual: [(_, _, _, &[_], _); 19] = [
         (
             Wire::Plain,
             "tokio-lines",
