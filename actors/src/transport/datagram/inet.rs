@@ -14,7 +14,7 @@ use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::UdpSocket;
 
 use super::shares::Share;
-use super::{DatagramSocket, Shares};
+use super::{DatagramSocket, Shares, calls};
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ impl DatagramSocket for InetSocket {
         datagram: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Address>> {
         loop {
-            if let Poll::Ready(received) = self.socket.poll_recv_from(cx, datagram) {
-                return Poll::Ready(received.map(Address::from));
+            if let Poll::Ready(received) = calls::poll_recv(&self.socket, cx, datagram) {
+                return Poll::Ready(received);
             }
             if !self.connected.get() {
                 return Poll::Pending;
@@ -65,12 +65,12 @@ impl DatagramSocket for InetSocket {
         data: &[u8],
         to: Option<&Address>,
     ) -> Poll<io::Result<()>> {
-        let sent = match to {
-            None => ready!(self.socket.poll_send(cx, data)),
-            Some(Address::Inet(to)) => ready!(self.socket.poll_send_to(cx, data, *to)),
+        let to = match to {
+            None => None,
+            Some(Address::Inet(to)) => Some(*to),
             Some(Address::Unix(_)) => return Poll::Ready(Err(other_family())),
         };
-        Poll::Ready(sent.map(drop))
+        calls::poll_send(&self.socket, cx, data, to)
     }
 
     fn local_addr(&self) -> Option<Address> {
@@ -158,12 +158,12 @@ impl DatagramSocket for PeerSocket {
                 ready!(writable.as_mut().poll(cx))?;
                 self.writable = None;
             }
-            match self.socket.try_send_to(data, peer) {
+            match calls::try_send(&self.socket, data, Some(peer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let socket = Arc::clone(&self.socket);
                     self.writable = Some(Box::pin(async move { socket.writable().await }));
                 }
-                sent => return Poll::Ready(sent.map(drop)),
+                sent => return Poll::Ready(sent),
             }
         }
     }

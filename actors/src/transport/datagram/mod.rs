@@ -1,6 +1,11 @@
 //! What carries the datagrams of one socket.
 
 #[cfg(unix)]
+mod calls;
+#[cfg(not(unix))]
+#[path = "calls_off.rs"]
+mod calls;
+#[cfg(unix)]
 mod descriptor;
 mod drops;
 mod inet;
