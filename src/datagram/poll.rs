@@ -21,7 +21,7 @@ impl Datagrams {
     /// Whether a budget is used up, and more could be done without it.
     #[must_use]
     pub fn wants_round(&self) -> bool {
-        (self.read_budget == 0 && self.read_room() > 0)
+        (self.read_budget == 0 && self.may_read())
             || (self.write_budget == 0 && self.may_send() && !self.outbox.is_empty())
     }
 
@@ -35,11 +35,17 @@ impl Datagrams {
         self.read_room().min(self.read_budget)
     }
 
+    /// Whether a datagram may be received now: whether [`read_wish`](Self::read_wish) is not 0.
+    #[must_use]
+    pub fn wants_datagram(&self) -> bool {
+        self.read_budget > 0 && self.may_read()
+    }
+
     /// Whether one more datagram has a place, whether it is wanted just now or not: for one that came
     /// over another socket, which cannot leave it with the system.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        matches!(self.state, State::Adopting | State::Open) && self.credit_left() > 0
+        matches!(self.state, State::Adopting | State::Open) && self.has_credit()
     }
 
     /// Lends out the head of the queue, if it may go now.
@@ -121,6 +127,21 @@ impl Datagrams {
         std::mem::take(&mut self.spent)
     }
 
+    /// Whether [`take_spent`](Self::take_spent) would give something.
+    #[must_use]
+    pub const fn has_spent(&self) -> bool {
+        !self.spent.is_empty()
+    }
+
+    /// The same as [`take_spent`](Self::take_spent), in exchange for an empty list whose memory is used again.
+    ///
+    /// # Panics
+    /// In debug builds, if the list is not empty.
+    pub fn swap_spent(&mut self, empty: &mut Vec<Bytes>) {
+        debug_assert!(empty.is_empty(), "what it holds would be let go of late");
+        std::mem::swap(&mut self.spent, empty);
+    }
+
     pub(super) fn is_deliverable(&self) -> bool {
         self.inbound.len() > self.receivers && self.is_wanted() && self.is_open()
     }
@@ -153,6 +174,25 @@ impl Datagrams {
             return 1;
         }
         wanted.min(room)
+    }
+
+    /// Whether a datagram may be received, whatever the budget says.
+    fn may_read(&self) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let wanted = self.is_wanted() || self.receivers > self.inbound.len();
+        // Nobody waits for long because the session is behind.
+        wanted && (self.has_credit() || (self.receivers > 0 && self.inbound.is_empty()))
+    }
+
+    /// Whether there is credit for one more, of whatever length.
+    fn has_credit(&self) -> bool {
+        let config = &self.config;
+        let held = self.inbound.len() + self.credit.frames_out() as usize;
+        let held_bytes = self.inbound.bytes() + self.credit.bytes_out();
+        let left = config.recv_bytes.saturating_sub(held_bytes);
+        held < config.recv_datagrams && (held_bytes == 0 || left >= config.recv_size.max(1))
     }
 
     fn credit_left(&self) -> usize {

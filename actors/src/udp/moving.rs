@@ -17,12 +17,10 @@ const MOST_ERRORS: usize = 16;
 const MOST_FAILURES: u32 = 1_000;
 
 impl Core {
-    pub(super) fn read_wish(&self) -> usize {
-        if self.reads || self.receivers > 0 {
-            self.machine.read_wish()
-        } else {
-            0
-        }
+    /// Whether a datagram may be received now.
+    #[inline]
+    pub(super) fn wants_datagram(&self) -> bool {
+        (self.reads || self.receivers > 0) && self.machine.wants_datagram()
     }
 
     /// Receives on behalf of the session, which the socket wakes from then on. While others wait too it
@@ -54,7 +52,7 @@ impl Core {
         let mut errors = 0;
         let waits = with_scratch(size, |scratch| {
             loop {
-                if self.read_wish() == 0 || errors == MOST_ERRORS {
+                if errors == MOST_ERRORS || !self.wants_datagram() {
                     return false;
                 }
                 let Some(link) = &mut self.link else {

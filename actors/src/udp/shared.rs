@@ -1,5 +1,6 @@
 //! What a socket's handle, its actor and its session share.
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
@@ -9,6 +10,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use actix::WeakAddr;
+use bytes::Bytes;
 use switchboard_core::connection::{ConnectionState, Permit};
 use switchboard_core::datagram::{DatagramConfig, DatagramEvent, Datagrams};
 use switchboard_core::{ClientId, Now};
@@ -112,14 +114,42 @@ impl DerefMut for Locked<'_> {
 }
 
 impl Drop for Locked<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let spent = self.machine.take_spent();
-        self.0 = None;
-        drop(spent);
+        if self.machine.has_spent() {
+            self.let_go();
+        }
     }
 }
 
+impl Locked<'_> {
+    /// Unlocks, then lets go of what is no longer needed.
+    #[inline(never)]
+    fn let_go(&mut self) {
+        // What is let go of may lock this or another socket: the thread's memory is away meanwhile.
+        let mut spent = SPENT.try_with(Cell::take).unwrap_or_default();
+        self.machine.swap_spent(&mut spent);
+        self.0 = None;
+        spent.clear();
+        if spent.capacity() <= KEPT_ROOM {
+            // A thread that ends keeps nothing.
+            let _ = SPENT.try_with(|kept| kept.set(spent));
+        }
+    }
+}
+
+/// For so many that are let go of at once a thread keeps the memory.
+const KEPT_ROOM: usize = 64;
+
+thread_local! {
+    /// Empty; its memory is used again.
+    static SPENT: Cell<Vec<Bytes>> = const { Cell::new(Vec::new()) };
+}
+
 const HELD: &str = "it is locked until it is dropped";
+
+/// An event for the session, with what it took from the credit.
+pub(super) type Next = (DatagramEvent, Permit);
 
 /// Who waits for something that has come about.
 pub(super) struct Calls {
@@ -237,9 +267,10 @@ impl SocketShared {
         Ok(outcome)
     }
 
-    /// Whether there are events for the socket's own session, which reads for itself; if not, its waker
-    /// will be called when there are.
-    pub(super) fn is_called(&self, waker: &Waker) -> bool {
+    /// Begins a turn of the socket's own session, which reads for itself, if there are events, nearly always
+    /// with the first of them; if there are none, its waker will be called when there are.
+    pub(super) fn call_session(&self, waker: &Waker) -> Option<Option<Next>> {
+        let mut now = Now::ask(clock);
         let mut core = self.lock();
         match &core.session {
             Some(session) if session.will_wake(waker) => {}
@@ -249,19 +280,21 @@ impl SocketShared {
             // Perhaps that is what woke it, and then nobody waits any more.
             core.reader = Reader::Nobody;
         }
-        if !core.in_flight {
-            let mut now = Now::ask(clock);
-            core.machine.begin_round();
-            core.read_for_session(waker, &mut now, self);
-            core.in_flight = core.has_event();
-            if !core.in_flight {
-                wake_if_needed(core);
-                return false;
-            }
-            self.pool.pass();
+        if core.in_flight {
+            core.turn = Some(this_thread());
+            return Some(core.poll_event(&mut now));
         }
+        core.machine.begin_round();
+        core.read_for_session(waker, &mut now, self);
+        let first = core.poll_event(&mut now);
+        if first.is_none() {
+            wake_if_needed(core);
+            return None;
+        }
+        core.in_flight = true;
         core.turn = Some(this_thread());
-        true
+        self.pool.pass();
+        Some(first)
     }
 
     /// A session that serves many begins a turn.
@@ -270,7 +303,7 @@ impl SocketShared {
     }
 
     /// The next event for the session. `None` ends its turn.
-    pub(super) fn next_event(&self, back: Permit) -> Option<(DatagramEvent, Permit)> {
+    pub(super) fn next_event(&self, back: Permit) -> Option<Next> {
         let mut now = Now::ask(clock);
         let mut core = self.lock();
         core.machine.give_back(back, &mut now);
@@ -330,8 +363,9 @@ impl SocketShared {
 
 impl Core {
     /// Takes the next event, unless it is the last one and the socket is still registered.
-    pub(super) fn poll_event(&mut self, now: &mut Now) -> Option<(DatagramEvent, Permit)> {
-        if !self.has_event() {
+    #[inline]
+    pub(super) fn poll_event(&mut self, now: &mut Now) -> Option<Next> {
+        if self.machine.is_over() && !self.released {
             return None;
         }
         self.machine.poll_event(now)
@@ -378,7 +412,7 @@ impl Core {
             Reader::Session => self.receivers > 0,
             Reader::Actor => false,
         };
-        unread && self.link.is_some() && self.read_wish() > 0
+        unread && self.link.is_some() && self.wants_datagram()
     }
 
     /// Whether it is of the family of IPv6.

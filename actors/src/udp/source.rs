@@ -20,7 +20,7 @@ use crate::shard::Channel;
 use crate::transport::ChannelKind;
 use crate::turn::{Seated, Source, Turn};
 
-use super::shared::{Reader, Socket, SocketShared, wake};
+use super::shared::{Next, Reader, Socket, SocketShared, wake};
 use super::{Raw, Udp};
 
 /// The session of this seat failed or ended; the socket closes, or gets another one.
@@ -59,6 +59,7 @@ pub(super) fn session_gone(shared: &SocketShared, seat: u32, mut cause: Cause) {
 }
 
 /// The typed message for what the machine told.
+#[inline(never)]
 pub(super) fn client_event(event: DatagramEvent, socket: &Socket) -> ClientEvent {
     let client = socket.id();
     match event {
@@ -108,7 +109,7 @@ fn handle(socket: Socket) -> Handle {
 }
 
 impl Source for Socket {
-    type Called = ();
+    type Called = Next;
 
     fn seat(&self) -> u32 {
         self.0.lock().seat
@@ -118,26 +119,52 @@ impl Source for Socket {
         session_gone(&self.0, seat, cause);
     }
 
-    fn call(&self, waker: &Waker, _: &mut Option<()>) -> bool {
-        self.0.is_called(waker)
+    #[inline]
+    fn call(&self, waker: &Waker, called: &mut Option<Next>) -> bool {
+        self.0
+            .call_session(waker)
+            .map(|first| *called = first)
+            .is_some()
     }
 
     fn begin_turn(&self) {
         self.0.begin_turn();
     }
 
+    #[inline]
     fn take_turn<S: Session>(
         &self,
         seat: &mut Seated<'_, S>,
-        _: &mut Option<()>,
+        called: &mut Option<Next>,
         over: &mut bool,
     ) -> Turn {
-        while seat.goes_on() {
-            let Some((event, permit)) = self.0.next_event(std::mem::take(&mut seat.back)) else {
+        let mut next = called.take();
+        loop {
+            match next {
+                None => {}
+                Some((
+                    DatagramEvent::Received {
+                        from,
+                        data,
+                        truncated,
+                    },
+                    permit,
+                )) => {
+                    let event = DatagramReceived::new(self.id(), from, data, truncated);
+                    seat.handle(ClientEvent::DatagramReceived(event), permit);
+                }
+                Some((event, permit)) => {
+                    *over |= matches!(event, DatagramEvent::Closed(_));
+                    seat.handle(client_event(event, self), permit);
+                }
+            }
+            if !seat.goes_on() {
+                break;
+            }
+            next = self.0.next_event(std::mem::take(&mut seat.back));
+            if next.is_none() {
                 return Turn::Done;
-            };
-            *over |= matches!(event, DatagramEvent::Closed(_));
-            seat.handle(client_event(event, self), permit);
+            }
         }
         // Others come first, or the handler waits for something and what follows must wait for it too.
         self.0.interrupt_turn(seat.back);

@@ -312,6 +312,7 @@ impl Witness {
         self.bench.machine.begin_round();
         for (done, size) in sizes.iter().enumerate() {
             let wish = self.bench.machine.read_wish();
+            assert_eq!(self.bench.machine.wants_datagram(), wish > 0);
             if wish == 0 {
                 return;
             }
