@@ -34,10 +34,6 @@ impl Names {
         self.waiting.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     pub(super) fn push(&mut self, name: Arc<str>, data: Bytes, token: Option<Token>) {
         let lookup = Lookup(self.given);
         self.given += 1;

@@ -33,23 +33,25 @@ impl Datagrams {
             return Err((refusal, data));
         }
         self.outbox.accept(data.len(), token);
-        match to {
-            Some(Destination::Name(name)) => self.names.push(name, data, token),
-            Some(Destination::Address(to)) => self.line_up(Queued {
-                data,
-                to: Some(to),
-                token,
-            }),
-            None => self.line_up(Queued {
-                data,
-                to: None,
-                token,
-            }),
-        }
+        let to = match to {
+            Some(Destination::Name(name)) => {
+                self.names.push(name, data, token);
+                self.check_pause();
+                return Ok(());
+            }
+            Some(Destination::Address(to)) => Some(to),
+            None => None,
+        };
+        self.line_up(Queued { data, to, token });
+        self.check_pause();
+        Ok(())
+    }
+
+    #[inline]
+    fn check_pause(&mut self) {
         if self.outbox.check_pause() {
             self.notify_level(DatagramEvent::WritePaused);
         }
-        Ok(())
     }
 
     /// Changes the write marks; a missing one is derived (AIO-08). May pause or resume at once.
@@ -106,6 +108,7 @@ impl Datagrams {
     }
 
     /// Behind those that are ready to go, or behind those whose receiver has no room.
+    #[inline]
     fn line_up(&mut self, queued: Queued) {
         if !self.stuck.is_idle()
             && let Some(to) = &queued.to
@@ -186,15 +189,12 @@ impl Datagrams {
     }
 
     /// What follows when datagrams have their outcome.
+    #[inline]
     pub(super) fn settled(&mut self) {
         if self.outbox.check_resume() {
             self.notify_level(DatagramEvent::WriteResumed);
         }
-        if self.outbox.is_empty()
-            && self.names.is_empty()
-            && self.stuck.len() == 0
-            && matches!(self.state, State::Closing(_))
-        {
+        if matches!(self.state, State::Closing(_)) && self.queued() == 0 {
             self.conclude(None);
         }
     }

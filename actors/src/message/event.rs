@@ -198,7 +198,8 @@ events! {
     DatagramReceived {
         /// Who sent it.
         from: Address,
-        /// Its bytes; yours to keep.
+        /// Its bytes; yours to keep. Up to 128 of them may lie in a block of 1 KiB beside those of others, which
+        /// stays as long as one of them: copy what is to be kept of few among many.
         data: Bytes,
         /// Whether it was longer than the receive size, and its end is lost.
         truncated: bool,

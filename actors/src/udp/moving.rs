@@ -2,11 +2,10 @@
 
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use bytes::Bytes;
 use switchboard_core::{DatagramError, IoOperation, Now};
 use tokio::io::ReadBuf;
 
-use crate::transport::datagram::with_scratch;
+use crate::transport::datagram::{payload, with_scratch};
 
 use super::fault::{Fault, fault};
 use super::shared::{Core, Reader, SocketShared};
@@ -71,7 +70,7 @@ impl Core {
                         if shared.strips_header {
                             data = super::raw::without_header(data);
                         }
-                        let data = Bytes::copy_from_slice(data);
+                        let data = payload(data);
                         self.machine.handle_datagram(from, data, truncated, now);
                         self.failures = 0;
                         arrived += 1;

@@ -9,6 +9,7 @@ mod calls;
 mod descriptor;
 mod drops;
 mod inet;
+mod payload;
 mod shares;
 
 use std::cell::RefCell;
@@ -24,6 +25,7 @@ use tokio::io::ReadBuf;
 #[cfg(unix)]
 pub(crate) use descriptor::{RawSocket, UnixSocket, system_name, unix_address};
 pub(crate) use inet::InetSocket;
+pub(crate) use payload::payload;
 pub(crate) use shares::Shares;
 
 /// A socket that moves datagrams. It may be used from any thread, by one at a time.
@@ -75,7 +77,7 @@ pub(crate) trait DatagramSocket: fmt::Debug + Send {
 }
 
 thread_local! {
-    /// What datagrams are received into, before they are copied to their size.
+    /// What datagrams are received into, before they are copied to memory of their size.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
