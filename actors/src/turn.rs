@@ -354,10 +354,13 @@ impl<S: Session, C: Source + Unpin> ActorFuture<S> for Intake<C> {
     ) -> Poll<()> {
         let claim = &mut self.get_mut().0;
         let mut called = None;
-        if !claim.source.call(cx.waker(), &mut called) {
-            return Poll::Pending;
-        }
-        match claim.take_turn(session, ctx, &mut called) {
+        // Nothing is left for one that was interrupted behind the last event either.
+        let turn = if claim.source.call(cx.waker(), &mut called) {
+            claim.take_turn(session, ctx, &mut called)
+        } else {
+            Turn::Done
+        };
+        match turn {
             Turn::Later => {
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -368,7 +368,9 @@ fn take_front(buffer: &mut BytesMut, count: usize) -> Bytes {
     }
     let whole = std::mem::take(buffer);
     if whole.capacity() > 2 * count {
-        return Bytes::copy_from_slice(&whole);
+        let copy = Bytes::copy_from_slice(&whole);
+        spare::give_small(whole);
+        return copy;
     }
     whole.freeze()
 }
