@@ -361,13 +361,13 @@ impl Inbound {
 }
 
 /// Takes so many bytes off the front. When that is all there is, the buffer itself goes, if it is not
-/// much larger than what is in it.
+/// much larger than what is in it, nor one that is used again.
 fn take_front(buffer: &mut BytesMut, count: usize) -> Bytes {
     if count < buffer.len() {
         return buffer.split_to(count).freeze();
     }
     let whole = std::mem::take(buffer);
-    if whole.capacity() > 2 * count {
+    if whole.capacity() > 2 * count || spare::is_small(&whole) {
         let copy = Bytes::copy_from_slice(&whole);
         spare::give_small(whole);
         return copy;

@@ -32,11 +32,16 @@ pub(super) fn take_small(room: usize) -> BytesMut {
         .unwrap_or_else(|| BytesMut::with_capacity(SMALL))
 }
 
+/// Whether it is such a buffer, which can be given back.
+pub(super) fn is_small(buffer: &BytesMut) -> bool {
+    buffer.capacity() == SMALL
+}
+
 /// Gives such a buffer back.
 pub(super) fn give_small(mut buffer: BytesMut) {
     buffer.clear();
     // One that has lent out a part of its memory, or is of another size, is of no use.
-    if buffer.capacity() == SMALL {
+    if is_small(&buffer) {
         let _ = SMALL_SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             if spares.len() < KEPT {

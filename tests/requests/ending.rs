@@ -12,7 +12,7 @@ use switchboard::{
     Cause, Connect, ConnectionOptions, Listen, Pool, RecvError, SentError, TimeoutKind,
 };
 use switchboard_tests::certificates::Authority;
-use switchboard_tests::{PATIENCE, listener, peer, reset_on_close, with, with_pool};
+use switchboard_tests::{PATIENCE, listener, peer, reset_on_close, stalled, with, with_pool};
 
 use super::{SOON, open, open_with};
 
@@ -147,9 +147,9 @@ fn what_was_queued_for_a_connection_that_never_came_was_not_flushed() {
 #[test]
 fn an_attempt_that_is_given_up_answers_everybody() {
     with_pool(async |pool| {
+        let nobody = stalled();
         for abort in [false, true] {
-            // Nobody answers there.
-            let connecting = pool.open(Connect::tcp("240.0.0.1:9"));
+            let connecting = pool.open(Connect::tcp(nobody.address));
             let client = connecting.client().clone();
             let asking = {
                 let client = client.clone();
@@ -165,7 +165,8 @@ fn an_attempt_that_is_given_up_answers_everybody() {
             };
             let told = tokio::time::timeout(PATIENCE, asking).await.unwrap();
             let (line, sent, closed) = told.unwrap();
-            assert!(line.is_err() && sent.is_err() && closed.is_err());
+            let all_failed = line.is_err() && sent.is_err() && closed.is_err();
+            assert!(all_failed, "{abort}: {line:?}, {sent:?}, {closed:?}");
             let _ = connecting.await;
         }
     });

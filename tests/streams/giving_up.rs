@@ -1,7 +1,6 @@
 //! Waits that are given up, at whatever moment: no byte is lost or doubled, and no connection is left.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
@@ -9,6 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use switchboard::ConnectionOptions;
 use switchboard::stream::{StreamError, TcpClient};
+use switchboard_tests::{Stalled, stalled};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -16,23 +16,6 @@ use super::*;
 
 /// More than the high mark and the narrow buffers hold together.
 const MUCH: usize = 4 * 64 * 1024;
-
-/// A listener that answers nobody any more, since its backlog is full, and what fills it.
-fn silent() -> (std::net::SocketAddr, TcpListener, Vec<TcpStream>) {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let listener = TcpListener::from(socket);
-    let address = listener.local_addr().unwrap();
-    let mut filling = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, ms(50)) {
-        filling.push(stream);
-        assert!(filling.len() < 100, "the backlog does not fill");
-    }
-    (address, listener, filling)
-}
 
 /// Waits for at most a moment of random length, often none at all.
 async fn moment<T>(work: impl Future<Output = T>) -> Option<T> {
@@ -60,7 +43,11 @@ async fn moment<T>(work: impl Future<Output = T>) -> Option<T> {
 #[test]
 fn ua_06_ua_12_an_open_that_is_given_up_never_connects() {
     let totals = with_pool(async |pool| {
-        let (address, listener, filling) = silent();
+        let Stalled {
+            address,
+            listener,
+            filling,
+        } = stalled();
         let opening = open_connection(&pool, Connect::tcp(address));
         assert!(timeout(ms(50), opening).await.is_err(), "it is answered");
         let mut client = TcpClient::new(&pool, Connect::tcp(address));
@@ -80,7 +67,8 @@ fn ua_06_ua_12_an_open_that_is_given_up_never_connects() {
 #[test]
 fn ua_12_a_connect_that_stalls_ends_in_time() {
     with_pool(async |pool| {
-        let (address, _listener, _filling) = silent();
+        let nobody = stalled();
+        let address = nobody.address;
         let connect = Connect::tcp(address).timeout(ms(60));
         let error = open_connection(&pool, connect).await.unwrap_err();
         assert_eq!(error.kind, std::io::ErrorKind::TimedOut);
