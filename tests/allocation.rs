@@ -43,7 +43,7 @@ const LINE: [u8; 64] = {
     line[63] = b'\n';
     line
 };
-/// For one connection of one line; it was 24 when this was written.
+/// For one connection of one line, both of its actors and what the runtime has for them included.
 const MOST_PER_CONNECTION: usize = 26;
 /// For 64 lines that come together.
 const MOST_PER_BURST: usize = 6;

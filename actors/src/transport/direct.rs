@@ -1,11 +1,12 @@
 //! Reads and writes of Unix sockets on Linux, without what the standard library and the C library put around
-//! the system calls.
+//! the system calls; and the receive that TCP has in common with them.
 //!
 //! The runtime says when it is worth trying, as it does for its own streams. What it does for them and this
 //! does not: it marks each call as a point where the C library may cancel the thread, and looks at the turn of
 //! the task also when the call succeeds. A connection has budgets of its own for that.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
@@ -24,7 +25,7 @@ pub(super) fn poll_read(
     loop {
         let mut read = None;
         let tried = stream.try_io(Interest::READABLE, || {
-            let outcome = receive(stream, buf);
+            let outcome = receive(stream, buf, RecvFlags::empty());
             let is_last = matches!(outcome, Ok(count) if 0 < count && count < room);
             let blocks = matches!(outcome, Err(Errno::WOULDBLOCK));
             read = Some(outcome);
@@ -36,7 +37,10 @@ pub(super) fn poll_read(
             }
         });
         match read {
-            Some(Ok(_)) => return Poll::Ready(Ok(())),
+            Some(Ok(count)) => {
+                buf.advance(count);
+                return Poll::Ready(Ok(()));
+            }
             Some(Err(Errno::WOULDBLOCK)) => {}
             Some(Err(error)) => return Poll::Ready(Err(error.into())),
             None => pass(tried)?,
@@ -75,19 +79,23 @@ pub(super) fn poll_write(
     }
 }
 
-/// Receives into the room that there is.
+/// Receives into the room that there is. What came is in the buffer, and not yet counted there.
 #[inline]
 #[allow(
     unsafe_code,
-    reason = "a read into memory that nobody has written yet, as the runtime's own"
+    reason = "the system fills what nobody has written yet, as for the runtime's own"
 )]
-fn receive(stream: &UnixStream, buf: &mut ReadBuf<'_>) -> Result<usize, Errno> {
-    // SAFETY: the system only writes there.
+pub(super) fn receive(
+    socket: &impl AsFd,
+    buf: &mut ReadBuf<'_>,
+    flags: RecvFlags,
+) -> Result<usize, Errno> {
+    // SAFETY: what is initialised is only ever written over.
     let room = unsafe { buf.unfilled_mut() };
-    let count = recv(stream, room, RecvFlags::empty())?.1;
-    // SAFETY: so many bytes of the room were written by the system.
+    let ((received, _), _) = recv(socket, room, flags)?;
+    let count = received.len();
+    // SAFETY: the system has written as many bytes.
     unsafe { buf.assume_init(count) };
-    buf.advance(count);
     Ok(count)
 }
 

@@ -24,9 +24,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::task::coop;
 
-use super::LocalFuture;
 use super::register::register;
 use super::watch::Watchable;
+use super::{LocalFuture, direct};
 
 /// What a stream is registered for.
 const ALL: Interest = Interest::READABLE
@@ -279,17 +279,9 @@ impl PriorityStream {
         }
     }
 
-    /// What is read is in the buffer, and not yet counted there.
     #[inline]
-    #[allow(unsafe_code, reason = "the system fills what was not initialised")]
     fn receive(&self, buf: &mut ReadBuf<'_>, flags: RecvFlags) -> Result<usize, Errno> {
-        // SAFETY: what is initialised is only ever written over.
-        let room = unsafe { buf.unfilled_mut() };
-        let ((received, _), _) = recv(self.get().get_ref(), room, flags)?;
-        let count = received.len();
-        // SAFETY: the system has written as many bytes.
-        unsafe { buf.assume_init(count) };
-        Ok(count)
+        direct::receive(self, buf, flags)
     }
 
     /// Whether there may be more to read than the last read brought.
