@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memchr_iter, memchr2};
 
+use super::newlines::Newlines;
 use super::{Cut, FrameError, Framing, cut_one_by_one};
 
 /// What ends a line, and what happens to its CRs (AMB-01).
@@ -31,8 +32,9 @@ pub struct LineFraming {
     max: usize,
     /// So many bytes at the start of the input hold no ending.
     scanned: usize,
-    /// So many of them are CRs; counted under `StripAllCr` only.
-    crs: usize,
+    /// So many of them are CRs, as far as it counts; under `StripAllCr` only. Every connection has this, so it is
+    /// small.
+    crs: u32,
 }
 
 impl LineFraming {
@@ -96,9 +98,12 @@ impl LineFraming {
         let unseen = self.unseen(input, raw_max.saturating_add(1));
         let found = memchr(b'\n', unseen);
         let passed = &unseen[..found.unwrap_or(unseen.len())];
-        self.crs += memchr_iter(b'\r', passed).count();
+        let crs = memchr_iter(b'\r', passed).count();
+        self.crs = self
+            .crs
+            .saturating_add(u32::try_from(crs).unwrap_or(u32::MAX));
         self.scanned += passed.len();
-        if self.scanned > raw_max || self.scanned - self.crs > self.max {
+        if self.scanned > raw_max || self.scanned - self.crs as usize > self.max {
             return Err(self.too_long());
         }
         Ok(found.map(|_| Cut {
@@ -174,7 +179,7 @@ impl Framing for LineFraming {
         // One search over all of the input instead of one per line.
         self.reset();
         let first = start;
-        for found in memchr_iter(b'\n', &input[first..]).take(most) {
+        for found in Newlines::new(&input[first..]).take(most) {
             let end = first + found;
             let ending = 1 + usize::from(end > start && input[end - 1] == b'\r');
             let body = end + 1 - start - ending;

@@ -9,6 +9,7 @@
 mod delimiter;
 mod length;
 mod line;
+mod newlines;
 mod size;
 
 pub use delimiter::{DelimiterFraming, EmptyDelimiter};
@@ -153,8 +154,8 @@ pub enum AnyFraming {
     Line(LineFraming),
     /// So many bytes, or what is there.
     Size(SizeFraming),
-    /// Bodies that end with a delimiter.
-    Delimiter(DelimiterFraming),
+    /// Bodies that end with a delimiter. Boxed, since it is the largest by far.
+    Delimiter(Box<DelimiterFraming>),
     /// Bodies behind their length.
     Length(LengthFraming),
 }
@@ -238,7 +239,7 @@ impl From<SizeFraming> for AnyFraming {
 
 impl From<DelimiterFraming> for AnyFraming {
     fn from(framing: DelimiterFraming) -> Self {
-        Self::Delimiter(framing)
+        Self::Delimiter(Box::new(framing))
     }
 }
 
