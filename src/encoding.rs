@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use encoding_rs::{Encoding as Codec, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding as Codec, UTF_8};
 
 /// How the bytes of a line are read as text (XAS-40). The default is UTF-8.
 ///
@@ -19,7 +19,77 @@ pub enum Encoding {
     /// ISO 8859-1: every byte is the character of the same number, so nothing is undecodable.
     Latin1,
     /// Any other encoding of the WHATWG standard, without looking at byte order marks.
-    Label(&'static Codec),
+    Label(Label),
+}
+
+/// An encoding of the WHATWG standard, from [`Encoding::for_label`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Label(
+    /// Its place in the table: a line carries its encoding, so it is small.
+    u8,
+);
+
+/// Those that lines can be split in, but for UTF-8.
+static CODECS: [&Codec; 36] = [
+    &encoding_rs::BIG5_INIT,
+    &encoding_rs::EUC_JP_INIT,
+    &encoding_rs::EUC_KR_INIT,
+    &encoding_rs::GB18030_INIT,
+    &encoding_rs::GBK_INIT,
+    &encoding_rs::IBM866_INIT,
+    &encoding_rs::ISO_2022_JP_INIT,
+    &encoding_rs::ISO_8859_2_INIT,
+    &encoding_rs::ISO_8859_3_INIT,
+    &encoding_rs::ISO_8859_4_INIT,
+    &encoding_rs::ISO_8859_5_INIT,
+    &encoding_rs::ISO_8859_6_INIT,
+    &encoding_rs::ISO_8859_7_INIT,
+    &encoding_rs::ISO_8859_8_INIT,
+    &encoding_rs::ISO_8859_8_I_INIT,
+    &encoding_rs::ISO_8859_10_INIT,
+    &encoding_rs::ISO_8859_13_INIT,
+    &encoding_rs::ISO_8859_14_INIT,
+    &encoding_rs::ISO_8859_15_INIT,
+    &encoding_rs::ISO_8859_16_INIT,
+    &encoding_rs::KOI8_R_INIT,
+    &encoding_rs::KOI8_U_INIT,
+    &encoding_rs::MACINTOSH_INIT,
+    &encoding_rs::SHIFT_JIS_INIT,
+    &encoding_rs::WINDOWS_1250_INIT,
+    &encoding_rs::WINDOWS_1251_INIT,
+    &encoding_rs::WINDOWS_1252_INIT,
+    &encoding_rs::WINDOWS_1253_INIT,
+    &encoding_rs::WINDOWS_1254_INIT,
+    &encoding_rs::WINDOWS_1255_INIT,
+    &encoding_rs::WINDOWS_1256_INIT,
+    &encoding_rs::WINDOWS_1257_INIT,
+    &encoding_rs::WINDOWS_1258_INIT,
+    &encoding_rs::WINDOWS_874_INIT,
+    &encoding_rs::X_MAC_CYRILLIC_INIT,
+    &encoding_rs::X_USER_DEFINED_INIT,
+];
+
+impl Label {
+    fn of(codec: &'static Codec) -> Option<Self> {
+        let place = CODECS.iter().position(|known| *known == codec)?;
+        Some(Self(u8::try_from(place).ok()?))
+    }
+
+    fn codec(self) -> &'static Codec {
+        CODECS[usize::from(self.0)]
+    }
+
+    /// The name in the standard.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.codec().name()
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Encoding {
@@ -52,13 +122,13 @@ impl Encoding {
         }
         let codec = Codec::for_label_no_replacement(name.as_bytes())
             .or_else(|| Codec::for_label_no_replacement(dashed.as_bytes()));
-        match codec {
-            Some(codec) if codec == UTF_8 => Ok(Self::Utf8),
-            Some(codec) if codec != UTF_16LE && codec != UTF_16BE => Ok(Self::Label(codec)),
-            _ => Err(UnknownEncoding {
-                label: label.to_owned(),
-            }),
+        if codec == Some(UTF_8) {
+            return Ok(Self::Utf8);
         }
+        let known = codec.and_then(Label::of).map(Self::Label);
+        known.ok_or_else(|| UnknownEncoding {
+            label: label.to_owned(),
+        })
     }
 
     /// The name, in lower case for the three that are built in and as in the standard otherwise.
@@ -68,7 +138,7 @@ impl Encoding {
             Self::Utf8 => "utf-8",
             Self::Ascii => "ascii",
             Self::Latin1 => "latin-1",
-            Self::Label(codec) => codec.name(),
+            Self::Label(label) => label.name(),
         }
     }
 
@@ -92,9 +162,10 @@ impl Encoding {
                 _ => Err(undecodable(Codec::ascii_valid_up_to(bytes))),
             },
             Self::Latin1 => Ok(encoding_rs::mem::decode_latin1(bytes)),
-            Self::Label(codec) => codec
+            Self::Label(label) => label
+                .codec()
                 .decode_without_bom_handling_and_without_replacement(bytes)
-                .ok_or_else(|| undecodable(valid_up_to(codec, bytes))),
+                .ok_or_else(|| undecodable(valid_up_to(label.codec(), bytes))),
         }
     }
 }
@@ -164,10 +235,20 @@ mod tests {
         for name in ["latin1", "Latin-1", "latin_1", "iso-8859-1", "ISO8859-1"] {
             assert_eq!(label(name), Encoding::Latin1, "{name}");
         }
-        assert_eq!(label("cp1252"), Encoding::Label(encoding_rs::WINDOWS_1252));
-        assert_eq!(label("shift_jis"), Encoding::Label(encoding_rs::SHIFT_JIS));
-        assert_eq!(label("euc_jp"), Encoding::Label(encoding_rs::EUC_JP));
-        assert_eq!(label("koi8_r"), Encoding::Label(encoding_rs::KOI8_R));
+        assert_eq!(label("cp1252").name(), "windows-1252");
+        assert_eq!(label("shift_jis").name(), "Shift_JIS");
+        assert_eq!(label("euc_jp").name(), "EUC-JP");
+        assert_eq!(label("koi8_r").name(), "KOI8-R");
+    }
+
+    #[test]
+    fn xas_40_every_encoding_of_the_table_is_found_by_its_name() {
+        for codec in CODECS {
+            let encoding = label(codec.name());
+            assert_eq!(encoding.name(), codec.name());
+            assert_eq!(encoding.decode(b"line").unwrap(), "line", "{encoding}");
+        }
+        assert_eq!(size_of::<Encoding>(), 2);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub use config::{
 };
 pub use connection::{Access, Connection, ConnectionState, Event, Interests};
 pub use datagram::{DatagramConfig, DatagramError, DatagramEvent, DatagramRefusal, Datagrams};
-pub use encoding::{Encoding, Undecodable, UnknownEncoding};
+pub use encoding::{Encoding, Label, Undecodable, UnknownEncoding};
 pub use error::{
     ArmError, ConnectError, ConnectPhase, LimitsError, SendError, SendRefusal, SlotError,
     StartTlsError,

@@ -44,7 +44,9 @@ const LINE: [u8; 64] = {
     line
 };
 /// For one connection of one line, both of its actors and what the runtime has for them included.
-const MOST_PER_CONNECTION: usize = 26;
+const MOST_PER_CONNECTION: usize = 17;
+/// What the same connection holds while it is idle, in bytes asked of the allocator.
+const MOST_BYTES_WHEN_IDLE: usize = 1_900;
 /// For 64 lines that come together.
 const MOST_PER_BURST: usize = 6;
 
@@ -304,6 +306,41 @@ fn a_connection_costs_a_known_number_of_allocations() {
         assert!(
             each <= MOST_PER_CONNECTION,
             "{each} allocations for each connection"
+        );
+    });
+}
+
+/// What it holds while nothing happens, after a line each way.
+#[test]
+fn an_idle_connection_holds_a_known_number_of_bytes() {
+    const CONNECTIONS: usize = 448;
+    let _turn = turn();
+    with_pool(|pool| async move {
+        let listen = Listen::tcp("127.0.0.1:0").lines();
+        let server = pool.listen(listen, |client| Echo { client }).await;
+        let address = server.unwrap().local_addr();
+        let held = peer(move || {
+            let mut streams = Vec::with_capacity(2 * CONNECTIONS);
+            let mut connect = || {
+                for _ in 0..CONNECTIONS {
+                    let mut stream = dial(address);
+                    let mut answer = [0; 64];
+                    stream.write_all(&LINE).unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                    streams.push(stream);
+                }
+            };
+            // The tables of a shard double: after this they have room for half of the rest.
+            connect();
+            let before = LIVE_BYTES.load(Ordering::Relaxed);
+            connect();
+            LIVE_BYTES.load(Ordering::Relaxed) - before
+        })
+        .await;
+        let each = held / CONNECTIONS;
+        assert!(
+            each <= MOST_BYTES_WHEN_IDLE,
+            "{each} bytes for each idle connection"
         );
     });
 }

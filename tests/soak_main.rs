@@ -14,6 +14,13 @@ fn in_random_worlds_every_byte_is_accounted_for() {
     assert!(all.faults > 1000, "{all}");
 }
 
+/// A finish that has to wait, while a session that shares its actor's task is read for.
+#[test]
+fn an_actor_and_its_session_do_not_call_each_other_without_end() {
+    let seen = live_through(1157);
+    assert!(seen.connections > 0, "{seen}");
+}
+
 #[test]
 fn the_same_seed_is_the_same_world_bit_for_bit() {
     for seed in 2000..2020 {

@@ -5,6 +5,7 @@ use std::fmt;
 use switchboard_core::{Gate, GatePass, PrefixPass};
 
 use crate::server::Presence;
+use crate::shard::SlotLease;
 
 /// The limits that every connection of a pool is counted by, also the outbound ones.
 #[derive(Debug)]
@@ -44,11 +45,14 @@ impl PoolGates {
             let pass = gate.try_enter();
             pass.ok_or_else(|| PoolFull::Shared(gate.limit()))
         });
-        Ok(Passes {
+        let mut passes = Passes {
             pool: Some(own),
-            shared: shared.transpose()?,
             ..Passes::default()
-        })
+        };
+        if let Some(shared) = shared.transpose()? {
+            passes.rare().shared = Some(shared);
+        }
+        Ok(passes)
     }
 
     /// Both of them, or the one that there is.
@@ -58,12 +62,33 @@ impl PoolGates {
 }
 
 /// Proof of admission. Dropping it gives every place back.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[expect(dead_code, reason = "what is in it is held, not read")]
 pub(crate) struct Passes {
     pub(crate) pool: Option<GatePass>,
-    pub(crate) shared: Option<GatePass>,
     pub(crate) server: Option<GatePass>,
     pub(crate) prefix: Option<PrefixPass>,
+    rare: Option<Box<RarePasses>>,
+}
+
+/// Places under limits that most pools do not have.
+#[derive(Default)]
+pub(crate) struct RarePasses {
+    shared: Option<GatePass>,
     pub(crate) presence: Option<Presence>,
+    /// Its memory, where that is limited.
+    pub(crate) lease: Option<Box<SlotLease>>,
+}
+
+impl Passes {
+    /// Its memory, where that is limited.
+    #[inline]
+    pub(crate) fn lease(&self) -> Option<&SlotLease> {
+        self.rare.as_ref()?.lease.as_deref()
+    }
+
+    /// To put some in.
+    pub(crate) fn rare(&mut self) -> &mut RarePasses {
+        self.rare.get_or_insert_default()
+    }
 }

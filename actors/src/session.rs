@@ -5,6 +5,7 @@
 //! wake brought at once. What a session does not handle is never produced.
 
 use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::message::ClientEvent;
 #[cfg(unix)]
 use crate::process::Process;
 use crate::shard::{Attach, Member};
-use crate::supervisor::{Exit, panic_text, start_guarded};
+use crate::supervisor::{Exit, guarded, panic_text};
 use crate::turn::{Burst, Intake, Source};
 use crate::udp::Socket;
 
@@ -75,7 +76,7 @@ pub enum Outlet {
     /// The same, once a worker has made it.
     Awaited,
     /// To an actor that serves many connections, by its mailbox.
-    Shared(Recipient<Burst>),
+    Shared(Box<Recipient<Burst>>),
     /// To several mailboxes, one by one.
     Handlers(Arc<Handlers>),
     /// Nowhere: it is used in sequence, by whoever asks.
@@ -112,42 +113,45 @@ impl fmt::Debug for Outlet {
 #[doc(hidden)]
 pub fn attach_actor<S: Session>(session: S, seat: Seat<'_>) -> (Interests, Outlet) {
     match seat.holder {
-        Holder::Client(client) => start_session(session, client.clone(), seat.member, seat.span),
-        Holder::Socket(socket) => start_session(session, socket.clone(), seat.member, seat.span),
+        Holder::Client(client) => {
+            let session = own_session(session, client.clone(), seat.member, seat.span);
+            client.run_session(Box::new(session));
+        }
+        Holder::Socket(socket) => {
+            let session = own_session(session, socket.clone(), seat.member, seat.span);
+            tokio::task::spawn_local(Box::new(session));
+        }
         #[cfg(unix)]
-        Holder::Process(process) => start_session(session, process.clone(), seat.member, seat.span),
+        Holder::Process(process) => {
+            let session = own_session(session, process.clone(), seat.member, seat.span);
+            tokio::task::spawn_local(Box::new(session));
+        }
     }
     (S::INTERESTS, Outlet::Own)
 }
 
-/// Starts a session that is a source's own.
-fn start_session<S: Session, C: Source + Clone + Unpin>(
+/// What is to be run for a session that is a source's own.
+fn own_session<S: Session, C: Source + Clone + Unpin>(
     session: S,
     source: C,
     member: Member,
     span: &Span,
-) {
+) -> impl Future<Output = ()> + Unpin + 'static {
     let number = source.seat();
     let intake = Intake::new(source.clone());
-    let parts: Vec<_> = source.parts().into_iter().map(Intake::new).collect();
-    start_guarded(
-        session,
-        span.clone(),
-        |ctx| {
-            ctx.spawn(intake);
-            for part in parts {
-                ctx.spawn(part);
-            }
-        },
-        move |exit| {
-            let cause = match exit {
-                Exit::Normal => Cause::SessionStopped,
-                Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
-            };
-            source.session_gone(number, cause);
-            drop(member);
-        },
-    );
+    let mut ctx = Context::new();
+    ctx.spawn(intake);
+    for part in source.parts() {
+        ctx.spawn(Intake::new(part));
+    }
+    guarded(ctx.into_future(session), span.clone(), move |exit| {
+        let cause = match exit {
+            Exit::Normal => Cause::SessionStopped,
+            Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
+        };
+        source.session_gone(number, cause);
+        drop(member);
+    })
 }
 
 impl<S: Session> IntoSession for Addr<S> {
@@ -157,7 +161,7 @@ impl<S: Session> IntoSession for Addr<S> {
         if !self.connected() {
             return (Interests::NONE, Outlet::None);
         }
-        (S::INTERESTS, Outlet::Shared(self.recipient()))
+        (S::INTERESTS, Outlet::Shared(Box::new(self.recipient())))
     }
 }
 

@@ -113,6 +113,8 @@ pub(crate) struct ShardLocal {
     drainage: Drainage,
     /// Counts the wakes in which bytes moved.
     moves: Cell<u64>,
+    /// Counts the messages to connections.
+    messages: Cell<u32>,
     visits: Visits,
     ebb: Ebb,
     pub(crate) crew: Crew,
@@ -166,10 +168,18 @@ impl ShardLocal {
             stopping: Cell::new(false),
             drainage: Drainage::default(),
             moves: Cell::new(0),
+            messages: Cell::new(0),
             visits: Visits::default(),
             ebb: Ebb::default(),
             crew: Crew::default(),
         }
+    }
+
+    /// A connection is given a message: whether so many have come since the last turn that others have.
+    pub(crate) fn is_message_turn(&self, turn: u32) -> bool {
+        let messages = self.messages.get() % turn + 1;
+        self.messages.set(messages);
+        messages == turn
     }
 
     /// From now on it is listed, drained and stopped.

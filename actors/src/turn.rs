@@ -316,12 +316,16 @@ impl<S: Session> Seated<'_, S> {
         claim: impl Fn(&mut u32) -> usize,
         frame: impl Fn(usize) -> Option<(ClientEvent, Permit)>,
     ) {
-        let mut claimed = 0;
+        let (mut claimed, mut back) = (0, self.back);
         while self.goes_on()
             && let Some((event, permit)) = frame(claim(&mut claimed))
         {
-            self.handle(event, permit);
+            self.left -= 1;
+            back = back.join(permit);
+            *self.current = Some(event.name());
+            self.session.dispatch(event, self.ctx);
         }
+        self.back = back;
     }
 
     #[inline(always)]

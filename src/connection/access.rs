@@ -40,7 +40,7 @@ impl Connection {
     /// Once everything is sent it is over: what others may still read there is not read and thrown away.
     #[must_use]
     pub const fn without_lingering(mut self) -> Self {
-        self.linger = None;
+        self.lingers = false;
         self
     }
 

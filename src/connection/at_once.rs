@@ -26,32 +26,39 @@ impl Connection {
             && !self.vacant
             && !self.interest.readable
             && !self.interest.writable
-            && self.fault.is_none()
+            && !self.has_fault()
             && !self.outbox.is_paused()
             && !self.timers.are_any()
             && !self.interests.contains(Interests::URGENT)
             && matches!(self.security, Security::Plain | Security::Secured(_))
     }
 
-    /// Bytes came: if they are one short line, and nothing else is under way, it is the next
-    /// [`Event::Line`](super::Event::Line), with the credit that it took. If not, nothing was done with them: [`handle_data`](Self::handle_data) is to be
-    /// told.
+    /// Bytes came while it [was quiet](Self::is_quiet): if they are one short line, and nothing else is under way,
+    /// it is the next [`Event::Line`](super::Event::Line), with the credit that it took. If not, nothing was done
+    /// with them: [`handle_data`](Self::handle_data) is to be told.
     #[inline]
     pub fn handle_line_at_once(
         &mut self,
         data: &mut BytesMut,
         now: &mut Now,
     ) -> Option<(Line, Permit)> {
-        if !self.is_quiet() || self.batch.is_some() || self.credit.frames_out() > 0 {
+        if self.batch.is_some() || self.credit.frames_out() > 0 {
             return None;
         }
         let (line, length) = self.inbound.take_at_once(data)?;
         self.bytes_in += length as u64;
-        if let Some(records) = &mut self.under_way {
-            records.incoming = 0;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.under_way.incoming = 0;
         }
         self.touch_read(now);
         self.frames_in += 1;
         Some((line, self.credit.take(Permit::one(length))))
+    }
+
+    /// What was told while it [was quiet](Self::is_quiet), and has been so since, was handled: its credit comes
+    /// back, which changes nothing else.
+    #[inline]
+    pub fn give_back_when_quiet(&mut self, permit: Permit) {
+        self.credit.give_back(permit);
     }
 }

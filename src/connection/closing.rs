@@ -102,9 +102,16 @@ impl Connection {
         }
     }
 
+    /// For how long it lingers, if it does.
+    pub(super) fn linger(&self) -> Option<Duration> {
+        let hurried = self.seldom.as_ref().and_then(|seldom| seldom.hurried);
+        self.lingers
+            .then(|| hurried.unwrap_or(self.config.linger_timeout))
+    }
+
     /// Everything is sent: told now, let go of when the peer has finished too.
     pub(super) fn start_lingering(&mut self, now: &mut Now) {
-        let Some(linger) = self.linger else {
+        let Some(linger) = self.linger() else {
             self.finish_closing(now);
             return;
         };

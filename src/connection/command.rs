@@ -32,7 +32,7 @@ impl Connection {
         }
         self.timers.clear(TimeoutKind::Adoption);
         let again = self.was_open();
-        if let Some(redial) = &mut self.redial {
+        if let Some(redial) = self.redial_mut() {
             redial.up(now.get());
         }
         let (read, write) = self.access.halves();
@@ -124,7 +124,7 @@ impl Connection {
         self.timers.clear(TimeoutKind::Receive);
         self.stop_frame_clocks();
         // What broke this receive's rule need not break that of the next one.
-        self.fault = None;
+        self.take_fault();
         self.inbound.disarm().is_some()
     }
 
@@ -255,9 +255,9 @@ impl Connection {
             closing.deadline = deadline;
             self.timers.start(TimeoutKind::Flush, now.get(), deadline);
         }
+        // What is in records already is sent with them.
+        let sealed = self.records_under_way().sealed;
         if !flush && let State::Closing(closing) = &mut self.state {
-            // What is in records already is sent with them.
-            let sealed = self.under_way.as_ref().map_or(0, |records| records.sealed);
             closing.dropped += self.outbox.size().saturating_sub(sealed);
             closing.dropped_tokens.extend(self.outbox.truncate(sealed));
             self.close_securing(now);

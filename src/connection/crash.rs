@@ -46,7 +46,7 @@ impl Connection {
     /// ([`handle_successor`](Self::handle_successor)).
     pub fn handle_session_gone(&mut self, cause: Cause, now: &mut Now) -> bool {
         self.credit = Credit::default();
-        self.fault = None;
+        self.take_fault();
         self.inbound.disarm();
         self.stop_frame_clocks();
         if self.is_succeeded(&cause, now) {
@@ -84,8 +84,10 @@ impl Connection {
             return false;
         }
         let crashes = self
+            .seldom
+            .get_or_insert_default()
             .crashes
-            .get_or_insert_with(|| Box::new(Crashes::new(max, within)));
+            .get_or_insert_with(|| Crashes::new(max, within));
         crashes.count(now.get())
     }
 
@@ -98,8 +100,9 @@ impl Connection {
     /// How many of its sessions panicked and were replaced.
     #[must_use]
     pub fn restarts(&self) -> u32 {
-        self.crashes
+        self.seldom
             .as_ref()
+            .and_then(|seldom| seldom.crashes.as_ref())
             .map_or(0, |crashes| crashes.restarts())
     }
 

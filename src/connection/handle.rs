@@ -62,12 +62,7 @@ impl Connection {
         if count == 0 {
             return;
         }
-        self.bytes_out += count as u64;
-        if let Some(records) = &mut self.under_way {
-            records.outgoing = 0;
-            records.sealed = 0;
-        }
-        self.touch_write(now);
+        self.wrote(count, now);
         let progress = self.outbox.advance(count);
         if self.outbox.is_empty() {
             self.shut_write_window();
@@ -81,6 +76,17 @@ impl Connection {
         if progress.resumed {
             self.notify(Interests::WRITE_RESUMED, Event::WriteResumed);
         }
+    }
+
+    /// So many bytes are out.
+    #[inline]
+    pub(super) fn wrote(&mut self, count: usize, now: &mut Now) {
+        self.bytes_out += count as u64;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.under_way.outgoing = 0;
+            seldom.under_way.sealed = 0;
+        }
+        self.touch_write(now);
     }
 
     /// The socket takes no more for now, and what is queued waits.
@@ -134,8 +140,8 @@ impl Connection {
             return;
         }
         self.bytes_in += length as u64;
-        if let Some(records) = &mut self.under_way {
-            records.incoming = 0;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.under_way.incoming = 0;
         }
         self.touch_read(now);
         match &mut self.state {

@@ -112,7 +112,7 @@ impl Armed {
                 };
                 let framing = DelimiterFraming::new(delimiter.clone(), max)
                     .map_err(|_| ArmError::EmptyDelimiter)?;
-                (AnyFraming::Delimiter(framing), Form::Data)
+                (AnyFraming::Delimiter(Box::new(framing)), Form::Data)
             }
             ReceiveKind::Message { max } => {
                 let max = bounded(max.unwrap_or(config.max_message), config.max_message)?;

@@ -104,31 +104,39 @@ pub struct Connection {
     credit: Credit,
     /// Frames that were taken at once and may still be recalled.
     batch: Option<Lent>,
-    /// A broken framing rule, found while frames before it are still with the session.
-    fault: Option<Box<FrameError>>,
     /// Events that are not frames. Bounded by the sends that may wait for a notice.
     notices: RareQueue<Event>,
     reading_paused: bool,
     /// Whether its session is gone and another one is to come.
     vacant: bool,
-    crashes: Option<Box<Crashes>>,
-    redial: Option<Box<Redial>>,
+    seldom: Option<Box<Seldom>>,
     security: Security,
-    /// Most connections have no records.
-    under_way: Option<Box<UnderWay>>,
     /// Whether what carries its bytes has urgent ones.
     carries_urgent: bool,
     /// Whether reading waits until others hold less memory.
     reading_held: bool,
     interest: Readiness,
-    /// `None`: it was not made yet.
-    slot: Option<Box<SendSlot>>,
-    /// `None`: it does not linger at all.
-    linger: Option<Duration>,
+    /// Whether it lingers at all.
+    lingers: bool,
     access: Access,
     bytes_in: u64,
     bytes_out: u64,
     frames_in: u64,
+}
+
+/// What few connections have.
+#[derive(Debug, Default)]
+struct Seldom {
+    crashes: Option<Crashes>,
+    redial: Option<Redial>,
+    /// For how long it lingers at most, if others than the settings say so.
+    hurried: Option<Duration>,
+    /// Of connections that move their bytes in records.
+    under_way: UnderWay,
+    /// `None`: it was not made yet.
+    slot: Option<SendSlot>,
+    /// A broken framing rule, found while frames before it are still with the session.
+    fault: Option<FrameError>,
 }
 
 /// What the driver should do with the receiving direction.
@@ -248,7 +256,6 @@ impl Connection {
     }
 
     fn new(config: Arc<ConnectionConfig>, state: State) -> Self {
-        let linger = Some(config.linger_timeout);
         let outbox = Outbox::new(config.write_high, config.write_low, config.write_capacity);
         Self {
             config,
@@ -259,19 +266,15 @@ impl Connection {
             timers: Timers::default(),
             credit: Credit::default(),
             batch: None,
-            fault: None,
             notices: RareQueue::new(),
             reading_paused: false,
             vacant: false,
-            crashes: None,
-            redial: None,
+            seldom: None,
             security: Security::Plain,
-            under_way: None,
             carries_urgent: false,
             reading_held: false,
             interest: Readiness::default(),
-            slot: None,
-            linger,
+            lingers: true,
             access: Access::ReadWrite,
             bytes_in: 0,
             bytes_out: 0,

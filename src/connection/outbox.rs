@@ -5,6 +5,7 @@ mod tests;
 mod urgent;
 mod watch;
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -42,21 +43,27 @@ pub(super) struct Outbox {
     tail: Vec<u8>,
     /// Bytes of it that were taken already.
     tail_taken: usize,
-    /// How long the last flush was: the size of the next chunk.
-    hint: usize,
+    /// How long the last flush was, but a chunk at most: the size of the next chunk.
+    hint: u32,
     /// Bytes in `queue` and `tail`.
     size: usize,
     /// Bytes ever queued, so that a mark is a position in the stream.
     position: u64,
-    /// Sends that want a notice, by the position of their last byte.
-    marks: RareQueue<Mark>,
-    /// Which of the queued bytes are urgent, by their positions in the stream.
-    urgent: Option<Box<Urgent>>,
-    watches: Option<Box<Watches>>,
+    /// What most connections never use.
+    rare: Option<Box<Rare>>,
     high: usize,
     low: usize,
     capacity: usize,
     paused: bool,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// Sends that want a notice, by the position of their last byte.
+    marks: VecDeque<Mark>,
+    /// Which of the queued bytes are urgent.
+    urgent: Urgent,
+    watches: Watches,
 }
 
 #[derive(Debug)]
@@ -118,9 +125,7 @@ impl Outbox {
             hint: 0,
             size: 0,
             position: 0,
-            marks: RareQueue::new(),
-            urgent: None,
-            watches: None,
+            rare: None,
             high,
             low,
             capacity,
@@ -156,12 +161,22 @@ impl Outbox {
     }
 
     pub(super) fn marks(&self) -> usize {
-        self.marks.len()
+        self.rare.as_ref().map_or(0, |rare| rare.marks.len())
     }
 
     /// Room for so many more bytes.
     pub(super) const fn room(&self) -> usize {
         self.capacity.saturating_sub(self.size)
+    }
+
+    /// How many bytes may be queued without anything to be told.
+    pub(super) const fn room_unnoticed(&self) -> usize {
+        if self.paused {
+            return 0;
+        }
+        let marked = self.high.saturating_sub(self.size);
+        let room = self.room();
+        if marked < room { marked } else { room }
     }
 
     pub(super) const fn check_room(&self, asked: usize) -> Result<(), SendRefusal> {
@@ -207,7 +222,7 @@ impl Outbox {
             self.close_tail();
         }
         if self.tail.capacity() == 0 {
-            self.tail = spare::take(length.max(self.hint).clamp(LEAST_CHUNK, CHUNK));
+            self.tail = spare::take(length.max(self.hint as usize).clamp(LEAST_CHUNK, CHUNK));
         }
         let needed = self.tail.len() + length;
         if needed > self.tail.capacity() {
@@ -215,6 +230,11 @@ impl Outbox {
             let room = (2 * self.tail.capacity()).min(CHUNK).max(needed);
             self.tail.reserve_exact(room - self.tail.len());
         }
+    }
+
+    /// So many bytes were taken that were never in it; it is empty.
+    pub(super) const fn pass(&mut self, count: usize) {
+        self.position += count as u64;
     }
 
     /// Queues the filled part of the send slot; the caller has checked the room.
@@ -227,11 +247,9 @@ impl Outbox {
 
     /// Asks for a notice when everything queued so far has been taken.
     pub(super) fn mark(&mut self, token: Token, bytes: usize) {
-        self.marks.push_back(Mark {
-            end: self.position,
-            token,
-            bytes,
-        });
+        let end = self.position;
+        let mark = Mark { end, token, bytes };
+        self.rare.get_or_insert_default().marks.push_back(mark);
     }
 
     /// Whether the high mark was passed by the sends since the last call.
@@ -259,7 +277,7 @@ impl Outbox {
     /// Lends out the front of the queue for one vectored write; returns how many slices were set.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], most: usize) -> usize {
         let mut most = most.min(WRITE_AT_ONCE);
-        if self.urgent.is_some() {
+        if self.has_urgent() {
             most = most.min(self.until_urgent());
         }
         if most == 0 {
@@ -295,7 +313,7 @@ impl Outbox {
     #[inline]
     pub(super) fn whole(&self, most: usize) -> Option<&[u8]> {
         let is_whole = self.queue.is_empty()
-            && self.urgent.is_none()
+            && !self.has_urgent()
             && self.size > 0
             && self.size <= most.min(WRITE_AT_ONCE);
         is_whole.then(|| &self.tail[self.tail_taken..])
@@ -306,10 +324,8 @@ impl Outbox {
         let mut progress = Progress::default();
         count = count.min(self.size);
         self.size -= count;
-        if self.urgent.is_some() {
+        if self.rare.is_some() {
             self.pass_urgent();
-        }
-        if self.watches.is_some() {
             self.note_taken();
         }
         while let Some(chunk) = self.queue.front_mut() {
@@ -326,7 +342,7 @@ impl Outbox {
         self.tail_taken += count;
         if count > 0 && self.tail_taken == self.tail.len() {
             // An idle connection keeps no send buffer.
-            self.hint = self.tail.len();
+            self.hint = u32::try_from(self.tail.len()).unwrap_or(u32::MAX);
             self.tail_taken = 0;
             spare::give(std::mem::take(&mut self.tail));
         }
@@ -339,13 +355,10 @@ impl Outbox {
 
     /// The next send whose last byte has been taken.
     pub(super) fn take_sent(&mut self) -> Option<(Token, usize)> {
+        let marks = &mut self.rare.as_mut()?.marks;
         let taken = self.position - self.size as u64;
-        let mark = self
-            .marks
-            .front()
-            .filter(|mark| mark.end <= taken)
-            .copied()?;
-        self.marks.pop_front();
+        let mark = *marks.front().filter(|mark| mark.end <= taken)?;
+        marks.pop_front();
         Some((mark.token, mark.bytes))
     }
 
@@ -356,8 +369,11 @@ impl Outbox {
         self.tail = Vec::new();
         self.tail_taken = 0;
         self.size = 0;
-        self.urgent = None;
-        let marks = self.marks.take();
+        let Some(rare) = &mut self.rare else {
+            return Vec::new();
+        };
+        rare.urgent = Urgent::default();
+        let marks = std::mem::take(&mut rare.marks);
         marks.into_iter().map(|mark| mark.token).collect()
     }
 
@@ -385,8 +401,11 @@ impl Outbox {
         self.position -= behind as u64;
         let end = self.position;
         self.cut_urgent();
-        let kept = self.marks.partition_point(|mark| mark.end <= end);
-        self.marks.drain(kept..).map(|mark| mark.token).collect()
+        let Some(Rare { marks, .. }) = self.rare.as_deref_mut() else {
+            return Vec::new();
+        };
+        let kept = marks.partition_point(|mark| mark.end <= end);
+        marks.drain(kept..).map(|mark| mark.token).collect()
     }
 
     /// The send slot, if it is queued; what it still had to send is gone.

@@ -16,15 +16,14 @@ use super::{Connection, ReadWish};
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Not shut while a frame is unfinished, whether or not it has a clock.
-    reading: Window,
-    writing: Window,
+    reading: PackedWindow,
+    writing: PackedWindow,
 }
 
 /// One direction's window; `since` is how many bytes had moved when it opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Window {
     /// Nobody waits for the peer.
-    #[default]
     Shut,
     Open {
         since: u64,
@@ -33,6 +32,37 @@ enum Window {
     Ended {
         since: u64,
     },
+}
+
+/// A [`Window`] in one word: every connection has two. Nobody moves as many bytes as there is no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct PackedWindow(u64);
+
+impl PackedWindow {
+    const SHUT: Self = Self(0);
+    const OPEN: u64 = 1;
+    const ENDED: u64 = 2;
+
+    const fn get(self) -> Window {
+        let since = self.0 >> 2;
+        match self.0 & 3 {
+            Self::OPEN => Window::Open { since },
+            Self::ENDED => Window::Ended { since },
+            _ => Window::Shut,
+        }
+    }
+
+    fn is_shut(self) -> bool {
+        self == Self::SHUT
+    }
+
+    const fn open(since: u64) -> Self {
+        Self(since << 2 | Self::OPEN)
+    }
+
+    const fn ended(since: u64) -> Self {
+        Self(since << 2 | Self::ENDED)
+    }
 }
 
 const fn too_slow(kind: TimeoutKind, rule: RateRule) -> Cause {
@@ -49,7 +79,7 @@ impl Connection {
         !self.inbound.is_ready()
             && !self.inbound.is_empty()
             && self.inbound.armed().is_some()
-            && self.fault.is_none()
+            && !self.has_fault()
             && matches!(
                 self.state,
                 State::Open {
@@ -69,13 +99,13 @@ impl Connection {
     pub(super) fn pace_reading(&mut self, now: &mut Now) {
         // Mostly nothing has begun, and nothing begins.
         let begins = !self.inbound.is_ready() && !self.inbound.is_empty();
-        if begins || self.timers.pace.reading != Window::Shut {
+        if begins || !self.timers.pace.reading.is_shut() {
             self.change_pace(now);
         }
     }
 
     fn change_pace(&mut self, now: &mut Now) {
-        match (self.timers.pace.reading, self.is_frame_begun()) {
+        match (self.timers.pace.reading.get(), self.is_frame_begun()) {
             (Window::Shut, true) => self.start_frame_clocks(now),
             (Window::Open { .. } | Window::Ended { .. }, false) => self.stop_frame_clocks(),
             _ => {}
@@ -84,15 +114,15 @@ impl Connection {
 
     /// Reading goes on after a pause of ours: the peer has all its time again.
     pub(super) fn restart_frame_clocks(&mut self, now: &mut Now) {
-        if self.timers.pace.reading != Window::Shut {
+        if !self.timers.pace.reading.is_shut() {
             self.start_frame_clocks(now);
         }
     }
 
     /// The frame that has begun is complete, or nobody waits for it any more.
     pub(super) fn stop_frame_clocks(&mut self) {
-        if self.timers.pace.reading != Window::Shut {
-            self.timers.pace.reading = Window::Shut;
+        if !self.timers.pace.reading.is_shut() {
+            self.timers.pace.reading = PackedWindow::SHUT;
             self.timers.clear(TimeoutKind::ReadRate);
             self.timers.clear(TimeoutKind::Frame);
         }
@@ -107,7 +137,7 @@ impl Connection {
 
     fn open_read_window(&mut self, now: &mut Now) {
         let since = self.come();
-        self.timers.pace.reading = Window::Open { since };
+        self.timers.pace.reading = PackedWindow::open(since);
         if let Some(rule) = self.config.read_rate {
             self.timers
                 .start(TimeoutKind::ReadRate, now.get(), rule.window);
@@ -129,12 +159,12 @@ impl Connection {
     }
 
     pub(super) fn read_window_ended(&mut self, now: &mut Now) {
-        match self.timers.pace.reading {
+        match self.timers.pace.reading.get() {
             Window::Open { since } if self.is_frame_begun() => {
                 if self.read_wish() == ReadWish::Nothing {
                     self.open_read_window(now);
                 } else {
-                    self.timers.pace.reading = Window::Ended { since };
+                    self.timers.pace.reading = PackedWindow::ended(since);
                 }
             }
             _ => self.stop_frame_clocks(),
@@ -144,14 +174,14 @@ impl Connection {
     /// There is nothing to read: a window that has ended is judged by what it brought.
     #[inline]
     pub(super) fn judge_reading(&mut self, now: &mut Now) {
-        if matches!(self.timers.pace.reading, Window::Ended { .. }) {
+        if matches!(self.timers.pace.reading.get(), Window::Ended { .. }) {
             self.judge_window(now);
         }
     }
 
     fn judge_window(&mut self, now: &mut Now) {
         let (Window::Ended { since }, Some(rule)) =
-            (self.timers.pace.reading, self.config.read_rate)
+            (self.timers.pace.reading.get(), self.config.read_rate)
         else {
             return;
         };
@@ -175,7 +205,7 @@ impl Connection {
         if !self.is_output_waiting() {
             return;
         }
-        match self.timers.pace.writing {
+        match self.timers.pace.writing.get() {
             Window::Shut => self.open_write_window(rule, now),
             Window::Open { .. } => {}
             Window::Ended { since } if self.gone().saturating_sub(since) >= rule.least() => {
@@ -193,16 +223,16 @@ impl Connection {
     /// Nothing waits to be written any more.
     #[inline]
     pub(super) fn shut_write_window(&mut self) {
-        if self.timers.pace.writing != Window::Shut {
-            self.timers.pace.writing = Window::Shut;
+        if !self.timers.pace.writing.is_shut() {
+            self.timers.pace.writing = PackedWindow::SHUT;
             self.timers.clear(TimeoutKind::WriteRate);
         }
     }
 
     pub(super) fn write_window_ended(&mut self) {
-        match self.timers.pace.writing {
+        match self.timers.pace.writing.get() {
             Window::Open { since } if self.is_output_waiting() => {
-                self.timers.pace.writing = Window::Ended { since };
+                self.timers.pace.writing = PackedWindow::ended(since);
             }
             _ => self.shut_write_window(),
         }
@@ -210,7 +240,7 @@ impl Connection {
 
     fn open_write_window(&mut self, rule: RateRule, now: &mut Now) {
         let since = self.gone();
-        self.timers.pace.writing = Window::Open { since };
+        self.timers.pace.writing = PackedWindow::open(since);
         self.timers
             .start(TimeoutKind::WriteRate, now.get(), rule.window);
     }

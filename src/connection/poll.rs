@@ -84,7 +84,7 @@ impl Connection {
             } if !self.reading_paused
                 && !self.reading_held
                 && !self.vacant
-                && self.fault.is_none() =>
+                && !self.has_fault() =>
             {
                 let wanted = if self.inbound.armed().is_some() {
                     !self.inbound.is_ready()
@@ -235,7 +235,7 @@ impl Connection {
         }
         self.frames_in -= u64::from(permit.frames());
         self.put_back(&rest);
-        self.fault = None;
+        self.take_fault();
         self.credit.give_back(permit);
         if matches!(self.state, State::Open { .. }) {
             let outcome = self.inbound.scan();
@@ -279,7 +279,7 @@ impl Connection {
         // The peer's end, and the close for a rule that it broke, wait until all that came before was
         // handled, and so answered.
         if self.credit.frames_out() == 0 {
-            let outcome = self.fault.take().map_or(Ok(()), |fault| Err(*fault));
+            let outcome = self.take_fault().map_or(Ok(()), Err);
             self.framed(outcome, now);
         }
         stopped && self.has_credit()

@@ -35,11 +35,6 @@ impl<T> RareQueue<T> {
             queue.retain(keep);
         }
     }
-
-    /// What is in it. It is as before it was made.
-    pub(super) fn take(&mut self) -> VecDeque<T> {
-        self.0.take().map_or_else(VecDeque::new, |queue| *queue)
-    }
 }
 
 impl<T> Deref for RareQueue<T> {
@@ -66,11 +61,10 @@ mod tests {
         assert_eq!(queue.pop_front(), None);
         assert_eq!(queue.front_mut(), None);
         queue.retain(|_| true);
-        assert!(queue.is_empty() && queue.take().is_empty() && queue.0.is_none());
+        assert!(queue.is_empty() && queue.0.is_none());
         queue.push_back(1);
         queue.push_back(2);
         assert_eq!(queue.pop_front(), Some(1));
-        assert_eq!(queue.take(), [2]);
-        assert!(queue.0.is_none());
+        assert_eq!(*queue, [2]);
     }
 }

@@ -74,11 +74,19 @@ impl Connection {
     /// Makes further attempts when its settings say so; `seed` decides the jitter of the pauses.
     #[must_use]
     pub fn with_reconnect(mut self, seed: u64) -> Self {
-        let config = &self.config.reconnect;
-        self.redial = config
-            .as_ref()
-            .map(|config| Box::new(Redial::new(config, seed)));
+        let redial = self.config.reconnect.as_ref();
+        if let Some(redial) = redial.map(|config| Redial::new(config, seed)) {
+            self.seldom.get_or_insert_default().redial = Some(redial);
+        }
         self
+    }
+
+    fn redial(&self) -> Option<&Redial> {
+        self.seldom.as_ref()?.redial.as_ref()
+    }
+
+    pub(super) fn redial_mut(&mut self) -> Option<&mut Redial> {
+        self.seldom.as_mut()?.redial.as_mut()
     }
 
     /// The link is over, and that is still to be told: whether it is to be established again, and after
@@ -87,7 +95,7 @@ impl Connection {
         if !self.state.untold()?.cause.may_be_mended() {
             return None;
         }
-        let redial = self.redial.as_mut()?;
+        let redial = self.redial_mut()?;
         let delay = redial.next_pause(now.get())?;
         let attempt = redial.attempts;
         let Event::Closed(detail) = self.last_event()? else {
@@ -97,7 +105,7 @@ impl Connection {
         self.forget_security();
         self.state = State::Connecting;
         self.batch = None;
-        self.fault = None;
+        self.take_fault();
         self.bytes_in = 0;
         self.bytes_out = 0;
         if self.outbox.check_resume() {
@@ -119,7 +127,7 @@ impl Connection {
         if !matches!(self.state, State::Connecting) || error.phase == ConnectPhase::Options {
             return None;
         }
-        let redial = self.redial.as_mut()?;
+        let redial = self.redial_mut()?;
         let delay = redial.next_pause(now.get())?;
         let attempt = redial.attempts;
         self.tell(
@@ -140,24 +148,24 @@ impl Connection {
             },
         };
         let redials = |redial: &Redial| redial.most != Some(0);
-        cause.may_be_mended() && self.redial.as_deref().is_some_and(redials)
+        cause.may_be_mended() && self.redial().is_some_and(redials)
     }
 
     /// What is lost from now on is not established again.
     pub(super) fn stop_redialling(&mut self) {
-        if let Some(redial) = &mut self.redial {
+        if let Some(redial) = self.redial_mut() {
             redial.most = Some(0);
         }
     }
 
     /// Whether there was a link before, so that an end is not a failure to connect.
     pub(super) fn was_open(&self) -> bool {
-        self.redial.as_ref().is_some_and(|redial| redial.opened)
+        self.redial().is_some_and(|redial| redial.opened)
     }
 
     /// The report of a connection that had a link and gets none any more.
     pub(super) fn given_up(&mut self, error: &ConnectError) -> Report {
-        let attempts = self.redial.as_ref().map_or(0, |redial| redial.attempts);
+        let attempts = self.redial().map_or(0, |redial| redial.attempts);
         let cause = match &self.state {
             State::Cancelling { cause } => Cause::clone(cause),
             _ => Cause::ReconnectFailed {

@@ -174,6 +174,18 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has broken a framing rule behind frames that are still with the session.
+    #[inline]
+    pub(super) fn has_fault(&self) -> bool {
+        let seldom = self.seldom.as_ref();
+        seldom.is_some_and(|seldom| seldom.fault.is_some())
+    }
+
+    /// That rule: now it counts, or is forgotten.
+    pub(super) fn take_fault(&mut self) -> Option<FrameError> {
+        self.seldom.as_mut()?.fault.take()
+    }
+
     /// What follows from looking for a frame.
     #[inline]
     pub(super) fn framed(&mut self, outcome: Result<(), FrameError>, now: &mut Now) {
@@ -193,7 +205,7 @@ impl Connection {
     fn misframed(&mut self, error: FrameError, now: &mut Now) {
         if self.credit.frames_out() > 0 {
             // The answers to the frames before it are still to come.
-            self.fault = Some(Box::new(error));
+            self.seldom.get_or_insert_default().fault = Some(error);
             self.timers.clear(TimeoutKind::Receive);
             self.pace_reading(now);
             return;

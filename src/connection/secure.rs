@@ -203,7 +203,7 @@ impl Connection {
         if under_way == before {
             return;
         }
-        **self.under_way.get_or_insert_default() = under_way;
+        self.seldom.get_or_insert_default().under_way = under_way;
         if !matches!(self.state, State::Open { .. }) {
             return;
         }
@@ -292,7 +292,8 @@ impl Connection {
 
     /// What has moved of records that are not complete.
     pub(super) fn records_under_way(&self) -> UnderWay {
-        self.under_way.as_deref().copied().unwrap_or_default()
+        let seldom = self.seldom.as_ref();
+        seldom.map_or_else(UnderWay::default, |seldom| seldom.under_way)
     }
 
     /// When the handshake must be done.
@@ -303,7 +304,9 @@ impl Connection {
     /// The link of this connection is gone, with all that was agreed on for it.
     pub(super) fn forget_security(&mut self) {
         self.security = Security::Plain;
-        self.under_way = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.under_way = UnderWay::default();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::config::write_limits;
 use crate::error::{LimitsError, SendError, SendRefusal, SlotError};
 use crate::id::Token;
-use crate::line::AsLine;
+use crate::line::{AsLine, LineEnding};
 use crate::now::Now;
 use crate::payload::Payload;
 use crate::reason::{Cause, TimeoutKind};
@@ -118,6 +118,56 @@ impl Connection {
         Ok(wake)
     }
 
+    /// How many bytes may be accepted for it ahead of the queue, to be [queued](Self::queue_ahead) soon: none that
+    /// would be refused now, and none that would have anything told; and how its lines end that have no ending of
+    /// their own.
+    #[inline]
+    #[must_use]
+    pub fn room_ahead(&self) -> (usize, LineEnding) {
+        let room = match &self.state {
+            State::Open {
+                write: WriteHalf::Open,
+                ..
+            } => self.outbox.room_unnoticed(),
+            _ => 0,
+        };
+        (room, self.config.line_ending)
+    }
+
+    /// Queues what was accepted [ahead](Self::room_ahead), whatever has become of the connection meanwhile: what
+    /// comes too late to be sent is among the unsent bytes of its end, and so is what stands behind bytes that a
+    /// close has dropped.
+    pub fn queue_ahead(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Closing(closing) if closing.dropped > 0 => closing.dropped += bytes.len(),
+            state @ (State::Lingering { .. } | State::Over { .. }) => {
+                if let Some(detail) = state.untold_mut() {
+                    detail.unsent += bytes.len();
+                }
+            }
+            _ => {
+                self.outbox.copy(bytes);
+                self.queued(bytes.len(), None);
+            }
+        }
+    }
+
+    /// Whether so many bytes that were accepted [ahead](Self::room_ahead) may be written at once, past the queue.
+    #[inline]
+    #[must_use]
+    pub fn may_pass(&self, length: usize) -> bool {
+        self.outbox.is_empty() && self.is_fully_open() && self.transmittable() >= length
+    }
+
+    /// The socket took so many bytes that [passed](Self::may_pass) the queue.
+    #[inline]
+    pub fn handle_passed(&mut self, count: usize, now: &mut Now) {
+        if count > 0 {
+            self.outbox.pass(count);
+            self.wrote(count, now);
+        }
+    }
+
     /// Watches the last so many bytes that were queued, until it is [told](Self::poll_watch) what became of
     /// them; of none that is when everything before is taken.
     pub fn watch_queued(&mut self, length: usize) -> WatchId {
@@ -193,24 +243,18 @@ impl Connection {
     /// When it is lent or being sent, or the connection is closed.
     pub fn take_slot(&mut self) -> Result<BytesMut, SlotError> {
         self.check_writable()?;
-        let Some(slot) = &mut self.slot else {
-            self.slot = Some(Box::new(SendSlot::Away));
-            return Ok(BytesMut::zeroed(self.config.send_slot));
-        };
-        match std::mem::replace(&mut **slot, SendSlot::Away) {
-            SendSlot::Home(buffer) => Ok(buffer),
-            SendSlot::Away => Err(SlotError::Busy),
+        let slot = &mut self.seldom.get_or_insert_default().slot;
+        match slot.replace(SendSlot::Away) {
+            None => Ok(BytesMut::zeroed(self.config.send_slot)),
+            Some(SendSlot::Home(buffer)) => Ok(buffer),
+            Some(SendSlot::Away) => Err(SlotError::Busy),
         }
     }
 
     /// Takes the send slot back unsent.
     pub fn return_slot(&mut self, mut buffer: BytesMut) {
         buffer.resize(self.config.send_slot, 0);
-        let home = SendSlot::Home(buffer);
-        match &mut self.slot {
-            Some(slot) => **slot = home,
-            none => *none = Some(Box::new(home)),
-        }
+        self.seldom.get_or_insert_default().slot = Some(SendSlot::Home(buffer));
     }
 
     /// Gives the connection memory of somebody else's for its send slot.
@@ -221,7 +265,8 @@ impl Connection {
     /// Takes the memory of the send slot away, if it is not being sent; for when the connection is
     /// over.
     pub fn reclaim_slot(&mut self) -> Option<BytesMut> {
-        match std::mem::replace(&mut **self.slot.as_mut()?, SendSlot::Away) {
+        let slot = self.seldom.as_mut()?.slot.as_mut()?;
+        match std::mem::replace(slot, SendSlot::Away) {
             SendSlot::Home(memory) => Some(memory),
             SendSlot::Away => None,
         }
@@ -229,13 +274,13 @@ impl Connection {
 
     /// Shortens the time that the connection lingers, now or later.
     pub fn hurry(&mut self, linger: Duration, now: &mut Now) {
-        let Some(lingers) = &mut self.linger else {
+        let Some(lingers) = self.linger() else {
             return;
         };
-        *lingers = linger.min(*lingers);
+        let linger = linger.min(lingers);
+        self.seldom.get_or_insert_default().hurried = Some(linger);
         if matches!(self.state, State::Lingering { .. }) {
-            self.timers
-                .shorten(TimeoutKind::Linger, now.get(), *lingers);
+            self.timers.shorten(TimeoutKind::Linger, now.get(), linger);
         }
     }
 

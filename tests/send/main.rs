@@ -1,5 +1,6 @@
 //! Sending: queued whole and in order, told when the system has taken it, refused when it cannot be.
 
+mod ahead;
 mod answers;
 mod early;
 mod queue;

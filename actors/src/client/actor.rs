@@ -12,7 +12,7 @@ use actix::{
     WrapFuture,
 };
 use socket2::SockRef;
-use switchboard_core::{Cause, ConnectError, Connection, Now};
+use switchboard_core::{Cause, ConnectError, Now};
 use tokio::sync::oneshot;
 use tracing::Span;
 
@@ -22,7 +22,7 @@ use crate::placement::Share;
 use crate::places::Passes;
 use crate::session::Outlet;
 use crate::shard::{Entry, Factory, ShardLocal, SlotLease};
-use crate::supervisor::{Exit, spawn_guarded};
+use crate::supervisor::{Exit, guarded};
 use crate::telemetry;
 use crate::tls::Handshake;
 use crate::transport::Transport;
@@ -30,11 +30,12 @@ use crate::transport::Transport;
 use super::dialling::{Attempt, Dialler, given_up};
 use super::home::{Berth, Home};
 use super::moving::{hear, read, watch, write};
-use super::shared::Reader;
+use super::shared::{Rare, Reader};
 use super::task::ClientTask;
-use super::{Client, Shared, clock};
+use super::{Client, Shared, clock, pair};
 
-/// After so many messages in a row the actor lets others have their turn: actix itself never does.
+/// After so many messages to the connections of its shard the actor lets others have their turn: actix itself
+/// never does.
 const MESSAGE_TURN: u32 = 128;
 
 /// Moves the bytes of one connection between its transport and its machine, and tells its session.
@@ -44,20 +45,41 @@ const MESSAGE_TURN: u32 = 128;
 pub struct ClientActor {
     pub(super) client: Client,
     pub(super) berth: Rc<Berth>,
-    home: Home,
     pub(super) outlet: Outlet,
+    deadline: Deadline,
+    /// What most accepted connections do not have.
+    pub(super) rare: Option<Box<Beginning>>,
+    /// To go on with in a context.
+    mailbox: Option<AddressReceiver<Self>>,
+}
+
+/// What some connections begin with.
+pub(super) struct Beginning {
     /// Makes the session when the handshake that comes first has ended.
     pub(super) entry: Option<Box<Entry>>,
     /// Makes another session when one panics; `None` where the connection closes then.
     pub(super) factory: Option<Box<Factory>>,
-    deadline: Deadline,
     /// Makes further attempts, where the settings say so.
     pub(super) dialler: Option<Box<Dialler>>,
     /// Told once whether an outbound connection came to be.
-    pub(super) outcome: Option<Box<Outcome>>,
-    /// To go on with in a context.
-    mailbox: Option<AddressReceiver<Self>>,
-    messages: u32,
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Beginning {
+    /// `None`: there is nothing of it.
+    fn new(launch: &mut Launch) -> Option<Box<Self>> {
+        let rare = Self {
+            entry: launch.entry.take(),
+            factory: launch.factory.take(),
+            dialler: launch.dialler.take(),
+            outcome: launch.outcome.take(),
+        };
+        let is_any = rare.entry.is_some()
+            || rare.factory.is_some()
+            || rare.dialler.is_some()
+            || rare.outcome.is_some();
+        is_any.then(|| Box::new(rare))
+    }
 }
 
 pub(crate) type Outcome = oneshot::Sender<Result<Client, ConnectError>>;
@@ -66,7 +88,7 @@ pub(crate) type Outcome = oneshot::Sender<Result<Client, ConnectError>>;
 pub(crate) enum Link {
     Connecting(Box<Attempt>),
     /// A handshake has the transport.
-    Securing(Handshake),
+    Securing(Box<Handshake>),
     Up(Box<dyn Transport>),
     Down,
 }
@@ -89,33 +111,29 @@ pub(crate) struct Launch {
 
 impl ClientActor {
     /// Starts the actor of a connection on this thread.
-    pub(crate) fn launch(launch: Launch, local: Rc<ShardLocal>) {
+    pub(crate) fn launch(mut launch: Launch, local: Rc<ShardLocal>) {
         let member = local.crew.join();
+        let rare = Beginning::new(&mut launch);
         let shared = Arc::clone(&launch.client.shared);
         let places = (launch.passes, launch.share);
         let berth = Berth::new(launch.link, launch.lease, local, places);
         let home = Home::settle(Rc::clone(&berth));
         let actor = Self {
             client: launch.client,
-            home,
             berth,
             outlet: launch.outlet,
-            entry: launch.entry,
-            factory: launch.factory,
             deadline: Deadline::default(),
-            dialler: launch.dialler,
-            outcome: launch.outcome.map(Box::new),
+            rare,
             mailbox: None,
-            messages: 0,
         };
         shared.lock().home = Some(home);
-        drop(shared);
-        spawn_guarded(ClientTask::Alone(actor), launch.span, move |exit| {
+        let actor = guarded(ClientTask::Alone(actor), launch.span, move |exit| {
             if let Exit::Panicked(text) = exit {
                 telemetry::actor_panicked("ClientActor", &text);
             }
             drop(member);
         });
+        pair::run(actor, shared);
     }
 
     /// The mailbox that somebody may have sent something to, to go on with in a context.
@@ -136,7 +154,9 @@ impl ClientActor {
             Some(driver) if driver.will_wake(cx.waker()) => {}
             _ => core.driver = Some(cx.waker().clone()),
         }
-        if let Some(post) = &mut core.post
+        if let Some(Rare {
+            post: Some(post), ..
+        }) = core.rare()
             && let Some(mailbox) = post.take()
         {
             self.mailbox = Some(mailbox);
@@ -178,15 +198,8 @@ impl ClientActor {
             hear(&mut core, transport, cx, &mut now);
             // What is too slow is judged by what a read brings.
             if is_late || !core.is_read_by_asker() {
-                let slot = berth.read_slot();
-                let waits = read(
-                    &mut core.machine,
-                    transport,
-                    slot,
-                    cx,
-                    &mut now,
-                    Connection::handle_data,
-                );
+                let mut slot = berth.read_slot();
+                let waits = read(&mut core.machine, transport, &mut slot, None, cx, &mut now);
                 core.reader = if waits { Reader::Actor } else { Reader::Nobody };
             }
             watch(&mut core, transport, &berth, cx, &mut now);
@@ -208,7 +221,8 @@ impl ClientActor {
             *link = Link::Down;
         }
         drop(link);
-        if self.entry.is_some() && core.machine.ending().is_some() {
+        let has_entry = |rare: &Beginning| rare.entry.is_some();
+        if self.rare.as_deref().is_some_and(has_entry) && core.machine.ending().is_some() {
             drop(core);
             drop(self.seat());
             core = shared.lock();
@@ -269,8 +283,7 @@ where
     type Result = MessageResult<C>;
 
     fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
-        self.messages += 1;
-        if self.messages.is_multiple_of(MESSAGE_TURN) {
+        if self.berth.local.is_message_turn(MESSAGE_TURN) {
             ctx.wait(tokio::task::yield_now().into_actor(self));
         }
         MessageResult(command.run(&self.client))
@@ -299,7 +312,10 @@ impl Handler<WithSocket> for ClientActor {
 impl Drop for ClientActor {
     /// An actor that ends before its connection (its thread stops, or it failed) still tells the end.
     fn drop(&mut self) {
-        self.home.leave();
+        let home = self.client.shared.lock().home.take();
+        if let Some(home) = home {
+            home.leave();
+        }
         self.berth.local.gone(&self.client);
         self.berth.let_go(&mut self.berth.link.borrow_mut(), false);
         if matches!(*self.berth.link.borrow(), Link::Securing(_)) {
@@ -308,12 +324,11 @@ impl Drop for ClientActor {
         let shared = Arc::clone(&self.client.shared);
         let mut core = shared.lock();
         core.driver = None;
-        core.home = None;
-        core.share = None;
+        let _share = core.rare().and_then(|rare| rare.share.take());
         // One that never began; dropped when the lock is free.
-        let _upgrade = core.upgrade.take();
+        let _upgrade = core.rare().and_then(|rare| rare.upgrade.take());
         // Nobody takes what may wait there, and messages may hold anything.
-        let _post = core.post.take();
+        let _post = core.rare().and_then(|rare| rare.post.take());
         if core.machine.is_over().is_none() {
             core.machine.abort(Cause::RuntimeFailed);
             if let Link::Connecting(attempt) = &*self.berth.link.borrow() {
@@ -328,7 +343,7 @@ impl Drop for ClientActor {
             core.released = true;
         }
         let due = core.take_due(clock);
-        if let Some(lease) = &self.berth.lease
+        if let Some(lease) = self.berth.passes.lease()
             && let Some(memory) = core.machine.reclaim_slot()
         {
             lease.restore(memory);

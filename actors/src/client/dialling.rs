@@ -93,7 +93,7 @@ impl ClientActor {
         cx: &TaskContext<'_>,
         now: &mut Now,
     ) {
-        let Some(dialler) = &self.dialler else {
+        let Some(dialler) = self.rare.as_ref().and_then(|rare| rare.dialler.as_ref()) else {
             return;
         };
         if core.released || !matches!(core.machine.ending(), Some(Ending::Closed(_))) {
@@ -157,7 +157,7 @@ impl ClientActor {
                 ));
                 let carries_urgent = connected.transport.carries_urgent();
                 core.machine.set_carries_urgent(carries_urgent);
-                shared.set_kind(connected.transport.kind());
+                core.set_kind(connected.transport.kind());
                 core.machine.handle_connected(tls);
                 *link = Link::Up(connected.transport);
                 self.berth.local.connected(&self.client);
@@ -169,7 +169,7 @@ impl ClientActor {
                 Ok(self.client.clone())
             }
             Err(error) => {
-                if let Some(dialler) = &self.dialler
+                if let Some(dialler) = self.rare.as_ref().and_then(|rare| rare.dialler.as_ref())
                     && let Some(delay) = core.machine.poll_retry(&error, now)
                 {
                     telemetry::reconnecting(&self.client, delay, &error);
@@ -188,7 +188,7 @@ impl ClientActor {
             }
         };
         drop(core);
-        if let Some(outcome) = self.outcome.take() {
+        if let Some(outcome) = self.rare.as_mut().and_then(|rare| rare.outcome.take()) {
             let _ = outcome.send(told);
         }
     }

@@ -61,7 +61,8 @@ impl Client {
             "sslcontext" => {
                 let core = self.shared.lock();
                 // An earlier link may have had one.
-                let config = core.machine.tls().and(core.tls_config.as_deref().cloned());
+                let done_with = core.rare.as_ref().and_then(|rare| rare.tls_config.clone());
+                let config = core.machine.tls().and(done_with).map(|config| *config);
                 drop(core);
                 config.map(ExtraInfo::TlsConfig)
             }

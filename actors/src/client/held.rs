@@ -1,15 +1,17 @@
 //! What a connection holds of its pool's memory budget.
 
-use switchboard_core::{Cause, ConnectionState};
+use switchboard_core::{Cause, ConnectionState, Share};
 
-use super::shared::{Core, Shared};
+use super::shared::{Core, Rare, Shared};
 
 impl Core {
     /// Brings the connection's share of the budget up to date. Who grows while it is exceeded reads no
     /// more until it is relieved.
     #[inline]
     pub(super) fn count_held(&mut self) {
-        if let Some(share) = &mut self.share
+        if let Some(Rare {
+            share: Some(share), ..
+        }) = self.rare.as_deref_mut()
             && share.update(self.machine.held())
         {
             self.machine.hold_reading();
@@ -22,7 +24,8 @@ impl Shared {
     /// `None` when it has ended or nothing is counted.
     pub(crate) fn held(&self) -> Option<(usize, u64)> {
         let core = self.lock();
-        let counted = core.share.as_ref().map_or(0, |share| share.counted());
+        let share = core.rare.as_ref().and_then(|rare| rare.share.as_ref());
+        let counted = share.map_or(0, Share::counted);
         let lives = core.machine.state() != ConnectionState::Closed;
         (counted > 0 && lives).then_some((counted, core.moved))
     }

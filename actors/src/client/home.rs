@@ -10,19 +10,19 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context as TaskContext, Waker};
+use std::task::{Context as TaskContext, Poll, Waker};
 
-use bytes::BytesMut;
 use slab::Slab;
+use switchboard_core::Now;
 use switchboard_core::connection::ReadWish;
-use switchboard_core::{Connection, Now};
 
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::shard::{ReadSlot, ShardLocal, SlotLease};
 
 use super::actor::Link;
-use super::moving::{read, write};
+use super::ahead::write_noted;
+use super::moving::{read, read_once, write};
 use super::shared::{Core, Next, Reader, wake, wake_if_needed};
 use super::{Shared, clock};
 
@@ -54,10 +54,9 @@ pub(crate) fn thread_ends() -> bool {
 /// What a connection has on its thread.
 pub(super) struct Berth {
     pub(super) link: RefCell<Link>,
-    pub(super) lease: Option<Box<SlotLease>>,
     pub(super) local: Rc<ShardLocal>,
     /// Given back when the actor ends, whatever happens.
-    _passes: Passes,
+    pub(super) passes: Passes,
     _share: Share,
 }
 
@@ -66,21 +65,23 @@ impl Berth {
         link: Link,
         lease: Option<Box<SlotLease>>,
         local: Rc<ShardLocal>,
-        (passes, share): (Passes, Share),
+        (mut passes, share): (Passes, Share),
     ) -> Rc<Self> {
+        if lease.is_some() {
+            passes.rare().lease = lease;
+        }
         Rc::new(Self {
             link: RefCell::new(link),
-            lease,
             local,
-            _passes: passes,
+            passes,
             _share: share,
         })
     }
 
     /// What the connection reads into.
     pub(super) fn read_slot(&self) -> ReadSlot<'_> {
-        self.lease
-            .as_ref()
+        self.passes
+            .lease()
             .map_or_else(|| self.local.read_slot(), |lease| lease.read_slot())
     }
 
@@ -186,7 +187,7 @@ impl Core {
     /// Writes what the session has sent, on the connection's own thread. The socket goes on waking the
     /// connection's actor.
     pub(super) fn write_at_home(&mut self, now: &mut Now) {
-        if self.machine.write_buffer_size() == 0 {
+        if self.machine.write_buffer_size() == 0 && self.pad.is_none() {
             return;
         }
         let berth = self.home.and_then(Home::berth);
@@ -194,9 +195,19 @@ impl Core {
             && let Link::Up(transport) = &mut *berth.link.borrow_mut()
         {
             let before = self.machine.moved();
+            let (machine, transport) = (&mut self.machine, transport.as_mut());
             let mut cx = TaskContext::from_waker(driver);
-            write(&mut self.machine, transport.as_mut(), &mut cx, now);
+            if let Some(pad) = self.pad {
+                write_noted(pad, machine, transport, &mut cx, now);
+            }
+            if machine.write_buffer_size() > 0 || !machine.is_fully_open() {
+                write(machine, transport, &mut cx, now);
+            }
             self.note_moves(before, &berth.local);
+        }
+        // Without a link it stays queued.
+        if let Some(pad) = self.pad {
+            self.move_noted(pad);
         }
     }
 
@@ -208,18 +219,48 @@ impl Core {
         let Some(session) = self.session.take() else {
             return false;
         };
-        let hand_over = |machine: &mut Connection, data: &mut BytesMut, now: &mut Now| {
-            if first.is_none()
-                && let Some((line, permit)) = machine.handle_line_at_once(data, now)
-            {
-                *first = Some(Next::Line(line, permit));
-            } else {
-                machine.handle_data(data, now);
-            }
+        let read = if self.machine.is_quiet() {
+            self.read_when_quiet(&session, first, now)
+        } else {
+            self.read_at_home((&session, Reader::Session), now)
         };
-        let read = self.read_at_home((&session, Reader::Session), now, hand_over);
         self.session = Some(session);
         read
+    }
+
+    /// The same where nothing is unusual, so that one read mostly brings what is told at once.
+    fn read_when_quiet(
+        &mut self,
+        session: &Waker,
+        first: &mut Option<Next>,
+        now: &mut Now,
+    ) -> bool {
+        let Some(berth) = self.home.and_then(Home::berth) else {
+            return false;
+        };
+        let Link::Up(transport) = &mut *berth.link.borrow_mut() else {
+            return false;
+        };
+        let (machine, transport) = (&mut self.machine, transport.as_mut());
+        let mut cx = TaskContext::from_waker(session);
+        let before = machine.moved();
+        let mut slot = berth.read_slot();
+        let (came, buffer) = read_once(transport, &mut slot, &mut cx);
+        let line = match came {
+            Poll::Ready(Ok(1..)) => machine.handle_line_at_once(buffer, now),
+            _ => None,
+        };
+        let waits = match line {
+            Some((line, permit)) => {
+                *first = Some(Next::Line(line, permit));
+                // As long as it is quiet it has nothing to judge when reading would block.
+                transport.poll_more(&mut cx).is_pending()
+                    || read(machine, transport, &mut slot, None, &mut cx, now)
+            }
+            None => read(machine, transport, &mut slot, Some(came), &mut cx, now),
+        };
+        self.has_read(waits.then_some(Reader::Session), before, &berth);
+        true
     }
 
     /// Reads what is waited for, on the connection's own thread; from now on the socket wakes this one.
@@ -228,7 +269,6 @@ impl Core {
         &mut self,
         (waker, reader): (&Waker, Reader),
         now: &mut Now,
-        hand_over: impl FnMut(&mut Connection, &mut BytesMut, &mut Now),
     ) -> bool {
         if self.machine.read_wish() != ReadWish::Data {
             return false;
@@ -238,21 +278,27 @@ impl Core {
         {
             let before = self.machine.moved();
             let mut cx = TaskContext::from_waker(waker);
-            let slot = berth.read_slot();
+            let mut slot = berth.read_slot();
             let waits = read(
                 &mut self.machine,
                 transport.as_mut(),
-                slot,
+                &mut slot,
+                None,
                 &mut cx,
                 now,
-                hand_over,
             );
-            self.watching = false;
-            self.reader = if waits { reader } else { Reader::Nobody };
-            self.note_moves(before, &berth.local);
-            self.count_held();
+            self.has_read(waits.then_some(reader), before, &berth);
             return true;
         }
         false
+    }
+
+    /// It has read on its own thread, and who waits for more now is woken by the socket.
+    #[inline]
+    fn has_read(&mut self, waiting: Option<Reader>, before: u64, berth: &Berth) {
+        self.watching = false;
+        self.reader = waiting.unwrap_or(Reader::Nobody);
+        self.note_moves(before, &berth.local);
+        self.count_held();
     }
 }

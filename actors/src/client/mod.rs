@@ -2,6 +2,7 @@
 
 mod actor;
 mod addresses;
+mod ahead;
 mod dialling;
 mod extra;
 mod held;
@@ -9,6 +10,7 @@ mod home;
 mod idle;
 mod making;
 mod moving;
+mod pair;
 mod piped;
 mod request;
 mod securing;
@@ -260,6 +262,9 @@ impl Client {
     /// # Errors
     /// See [`SendRefusal`]; the payload comes back.
     pub fn send<P: Payload>(&self, payload: P) -> Result<(), SendError<P>> {
+        if self.shared.note(payload.as_slice()) {
+            return Ok(());
+        }
         self.shared
             .send(|machine| machine.send(payload, None).map(|wake| ((), wake)))
     }
@@ -284,6 +289,13 @@ impl Client {
     /// # Errors
     /// See [`SendRefusal`].
     pub fn send_line(&self, line: &(impl AsLine + ?Sized)) -> Result<(), SendRefusal> {
+        let is_noted = match line.wire() {
+            Some(wire) => self.shared.note(wire),
+            None => self.shared.note_line(line.body(), line.ending()),
+        };
+        if is_noted {
+            return Ok(());
+        }
         self.shared
             .send(|machine| machine.send_line(line, None).map(|wake| ((), wake)))
     }

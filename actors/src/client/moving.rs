@@ -7,7 +7,6 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::BytesMut;
 use switchboard_core::connection::ReadWish;
 use switchboard_core::{Connection, Now};
-use tokio_util::io::poll_read_buf;
 
 use crate::shard::ReadSlot;
 use crate::transport::{Hangup, Transport};
@@ -92,15 +91,18 @@ fn write_parts(
     })
 }
 
-/// Reads while the machine wants it, and hands over what came. `true`: the task is woken when there is more.
-#[inline]
+/// What a read brought: its bytes are in the slot.
+pub(super) type Read = Poll<io::Result<usize>>;
+
+/// Reads while the machine wants it, and hands over what came. `true`: the task is woken when there is more. `came`
+/// is what the first read has brought already, if there was one.
 pub(super) fn read(
     machine: &mut Connection,
     transport: &mut dyn Transport,
-    mut slot: ReadSlot<'_>,
+    slot: &mut ReadSlot<'_>,
+    mut came: Option<Read>,
     cx: &mut TaskContext<'_>,
     now: &mut Now,
-    mut hand_over: impl FnMut(&mut Connection, &mut BytesMut, &mut Now),
 ) -> bool {
     let mut budget = READ_BUDGET;
     while machine.read_wish() != ReadWish::Nothing {
@@ -116,8 +118,10 @@ pub(super) fn read(
                 return false;
             }
         }
-        let buffer = slot.prepare();
-        let read = poll_read_buf(Pin::new(&mut *transport), cx, buffer);
+        let (read, buffer) = match came.take() {
+            Some(read) => (read, slot.buffer()),
+            None => read_once(transport, slot, cx),
+        };
         if hears {
             take_urgent(machine, transport, now);
         }
@@ -125,7 +129,7 @@ pub(super) fn read(
             Poll::Ready(Ok(0)) => machine.handle_eof(now),
             Poll::Ready(Ok(count)) => {
                 budget = budget.saturating_sub(count);
-                hand_over(machine, buffer, now);
+                machine.handle_data(buffer, now);
                 if !hears
                     && machine.read_wish() == ReadWish::Data
                     && transport.poll_more(cx).is_pending()
@@ -146,6 +150,17 @@ pub(super) fn read(
         }
     }
     false
+}
+
+/// One read, into the slot.
+#[inline]
+pub(super) fn read_once<'a>(
+    transport: &mut dyn Transport,
+    slot: &'a mut ReadSlot<'_>,
+    cx: &mut TaskContext<'_>,
+) -> (Read, &'a mut BytesMut) {
+    let buffer = slot.prepare();
+    (transport.poll_receive(cx, buffer), buffer)
 }
 
 /// Takes urgent bytes, and looks out for more.
@@ -204,7 +219,7 @@ pub(super) fn watch(
                 let mut slot = berth.read_slot();
                 while core.machine.wants_rest() {
                     let buffer = slot.prepare();
-                    match poll_read_buf(Pin::new(&mut *transport), cx, buffer) {
+                    match transport.poll_receive(cx, buffer) {
                         Poll::Ready(Ok(1..)) => core.machine.handle_rest(buffer),
                         _ => break,
                     }

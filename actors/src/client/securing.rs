@@ -83,12 +83,14 @@ impl ClientActor {
     /// Gives a connection its session when its handshake has ended, well or not. Whoever asks for the
     /// connection is to get it now, or another one.
     pub(super) fn seat(&mut self) -> Option<Claim> {
-        let entry = self.entry.take()?;
+        let entry = self.rare.as_mut()?.entry.take()?;
         let local = Rc::clone(&self.berth.local);
         let (factory, claim) = entry.choose();
         self.outlet = factory.make(&self.client, &local);
-        if self.factory.is_some() {
-            self.factory = Some(Box::new(factory));
+        if let Some(rare) = &mut self.rare
+            && rare.factory.is_some()
+        {
+            rare.factory = Some(Box::new(factory));
         }
         claim
     }
@@ -116,7 +118,8 @@ impl Shared {
         self.recall(&mut core, &mut now);
         let pending = self.frames_pending(&core);
         let started = core.machine.start_tls(timeout, pending, &mut now);
-        let started = started.map(|early| core.upgrade = Some(Box::new(upgrade.after(early))));
+        let started =
+            started.map(|early| core.make_rare().upgrade = Some(Box::new(upgrade.after(early))));
         core.count_held();
         if !core.is_own_turn() {
             wake_if_needed(core);
@@ -142,13 +145,13 @@ fn begin(shared: &Shared, link: &mut Link) {
     if !core.machine.wants_handshake() {
         return;
     }
-    let Some(upgrade) = core.upgrade.take() else {
+    let Some(upgrade) = core.rare().and_then(|rare| rare.upgrade.take()) else {
         return;
     };
-    core.tls_config = Some(Box::new(upgrade.config()));
+    core.make_rare().tls_config = Some(Box::new(upgrade.config()));
     core.machine.handle_handshake_begun();
     drop(core);
     if let Link::Up(transport) = std::mem::replace(link, Link::Down) {
-        *link = Link::Securing(upgrade.begin(transport));
+        *link = Link::Securing(Box::new(upgrade.begin(transport)));
     }
 }

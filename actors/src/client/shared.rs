@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU8;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,10 @@ use crate::tls::{TlsConfig, Upgrade};
 use crate::transport::ChannelKind;
 
 use super::addresses::Addresses;
+use super::ahead::Pad;
 use super::home::{Home, this_thread};
 use super::making::Making;
+use super::pair::Bell;
 use super::request::Requests;
 use super::task::Post;
 
@@ -31,8 +34,6 @@ pub(crate) struct Shared {
     pub(crate) server: Option<Arc<ServerState>>,
     pub(crate) outbound: bool,
     pub(crate) opened: Instant,
-    /// Known when there is a link, or before.
-    kind: OnceLock<ChannelKind>,
     /// Of which process it is a pipe, if it is one.
     #[cfg(unix)]
     pub(crate) pipe_of: Option<Box<PipeOf>>,
@@ -40,6 +41,9 @@ pub(crate) struct Shared {
     pub(super) addresses: Mutex<Addresses>,
     /// How far the session is with its batch.
     pub(super) claim: Claim,
+    /// Wakes the actor where it has a task together with the session.
+    pub(super) bell: Bell,
+    pub(super) rung: AtomicU8,
     core: Mutex<Core>,
     /// The user's own values, by type (XAS-21).
     pub(crate) states: States,
@@ -49,6 +53,8 @@ pub(crate) struct Shared {
 /// code runs and never while a message is sent or dropped.
 pub(crate) struct Core {
     pub(crate) machine: Connection,
+    /// Known when there is a link, or before.
+    kind: Option<ChannelKind>,
     /// Whether the session has failed or ended: nobody is left to be told anything, but for those of
     /// shared handlers that live.
     pub(super) session_gone: bool,
@@ -64,14 +70,12 @@ pub(crate) struct Core {
     batch_thread: Option<NonZeroU32>,
     /// Whether the session is in its turn on the connection's own thread: it writes at the end.
     pub(super) turn_at_home: bool,
+    /// Where the session notes what it sends in its turn.
+    pub(super) pad: Option<&'static Pad>,
     /// Wakes the session, if it is the connection's own.
     pub(super) session: Option<Waker>,
     /// Wakes the connection's actor.
     pub(super) driver: Option<Waker>,
-    /// What the handshake that was asked for is done with.
-    pub(super) upgrade: Option<Box<Upgrade>>,
-    /// What the last handshake was done with.
-    pub(crate) tls_config: Option<Box<TlsConfig>>,
     /// Whom the socket wakes when it becomes readable.
     pub(super) reader: Reader,
     /// Whether the actor looks out for the peer's end, since nobody reads.
@@ -79,11 +83,9 @@ pub(crate) struct Core {
     /// Whether the actor looks out for urgent bytes.
     pub(super) hearing: bool,
     /// Until when the actor sleeps at most.
-    pub(super) driver_sleeps: Option<Instant>,
+    pub(super) driver_sleeps: Option<Box<Instant>>,
     /// In which of its shard's wakes bytes moved last.
     pub(super) moved: u64,
-    /// What it has of the pool's memory budget, if there is one; given back when its actor ends.
-    pub(super) share: Option<Box<Share>>,
     /// Whether the session has been called to a turn: never to more than one.
     pub(super) in_flight: bool,
     /// Events that are with shared handlers.
@@ -92,10 +94,41 @@ pub(crate) struct Core {
     pub(super) released: bool,
     /// Whether it is on the list of its shard's visits.
     pub(super) awaits_visit: bool,
-    /// Where its actor is sent commands, once somebody has its address.
-    pub(super) post: Option<Box<Post>>,
+    /// What most connections do not have.
+    pub(super) rare: Option<Box<Rare>>,
     /// Who waits for an answer, once somebody has.
     pub(super) requests: Option<Box<Requests>>,
+}
+
+/// What some connections have behind their lock.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// What the handshake that was asked for is done with.
+    pub(super) upgrade: Option<Box<Upgrade>>,
+    /// What the last handshake was done with.
+    pub(crate) tls_config: Option<Box<TlsConfig>>,
+    /// Where its actor is sent commands, once somebody has its address.
+    pub(super) post: Option<Post>,
+    /// What it has of the pool's memory budget, if there is one; given back when its actor ends.
+    pub(super) share: Option<Share>,
+}
+
+impl Core {
+    /// If there is some.
+    #[inline]
+    pub(super) fn rare(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// A connection does not change what it is, whatever becomes of its links.
+    pub(crate) fn set_kind(&mut self, kind: ChannelKind) {
+        self.kind.get_or_insert(kind);
+    }
+
+    /// To put some in.
+    pub(crate) fn make_rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
 }
 
 impl Shared {
@@ -111,20 +144,22 @@ impl Shared {
             #[cfg(unix)]
             Origin::Pipe(_) => (None, Addresses::default(), false),
         };
-        let share = pool.budget().map(Budget::share).map(Box::new);
+        let share = pool.budget().map(Budget::share);
         Arc::new(Self {
             id,
             pool,
             server,
             outbound,
             opened: clock(),
-            kind: OnceLock::new(),
             #[cfg(unix)]
             pipe_of,
             addresses: Mutex::new(addresses),
             claim: Claim::new(),
+            bell: Bell::default(),
+            rung: AtomicU8::new(0),
             core: Mutex::new(Core {
                 machine,
+                kind: None,
                 session_gone: false,
                 making: Making::Done,
                 session_failed: false,
@@ -132,21 +167,24 @@ impl Shared {
                 home: None,
                 batch_thread: None,
                 turn_at_home: false,
+                pad: None,
                 session: None,
                 driver: None,
-                upgrade: None,
-                tls_config: None,
                 reader: Reader::Nobody,
                 watching: false,
                 hearing: false,
                 driver_sleeps: None,
                 moved: 0,
-                share,
                 in_flight: false,
                 tickets: 0,
                 released: false,
                 awaits_visit: false,
-                post: None,
+                rare: share.map(|share| {
+                    Box::new(Rare {
+                        share: Some(share),
+                        ..Rare::default()
+                    })
+                }),
                 requests: None,
             }),
             states: States::default(),
@@ -154,17 +192,23 @@ impl Shared {
     }
 
     /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        let mut core = self.lock_as_it_is();
+        if let Some(pad) = core.pad {
+            core.move_noted(pad);
+        }
+        core
+    }
+
+    /// The same, but what the session has noted stays where it is: for those who look after it themselves.
+    #[inline]
+    fn lock_as_it_is(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn kind(&self) -> ChannelKind {
-        self.kind.get().copied().unwrap_or_default()
-    }
-
-    /// A connection does not change what it is, whatever becomes of its links.
-    pub(crate) fn set_kind(&self, kind: ChannelKind) {
-        let _ = self.kind.set(kind);
+        self.lock().kind.unwrap_or_default()
     }
 
     /// Runs a command on the machine and wakes the actor if it has to do something about it.
@@ -193,9 +237,13 @@ impl Shared {
             // What was taken at once now has to wait for the peer, unless the session says otherwise.
             self.recall(&mut core, &mut Now::ask(clock));
         }
-        // What a session sends in its turn is written at the end of it, what others send soon. A send that passes the high mark tells so, which the session hears within its turn.
-        if (was_empty && !core.is_own_turn()) || (!core.in_flight && core.has_event()) {
+        // What a session sends in its turn is written at the end of it, what others send soon. A send that passes
+        // the high mark tells so, which the session hears within its turn.
+        let is_own_turn = core.is_own_turn();
+        if (was_empty && !is_own_turn) || (!core.in_flight && core.has_event()) {
             self.look_later(core);
+        } else if is_own_turn {
+            core.begin_noting(self);
         }
         Ok(value)
     }
@@ -215,10 +263,16 @@ impl Shared {
             // Perhaps that is what woke it, and then nobody waits any more.
             core.reader = Reader::Nobody;
         }
+        let before = (!core.machine.is_quiet()).then(|| core.sight());
         if !core.in_flight && core.read_for_session(called, &mut now) {
             core.in_flight = called.is_some() || core.has_event();
             if !core.in_flight {
-                wake_if_needed(core);
+                // Where both share a task, this may be a poll that was for the actor: to call it back for what it
+                // is at already would go on without end.
+                let is_nothing_new = core.reader == Reader::Session && before == Some(core.sight());
+                if !is_nothing_new {
+                    wake_if_needed(core);
+                }
                 return false;
             }
             self.pool.pass();
@@ -227,7 +281,11 @@ impl Shared {
         if !core.in_flight {
             return false;
         }
-        called.is_some() || self.next(core, Permit::NONE, &mut now, called)
+        if called.is_some() {
+            core.begin_noting(self);
+            return true;
+        }
+        self.next(core, Permit::NONE, &mut now, called)
     }
 
     /// The session begins a turn.
@@ -238,10 +296,15 @@ impl Shared {
     /// The next event for the session, or several. `false` ends its turn: there is none.
     #[inline(always)]
     pub(crate) fn next_event(&self, back: Permit, next: &mut Option<Next>) -> bool {
-        self.next(self.lock(), back, &mut Now::ask(clock), next)
+        let mut now = Now::ask(clock);
+        let mut core = self.lock_as_it_is();
+        if core.ends_turn_when_quiet(back, &mut now) {
+            return false;
+        }
+        self.next(core, back, &mut now, next)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn next(
         &self,
         mut core: MutexGuard<'_, Core>,
@@ -249,6 +312,11 @@ impl Shared {
         now: &mut Now,
         next: &mut Option<Next>,
     ) -> bool {
+        if let Some(pad) = core.pad
+            && !(core.turn_at_home && core.machine.is_quiet())
+        {
+            core.move_noted(pad);
+        }
         self.recall(&mut core, now);
         core.machine.give_back(back, now);
         if !core.machine.is_quiet() {
@@ -256,6 +324,7 @@ impl Shared {
                 core.batch_thread = Some(this_thread());
                 self.claim.start();
                 *next = Some(Next::Many(batch));
+                core.begin_noting(self);
                 return true;
             }
             *next = core.poll_event(now).map(Next::One);
@@ -272,8 +341,10 @@ impl Shared {
             core.turn_at_home = false;
             core.count_held();
             wake_if_needed(core);
+            return false;
         }
-        next.is_some()
+        core.begin_noting(self);
+        true
     }
 
     /// Begins with the next frame of the batch: its position, which is behind the last one if there is
@@ -363,6 +434,9 @@ pub(crate) enum Origin {
     Pipe(Box<PipeOf>),
 }
 
+/// How many bytes have moved, the state, what is to be read, and the next deadline.
+type Sight = (u64, ConnectionState, ReadWish, Option<Instant>);
+
 /// An event of the machine, not yet a message.
 pub(crate) type SharedEvent = switchboard_core::connection::Event;
 
@@ -374,6 +448,42 @@ impl Core {
             return self.machine.poll_notice();
         }
         self.machine.poll_event(now)
+    }
+
+    /// Ends a turn on the connection's own thread in few steps, where nothing is unusual: what was told is
+    /// handled, what was sent is written, and the socket wakes the session for more. `false`: nothing was done but
+    /// perhaps to write.
+    #[inline]
+    fn ends_turn_when_quiet(&mut self, back: Permit, now: &mut Now) -> bool {
+        if !self.turn_at_home
+            || self.reader != Reader::Session
+            || self.requests.is_some()
+            || self.machine.has_batch()
+            || !self.machine.is_quiet()
+        {
+            return false;
+        }
+        self.write_at_home(now);
+        // What could not be written whole may have changed anything.
+        if self.machine.write_buffer_size() > 0 || !self.machine.is_fully_open() {
+            return false;
+        }
+        self.machine.give_back_when_quiet(back);
+        self.in_flight = false;
+        self.turn_at_home = false;
+        self.count_held();
+        true
+    }
+
+    /// What a read may change that the actor has to look at.
+    fn sight(&self) -> Sight {
+        let machine = &self.machine;
+        (
+            machine.moved(),
+            machine.state(),
+            machine.read_wish(),
+            machine.poll_timeout(),
+        )
     }
 
     fn begin_turn(&mut self) {
@@ -404,8 +514,8 @@ impl Core {
             || machine.wants_round()
             || self.has_due()
             || self.next_deadline().is_some_and(|deadline| {
-                self.driver_sleeps
-                    .is_none_or(|sleeping| deadline < sleeping)
+                let sleeps = self.driver_sleeps.as_deref();
+                sleeps.is_none_or(|sleeping| deadline < *sleeping)
             })
     }
 

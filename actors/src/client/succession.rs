@@ -91,7 +91,7 @@ impl ClientActor {
     pub(super) fn replace_session(&mut self, shared: &Shared, cx: &TaskContext<'_>, now: &mut Now) {
         // Letting go of a mailbox may drop messages, which needs the lock.
         self.outlet = Outlet::None;
-        let Some(factory) = &self.factory else {
+        let Some(factory) = self.rare.as_ref().and_then(|rare| rare.factory.as_ref()) else {
             return;
         };
         let local = Rc::clone(&self.berth.local);

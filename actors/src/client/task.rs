@@ -13,7 +13,7 @@ use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Addr, AsyncContext, Context, WeakAddr};
 
 use super::actor::Driver;
-use super::shared::wake;
+use super::shared::{Rare, wake};
 use super::{ClientActor, Shared};
 
 /// How many commands may wait where somebody minds; actix's own default.
@@ -38,15 +38,18 @@ impl Shared {
     pub(super) fn addr(self: &Arc<Self>) -> Option<Addr<ClientActor>> {
         let mut core = self.lock();
         core.home?;
-        if let Some(post) = &core.post {
+        if let Some(Rare {
+            post: Some(post), ..
+        }) = core.rare()
+        {
             return post.address.upgrade();
         }
         let (sender, mailbox) = channel(MAILBOX);
         let address = Addr::new(sender);
-        core.post = Some(Box::new(Post {
+        core.make_rare().post = Some(Post {
             address: address.downgrade(),
             mailbox: Some(mailbox),
-        }));
+        });
         // It takes its mailbox in its next look.
         wake(core);
         Some(address)

@@ -135,7 +135,7 @@ impl Pool {
         let machine = connect.shape(machine);
         let shared = Shared::new(handle.ids.client(), self.clone(), Origin::Outbound, machine);
         if connect.watched.is_some() {
-            shared.set_kind(ChannelKind::Pipe);
+            shared.lock().set_kind(ChannelKind::Pipe);
         }
         let client = Client::new(shared);
         let (outcome, result) = oneshot::channel();

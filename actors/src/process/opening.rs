@@ -252,7 +252,7 @@ fn open_pipe(
         .without_lingering();
     let origin = Origin::Pipe(Box::new(PipeOf::new(&process.shared, fd)));
     let shared = Shared::new(local.next_id(), process.pool().clone(), origin, machine);
-    shared.set_kind(transport.kind());
+    shared.lock().set_kind(transport.kind());
     Ok((Client::new(shared), Link::Up(transport)))
 }
 

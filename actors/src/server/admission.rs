@@ -19,7 +19,6 @@ use crate::shard::SlotLease;
 use crate::transport::Incoming;
 
 use super::ServerState;
-use super::alarm::AlarmBell;
 use super::limits::Rules;
 
 /// How often a listener looks for free slots while there are none.
@@ -171,7 +170,7 @@ impl Admission {
             rate.check(clock()).map_err(Obstacle::TooFast)?;
         }
         let server = self.state.gate.try_enter().ok_or(Obstacle::Full)?;
-        let passes = self.pool.gates().try_enter().map_err(|_| Obstacle::Full)?;
+        let mut passes = self.pool.gates().try_enter().map_err(|_| Obstacle::Full)?;
         let lease = match &self.state.slots {
             None => None,
             Some(slots) => match (slots.try_take(), slots.try_take()) {
@@ -182,12 +181,11 @@ impl Admission {
         if let Some(rate) = &self.rules.rate {
             rate.try_take(clock()).map_err(Obstacle::TooFast)?;
         }
-        let passes = Passes {
-            server: Some(server),
-            prefix,
-            presence: self.state.alarm.as_ref().map(AlarmBell::enter),
-            ..passes
-        };
+        passes.server = Some(server);
+        passes.prefix = prefix;
+        if let Some(alarm) = &self.state.alarm {
+            passes.rare().presence = Some(alarm.enter());
+        }
         Ok((passes, lease))
     }
 

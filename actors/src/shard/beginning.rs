@@ -57,7 +57,7 @@ impl ShardLocal {
             ),
         };
         let shared = Shared::new(self.home.ids.client(), pool.clone(), origin, machine);
-        shared.set_kind(incoming.transport.kind());
+        shared.lock().set_kind(incoming.transport.kind());
         let client = Client::new(shared);
         let span = telemetry::connection_span(&server.span, &client);
         if let Some(tls) = &secured {
@@ -66,19 +66,24 @@ impl ShardLocal {
         let (link, entry, claim) = match &recipe.tls {
             None => (Link::Up(incoming.transport), None, claim),
             Some(tls) => {
-                client.shared.lock().tls_config = Some(Box::new(tls.config()));
+                client.shared.lock().make_rare().tls_config = Some(Box::new(tls.config()));
                 let handshake = tls.begin(incoming.transport);
                 let attach = Arc::clone(&recipe.factory.attach);
                 let factory = Factory::new(attach, recipe.seating, span.clone());
                 let hosts = recipe.hosts.clone();
                 let entry = Entry::new(factory, hosts, handshake.asked(), claim);
-                (Link::Securing(handshake), Some(Box::new(entry)), None)
+                (
+                    Link::Securing(Box::new(handshake)),
+                    Some(Box::new(entry)),
+                    None,
+                )
             }
         };
         let (outlet, errand) = if entry.is_some() {
             (Outlet::None, None)
         } else {
             let make = MakeSession::Always(Arc::clone(&recipe.factory.attach));
+            client.await_companion();
             self.seat(&client, make, recipe.seating, &span)
         };
         if !matches!(outlet, Outlet::None) && errand.is_none() {
@@ -142,8 +147,9 @@ impl ShardLocal {
             }
         };
         if let Some(secure) = &secure {
-            client.shared.lock().tls_config = Some(Box::new(secure.config()));
+            client.shared.lock().make_rare().tls_config = Some(Box::new(secure.config()));
         }
+        client.await_companion();
         let (outlet, errand) = self.seat(&client, make, seating, &span);
         let (link, outcome) = match refusal {
             None => {

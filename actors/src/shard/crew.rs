@@ -23,7 +23,6 @@ struct CrewList {
 #[derive(Debug)]
 pub(crate) struct Member {
     list: Arc<CrewList>,
-    is_task: bool,
     /// Its share of a worker.
     pub(crate) share: Option<Share>,
 }
@@ -33,7 +32,6 @@ impl Crew {
         self.0.members.fetch_add(1, Ordering::Relaxed);
         Member {
             list: Arc::clone(&self.0),
-            is_task: false,
             share: None,
         }
     }
@@ -66,21 +64,22 @@ impl Crew {
 
 impl Member {
     /// The same for a task.
-    pub(crate) fn of_task(self) -> Self {
+    pub(crate) fn of_task(self) -> TaskMember {
         let list = Arc::clone(&self.list);
         list.tasks.fetch_add(1, Ordering::Relaxed);
-        Self {
-            list,
-            is_task: true,
-            share: None,
-        }
+        TaskMember(list)
     }
+}
 
-    const fn place<'a>(&self, list: &'a CrewList) -> &'a AtomicUsize {
-        if self.is_task {
-            &list.tasks
-        } else {
-            &list.members
+/// One task that is still there.
+#[derive(Debug)]
+pub(crate) struct TaskMember(Arc<CrewList>);
+
+impl CrewList {
+    /// One of those that this counts is gone.
+    fn left(&self, place: &AtomicUsize) {
+        if place.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.changed.notify_waiters();
         }
     }
 }
@@ -88,8 +87,12 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.share = None;
-        if self.place(&self.list).fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.list.changed.notify_waiters();
-        }
+        self.list.left(&self.list.members);
+    }
+}
+
+impl Drop for TaskMember {
+    fn drop(&mut self) {
+        self.0.left(&self.0.tasks);
     }
 }

@@ -18,6 +18,11 @@ impl ReadSlot<'_> {
         self.buffer.reserve(self.size);
         &mut self.buffer
     }
+
+    /// The slot as it is.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
 }
 
 /// The two slots that a connection leases for its life (XAS-25).

@@ -61,12 +61,21 @@ pub(crate) fn spawn_guarded(
     span: Span,
     on_exit: impl FnOnce(Exit) + Unpin + 'static,
 ) -> JoinHandle<()> {
+    tokio::task::spawn_local(Box::new(guarded(future, span, on_exit)))
+}
+
+/// What is to be run for whatever runs an actor; `on_exit` is called exactly once.
+pub(crate) fn guarded(
+    future: impl Future<Output = ()> + Unpin + 'static,
+    span: Span,
+    on_exit: impl FnOnce(Exit) + Unpin + 'static,
+) -> impl Future<Output = ()> + Unpin + 'static {
     let span = (!span.is_disabled()).then(|| Box::new(span));
-    tokio::task::spawn_local(Box::new(Guard {
+    Guard {
         future: Some(future),
         on_exit: Some(on_exit),
         span,
-    }))
+    }
 }
 
 /// The same; the handle drops the actor as it is.

@@ -5,7 +5,7 @@ mod spec;
 mod tree;
 mod vigil;
 
-pub(crate) use guard::{Exit, panic_text, spawn_guarded, start_guarded, start_guarded_at, text_of};
+pub(crate) use guard::{Exit, guarded, panic_text, start_guarded, start_guarded_at, text_of};
 pub(crate) use spec::Failure;
 pub use spec::{ChildSpec, OnEscalation, Restart, Strategy, Supervise, SuperviseError};
 pub use tree::{ChildStatus, Supervisor};

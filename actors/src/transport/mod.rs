@@ -41,9 +41,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::BytesMut;
 use socket2::SockRef;
 use switchboard_core::{Address, ConnectError, TlsInfo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
 use crate::error::ListenError;
 use crate::options::{ConnectTarget, ListenTarget};
@@ -92,6 +94,19 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// passes on what that says. Default: it is none.
     fn unix(&self) -> Option<Box<UnixEnds>> {
         None
+    }
+
+    /// Reads behind what `buffer` holds, into the room that it has; says how many bytes came. Default: by
+    /// `poll_read`.
+    ///
+    /// # Errors
+    /// Those of `poll_read`.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        poll_read_buf(Pin::new(self), cx, buffer)
     }
 
     /// Whether it is worth reading again after a read: asked instead of a read that would bring nothing.

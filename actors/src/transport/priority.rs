@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
 use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, recv, send, sendmsg,
@@ -79,7 +80,6 @@ fn not_internet() -> io::Error {
 /// A connection.
 pub(super) struct PriorityStream {
     socket: Held,
-    wait: RefCell<Option<LocalFuture<io::Result<Ready>>>>,
     /// Nothing is known yet of a new socket: so it is tried, which nearly always succeeds.
     untried: Cell<Untried>,
     /// Whether an urgent byte may stand before what is to be read, although the runtime does not say so.
@@ -92,10 +92,12 @@ struct Untried {
     write: bool,
 }
 
+type UrgentWait = RefCell<Option<LocalFuture<io::Result<Ready>>>>;
+
 enum Held {
     Alone(AsyncFd<Socket>),
     /// With the wait for urgent bytes, since somebody has asked for them.
-    Shared(Rc<AsyncFd<Socket>>),
+    Shared(Rc<AsyncFd<Socket>>, Box<UrgentWait>),
     /// In between.
     Nothing,
 }
@@ -107,7 +109,6 @@ impl PriorityStream {
     fn open(socket: Socket) -> io::Result<Self> {
         Ok(Self {
             socket: Held::Alone(register(socket, ALL)?),
-            wait: RefCell::new(None),
             untried: Cell::new(Untried {
                 read: true,
                 write: true,
@@ -122,11 +123,12 @@ impl PriorityStream {
 
     #[allow(clippy::unnecessary_wraps, reason = "tokio's streams may fail here")]
     pub(super) fn into_std(self) -> io::Result<std::net::TcpStream> {
-        let Self { socket, wait, .. } = self;
-        drop(wait);
-        let socket = match socket {
+        let socket = match self.socket {
             Held::Alone(socket) => socket,
-            Held::Shared(socket) => Rc::into_inner(socket).expect(HELD),
+            Held::Shared(socket, wait) => {
+                drop(wait);
+                Rc::into_inner(socket).expect(HELD)
+            }
             Held::Nothing => unreachable!("{AWAY}"),
         };
         Ok(socket.into_inner().into())
@@ -140,20 +142,20 @@ impl PriorityStream {
     fn get(&self) -> &AsyncFd<Socket> {
         match &self.socket {
             Held::Alone(socket) => socket,
-            Held::Shared(socket) => socket,
+            Held::Shared(socket, _) => socket,
             Held::Nothing => unreachable!("{AWAY}"),
         }
     }
 
     /// Whether urgent bytes can be waited for.
     pub(super) const fn is_shared(&self) -> bool {
-        matches!(self.socket, Held::Shared(_))
+        matches!(self.socket, Held::Shared(..))
     }
 
     /// Makes it so that they can, from now on.
     pub(super) fn share(&mut self) {
         self.socket = match std::mem::replace(&mut self.socket, Held::Nothing) {
-            Held::Alone(socket) => Held::Shared(Rc::new(socket)),
+            Held::Alone(socket) => Held::Shared(Rc::new(socket), Box::default()),
             other => other,
         };
     }
@@ -183,10 +185,10 @@ impl PriorityStream {
             if let Some(byte) = self.take_urgent() {
                 return Poll::Ready(byte);
             }
-            let Held::Shared(socket) = &self.socket else {
+            let Held::Shared(socket, wait) = &self.socket else {
                 return Poll::Pending;
             };
-            let mut wait = self.wait.borrow_mut();
+            let mut wait = wait.borrow_mut();
             let waiting = wait.get_or_insert_with(|| {
                 let socket = Rc::clone(socket);
                 Box::pin(async move { Ok(socket.ready(Interest::PRIORITY).await?.ready()) })
@@ -277,6 +279,21 @@ impl PriorityStream {
             }
             guard.clear_ready();
         }
+    }
+
+    /// Reads into the room that there is behind what `buffer` holds.
+    #[inline]
+    #[allow(unsafe_code, reason = "the system fills what nobody has written yet")]
+    pub(super) fn poll_receive_into(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
+        let count = ready!(self.poll_receive(cx, &mut room, RecvFlags::empty()))?;
+        // SAFETY: as many bytes were received into the room.
+        unsafe { buffer.advance_mut(count) };
+        Poll::Ready(Ok(count))
     }
 
     #[inline]

@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use switchboard_core::{ConnectError, ConnectPhase};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::net::{TcpSocket, lookup_host};
 use tokio::time::timeout;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use tokio_util::io::poll_read_buf;
 
 use crate::error::ListenPhase;
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
@@ -400,6 +404,19 @@ impl Transport for TcpTransport {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        if self.reading == Reading::Freely {
+            self.stream.reading().poll_receive_into(cx, buffer)
+        } else {
+            poll_read_buf(Pin::new(self), cx, buffer)
+        }
+    }
+
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_wary() {
             return Poll::Ready(());

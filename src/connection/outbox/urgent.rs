@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Chunk, Outbox};
 
-/// Their positions in the stream, in order; never empty.
+/// Their positions in the stream, in order.
 #[derive(Debug, Default)]
 pub(super) struct Urgent(VecDeque<u64>);
 
@@ -13,12 +13,23 @@ impl Outbox {
     pub(in crate::connection) fn push_urgent(&mut self, byte: u8) {
         let position = self.position;
         self.copy(&[byte]);
-        self.urgent.get_or_insert_default().0.push_back(position);
+        let rare = self.rare.get_or_insert_default();
+        rare.urgent.0.push_back(position);
+    }
+
+    fn first_urgent(&self) -> Option<u64> {
+        self.rare.as_ref()?.urgent.0.front().copied()
+    }
+
+    /// Whether some of the queued bytes are urgent.
+    #[inline]
+    pub(super) fn has_urgent(&self) -> bool {
+        self.first_urgent().is_some()
     }
 
     /// The urgent byte whose turn it is.
     pub(in crate::connection) fn front_urgent(&self) -> Option<u8> {
-        if self.urgent.is_none() || self.until_urgent() > 0 {
+        if !self.has_urgent() || self.until_urgent() > 0 {
             return None;
         }
         self.queue
@@ -30,10 +41,8 @@ impl Outbox {
 
     /// How many bytes stand before the first urgent one.
     pub(super) fn until_urgent(&self) -> usize {
-        self.urgent
-            .as_deref()
-            .and_then(|Urgent(positions)| positions.front())
-            .map_or(self.size, |position| self.left_until(*position))
+        self.first_urgent()
+            .map_or(self.size, |position| self.left_until(position))
     }
 
     /// Some bytes were taken.
@@ -50,11 +59,8 @@ impl Outbox {
     }
 
     fn keep_urgent(&mut self, keep: impl Fn(u64) -> bool) {
-        if let Some(Urgent(positions)) = self.urgent.as_deref_mut() {
-            positions.retain(|position| keep(*position));
-            if positions.is_empty() {
-                self.urgent = None;
-            }
+        if let Some(rare) = &mut self.rare {
+            rare.urgent.0.retain(|position| keep(*position));
         }
     }
 }

@@ -69,7 +69,7 @@ impl Outbox {
     pub(in crate::connection) fn watch(&mut self, length: usize) -> WatchId {
         let end = self.position;
         let taken = end - self.size as u64;
-        let watches = self.watches.get_or_insert_default();
+        let watches = &mut self.rare.get_or_insert_default().watches;
         let id = WatchId(watches.next);
         watches.next += 1;
         watches.waits.push(Watch {
@@ -98,16 +98,16 @@ impl Outbox {
     }
 
     fn find(&self, id: WatchId) -> Option<&Watch> {
-        let waits = &self.watches.as_ref()?.waits;
+        let waits = &self.rare.as_ref()?.watches.waits;
         waits.get(place_of(waits, id)?)
     }
 
     /// Nobody waits for them any more.
     pub(in crate::connection) fn unwatch(&mut self, id: WatchId) {
-        if let Some(watches) = &mut self.watches
-            && let Some(place) = place_of(&watches.waits, id)
+        if let Some(rare) = &mut self.rare
+            && let Some(place) = place_of(&rare.watches.waits, id)
         {
-            watches.waits.remove(place);
+            rare.watches.waits.remove(place);
         }
     }
 
@@ -128,7 +128,8 @@ impl Outbox {
     }
 
     fn open_watches(&mut self) -> impl Iterator<Item = &mut Watch> {
-        let waits = self.watches.iter_mut().flat_map(|all| &mut all.waits);
+        let waits = self.rare.iter_mut();
+        let waits = waits.flat_map(|rare| &mut rare.watches.waits);
         waits.filter(|watch| watch.outcome.is_none())
     }
 }

@@ -1,6 +1,7 @@
 //! The machine on a wire that is all script: no socket, no clock.
 
 mod access;
+mod ahead;
 mod at_once;
 mod batches;
 mod closing;

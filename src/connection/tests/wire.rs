@@ -258,6 +258,7 @@ impl Wire {
                     self.offers = !self.offers;
                     if self.awake
                         && self.offers
+                        && self.machine.is_quiet()
                         && let Some((line, permit)) =
                             self.machine.handle_line_at_once(&mut data, now)
                     {

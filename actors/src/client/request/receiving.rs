@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_core::connection::Requested;
-use switchboard_core::{ArmError, Cause, Connection, Event, Line, Now, Receive, ReceiveKind};
+use switchboard_core::{ArmError, Cause, Event, Line, Now, Receive, ReceiveKind};
 
 use crate::client::shared::{Core, Reader, wake_if_needed};
 use crate::client::{Client, Shared, clock};
@@ -346,7 +346,7 @@ impl Core {
             self.write_at_home(now);
             self.forget_reader();
             if !self.has_listeners() {
-                self.read_at_home((cx.waker(), Reader::Asker), now, Connection::handle_data);
+                self.read_at_home((cx.waker(), Reader::Asker), now);
             }
         }
     }
