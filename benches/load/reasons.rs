@@ -164,6 +164,29 @@ const REASONS: &[Reason] = &[
     },
     Reason {
         peers: &["go", "go-batched"],
+        scenarios: &["ping1", "ping50", "ping500", "busy", "churn", "storm"],
+        text: "A goroutine per connection, which its own scheduler wakes, and one write per line or per read: no session, no \
+               supervision, no limits and no clocks for slow peers. On a quiet machine it pays more than ours for its \
+               scheduler, so where it is ahead look at `disturbed` and run again. Its listen queue is as long as the \
+               system allows, which counts in `storm`.",
+    },
+    Reason {
+        peers: &[
+            "uvloop",
+            "asyncio",
+            "asyncio-streams",
+            "asyncore",
+            "node",
+            "erlang",
+        ],
+        scenarios: &["storm"],
+        text: "It accepts as many of those that wait as it can in one go, and a connection is little more than its socket and \
+               a callback: no actors, no place under each limit, no orderly end. Most of this CPU time is the system's, \
+               for handshakes and for ends. Closed by fewer allocations per life, and by a longer listen queue than the \
+               256 of XAsyncSockets (`Listen::backlog`).",
+    },
+    Reason {
+        peers: &["go", "go-batched"],
         scenarios: MEMORY,
         text: "A goroutine's first stack and the buffers of its reader and writer; no actors, no supervision, no clocks for \
                slow peers. Closed by smaller state.",
