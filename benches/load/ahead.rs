@@ -5,8 +5,9 @@ use crate::reasons::{NOT_EXPLAINED, reason};
 use crate::report::{First, firsts, short};
 use crate::runner::{Results, ScenarioResult};
 
-/// A greater figure is this much greater at least before a shared machine can tell.
+/// A greater figure is this much greater at least before a shared machine can tell: by slices, and in turns.
 const TOLD_APART: f64 = 1.08;
+const TOLD_APART_IN_TURNS: f64 = 1.02;
 /// Servers of ours that are not peers.
 const OTHERS_OF_OURS: [&str; 1] = ["stream"];
 
@@ -20,7 +21,7 @@ pub(crate) fn markdown(results: &Results) -> String {
             unknown.push(scenario.name);
             continue;
         };
-        let ahead = ahead_of(ours, &rows);
+        let ahead = ahead_of(scenario, ours, &rows);
         if ahead.is_empty() {
             leading.push(scenario.name);
         } else {
@@ -36,10 +37,17 @@ pub(crate) fn markdown(results: &Results) -> String {
     text
 }
 
-/// Peers that are ahead, the furthest first, each with what our figure is of theirs, or theirs of ours.
-fn ahead_of<'a, 'b>(ours: &First<'_>, rows: &'a [First<'b>]) -> Vec<(&'a First<'b>, f64)> {
+/// Peers that are ahead, the furthest first, each with what our figure is of theirs, or theirs of ours: in turns where
+/// both were measured so.
+fn ahead_of<'a, 'b>(
+    scenario: &ScenarioResult,
+    ours: &First<'_>,
+    rows: &'a [First<'b>],
+) -> Vec<(&'a First<'b>, f64)> {
     let lead = |peer: &First<'_>| {
-        if ours.figure.more_is_better() {
+        if let Some(quotient) = scenario.turns.quotient(OURS, peer.server) {
+            quotient.median
+        } else if ours.figure.more_is_better() {
             peer.figure.value / ours.figure.value
         } else {
             ours.figure.value / peer.figure.value
@@ -63,7 +71,13 @@ fn section(scenario: &ScenarioResult, ours: &First<'_>, ahead: &[(&First<'_>, f6
         mark(ours),
     );
     for (peer, lead) in ahead {
-        let why = if *lead <= TOLD_APART {
+        let in_turns = scenario.turns.quotient(OURS, peer.server).is_some();
+        let told_apart = if in_turns {
+            TOLD_APART_IN_TURNS
+        } else {
+            TOLD_APART
+        };
+        let why = if *lead <= told_apart {
             "as close as this machine can tell. ".to_owned()
         } else {
             String::new()
@@ -90,6 +104,7 @@ mod tests {
     use super::*;
     use crate::figures::Figure;
     use crate::runner::{ServerResult, Slice};
+    use crate::turns::Turns;
 
     fn scenario(
         name: &'static str,
@@ -109,6 +124,7 @@ mod tests {
             about: "about",
             baselines: &["tokio-lines"],
             servers: servers.collect(),
+            turns: Turns::default(),
         }
     }
 
@@ -146,6 +162,15 @@ mod tests {
             format!("| other | 3.90 | 1.03 | {close}{NOT_EXPLAINED} |")
         );
         assert_eq!(rows.len(), 3);
+    }
+
+    #[test]
+    fn who_was_measured_in_turns_is_ahead_by_these() {
+        let mut scenario = scenario("ping50", "cpu us", &[("tokio-lines", 3.0), (OURS, 2.9)]);
+        scenario.turns =
+            Turns::side_by_side(&[(OURS, &[Some(4.4)]), ("tokio-lines", &[Some(4.0)])]);
+        let text = written(vec![scenario]);
+        assert!(text.contains("| tokio-lines | 3.00 | 1.10 |"), "{text}");
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(crate) struct Conditions {
 
 impl Conditions {
     /// More waiting than this, and others had a part in the figures. Alone, it is below 0.03.
-    const MOST_WAITING: f64 = 0.1;
+    pub(crate) const MOST_WAITING: f64 = 0.1;
 
     /// Whether the figures are good, if `fast` is a calibration of the fast mode.
     pub(crate) fn are_quiet(&self, fast: Duration) -> bool {

@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::figures::Figure;
     use crate::runner::{ServerResult, Slice};
+    use crate::turns::Turns;
 
     fn scenario(name: &'static str, values: &[(&str, f64)]) -> ScenarioResult {
         let servers = values.iter().map(|(name, value)| ServerResult {
@@ -148,6 +149,7 @@ mod tests {
             about: "lines < 1 & more",
             baselines: &["tokio-lines"],
             servers: servers.collect(),
+            turns: Turns::default(),
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn markdown(
         "# Results\n\n\
          Written by `load run` on {}; to run it again and to read the columns, see [README.md](README.md).\n\
          Every slice is in [{json}]({json}). Compare within this run only, and differences below 8 % not at\n\
-         all.\n\n\
+         all, or below 2 % where servers were measured in turns.\n\n\
          ![Bars for each scenario and server]({chart})\n\n## Machine\n\n| | |\n|---|---|\n",
         facts.date
     );
@@ -74,7 +74,8 @@ pub(crate) fn markdown(
         row(&mut text, &cells);
     }
     text += "\n## Who is ahead of us, and why\n\n\
-             By the first figure of each scenario. `by` is how many times ours is worse; up to 1.08 means little.\n";
+             By the first figure of each scenario. `by` is how many times ours is worse; up to 1.08 means little,\n\
+             or 1.02 where both were measured in turns.\n";
     text += &ahead::markdown(results);
     text +=
         "\n## Ratios\n\nThe first figure of each scenario, divided by that of its first baseline: ";
@@ -172,6 +173,7 @@ mod tests {
     use crate::lineup::Skipped;
     use crate::runner::{ScenarioResult, ServerResult, Slice};
     use crate::server::{ServerSpec, Wire};
+    use crate::turns::Turns;
 
     fn scenario(
         name: &'static str,
@@ -191,6 +193,7 @@ mod tests {
             about: "about",
             baselines: &["a"],
             servers: servers.collect(),
+            turns: Turns::default(),
         }
     }
 

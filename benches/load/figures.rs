@@ -88,15 +88,21 @@ impl Fold {
             Self::Mean => sum / values.iter().map(|_| 1.0).sum::<f64>(),
             Self::Median => {
                 values.sort_by(f64::total_cmp);
-                let middle = values.len() / 2;
-                if values.len() % 2 == 1 {
-                    values[middle]
-                } else {
-                    f64::midpoint(values[middle - 1], values[middle])
-                }
+                median(&values).unwrap_or(f64::NAN)
             }
         }
     }
+}
+
+/// The middle of values in order; between the two in the middle if there is no one.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len() / 2;
+    let upper = *sorted.get(middle)?;
+    Some(if sorted.len() % 2 == 1 {
+        upper
+    } else {
+        f64::midpoint(sorted[middle - 1], upper)
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use crate::runner::Results;
 /// The server that is ours, in each wire.
 pub(crate) const OURS: &str = "switchboard";
 
+/// Fewer rounds in turns say less than the slices do.
+const ENOUGH_ROUNDS: usize = 30;
+
 /// A row of the table of goals.
 #[derive(Debug)]
 pub(crate) struct Goal {
@@ -25,7 +28,7 @@ enum Wanted {
 enum Measure {
     /// Ours as it is.
     Plain(&'static str, &'static str),
-    /// Ours, divided by a peer's.
+    /// Ours, divided by a peer's; in turns where enough of them were measured.
     Ratio(&'static str, &'static str, &'static str),
     /// Ours, less a peer's.
     Above(&'static str, &'static str, &'static str),
@@ -154,6 +157,9 @@ impl Measure {
         match self {
             Plain(scenario, name) => take(scenario, OURS, name),
             Ratio(scenario, name, peer) => {
+                if let Some(quotient) = in_turns(results, scenario, peer) {
+                    return Some((quotient, false));
+                }
                 let (ours, odd) = take(scenario, OURS, name)?;
                 let (theirs, odd_too) = take(scenario, peer, name)?;
                 Some((ours / theirs, odd || odd_too))
@@ -167,6 +173,14 @@ impl Measure {
     }
 }
 
+/// What a request costs ours beside a peer's, if enough rounds in turns were kept to tell.
+fn in_turns(results: &Results, scenario: &str, peer: &str) -> Option<f64> {
+    let mut scenarios = results.scenarios.iter();
+    let scenario = scenarios.find(|result| result.name == scenario)?;
+    let quotient = scenario.turns.quotient(OURS, peer)?;
+    (quotient.rounds >= ENOUGH_ROUNDS).then_some(quotient.median)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -176,6 +190,7 @@ mod tests {
     use crate::figures::Figure;
     use crate::runner::{ScenarioResult, ServerResult, Slice};
     use crate::scenarios;
+    use crate::turns::Turns;
 
     fn results(ours: f64, calibration: u64) -> Results {
         let server = |name: &str, value| ServerResult {
@@ -196,6 +211,7 @@ mod tests {
                 about: "",
                 baselines: &[],
                 servers: vec![server("tokio-lines", 4.0), server(OURS, ours)],
+                turns: Turns::default(),
             }],
             left_out: Vec::new(),
         }
@@ -220,6 +236,19 @@ mod tests {
             (&*other.measured, other.reached),
             ("not measured", "not measured")
         );
+    }
+
+    #[test]
+    fn a_ratio_is_measured_in_turns_where_there_were_enough() {
+        let told = |rounds| {
+            let (ours, theirs) = (vec![Some(2.1); rounds], vec![Some(2.0); rounds]);
+            let mut results = results(4.4, 1_000);
+            results.scenarios[0].turns =
+                Turns::side_by_side(&[(OURS, &ours), ("tokio-lines", &theirs)]);
+            GOALS[0].judge(&results).measured
+        };
+        assert_eq!(told(ENOUGH_ROUNDS), "1.05");
+        assert_eq!(told(ENOUGH_ROUNDS - 1), "1.10");
     }
 
     #[test]

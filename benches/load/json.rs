@@ -54,8 +54,14 @@ fn scenario(scenario: &ScenarioResult, results: &Results) -> String {
             .iter()
             .map(|result| server(result, results)),
     );
+    let turns = scenario.turns.rows().map(|(name, costs)| {
+        let costs = costs.iter();
+        let costs = costs.map(|cost| cost.map_or("null".to_owned(), number));
+        (name, array(costs))
+    });
+    let turns = object(turns);
     format!(
-        "{{\"name\": {}, \"servers\": {servers}}}",
+        "{{\"name\": {}, \"servers\": {servers}, \"turns\": {turns}}}",
         quoted(scenario.name)
     )
 }
@@ -138,6 +144,7 @@ mod tests {
     use crate::folder::Folder;
     use crate::lineup::Skipped;
     use crate::server::{ServerSpec, Wire};
+    use crate::turns::Turns;
 
     #[test]
     fn slices_say_whether_they_were_kept() {
@@ -163,6 +170,7 @@ mod tests {
             about: "",
             baselines: &[],
             servers,
+            turns: Turns::side_by_side(&[("a", &[Some(4.0), None])]),
         }];
         let results = Results {
             fast: Duration::from_nanos(1_000),
@@ -174,7 +182,7 @@ mod tests {
             r#"{"name": "a \"b\"\u000a", "figures": {"cpu us": 4}, "failures": 1, "slices": ["#,
             r#"{"kept": true, "calibration_ns": null, "waiting": null, "figures": {"cpu us": 4}}, "#,
             r#"{"kept": false, "calibration_ns": 1600, "waiting": 0.5, "figures": {"cpu us": 9}}"#,
-            "]}]}",
+            r#"]}], "turns": {"a": [4, null]}}"#,
         ];
         let text = scenario(&results.scenarios[0], &results);
         assert_eq!(text, expected.concat());

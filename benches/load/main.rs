@@ -39,6 +39,7 @@ mod stage;
 mod swarm;
 mod systems;
 mod tls;
+mod turns;
 mod usual;
 mod verifier;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::figures::{Figure, fold};
 use crate::runner::{Results, ScenarioResult, ServerResult};
+use crate::turns::Quotient;
 
 /// The text of all tables.
 pub(crate) fn markdown(results: &Results) -> String {
@@ -29,10 +30,19 @@ fn table(scenario: &ScenarioResult, fast: Duration) -> String {
         })
         .collect();
 
+    let took_part = |name: &&str| scenario.turns.quotient(name, name).is_some();
+    let side_by_side: Vec<_> = scenario
+        .baselines
+        .iter()
+        .copied()
+        .filter(took_part)
+        .collect();
+
     let mut head = vec!["server".to_owned()];
     if let Some((first, rest)) = rows.iter().find_map(|(_, figures)| figures.split_first()) {
         head.push(first.name.to_owned());
         head.extend(baselines.iter().map(|(name, _)| format!("/ {name}")));
+        head.extend(side_by_side.iter().map(|name| format!("in turns / {name}")));
         head.extend(rest.iter().map(|figure| figure.name.to_owned()));
     }
     head.push("slices".to_owned());
@@ -46,7 +56,10 @@ fn table(scenario: &ScenarioResult, fast: Duration) -> String {
     text += &format!("|---|{}\n", "---:|".repeat(head.len() - 1));
     for (server, figures) in &rows {
         let mut cells = vec![server.name.clone()];
-        cells.extend(cells_of(figures, &baselines));
+        let in_turns = side_by_side
+            .iter()
+            .map(|baseline| in_turns(scenario, &server.name, baseline));
+        cells.extend(cells_of(figures, &baselines, in_turns));
         cells.resize(head.len() - 1, "-".to_owned());
         cells.push(slices(server, fast));
         text += &format!("| {} |\n", cells.join(" | "));
@@ -101,8 +114,12 @@ pub(crate) struct First<'a> {
     pub(crate) ratio: Option<f64>,
 }
 
-/// The first figure, its ratios to the baselines, and the other figures.
-fn cells_of(figures: &[Figure], baselines: &[(&str, f64)]) -> Vec<String> {
+/// The first figure, its ratios to the baselines, those in turns, and the other figures.
+fn cells_of(
+    figures: &[Figure],
+    baselines: &[(&str, f64)],
+    in_turns: impl Iterator<Item = String>,
+) -> Vec<String> {
     let Some((first, rest)) = figures.split_first() else {
         return Vec::new();
     };
@@ -112,8 +129,20 @@ fn cells_of(figures: &[Figure], baselines: &[(&str, f64)]) -> Vec<String> {
     let rest = rest.iter().map(|figure| short(figure.value));
     std::iter::once(short(first.value))
         .chain(ratios)
+        .chain(in_turns)
         .chain(rest)
         .collect()
+}
+
+/// What a server costs beside a baseline in turns, and between which costs half of the rounds lie.
+fn in_turns(scenario: &ScenarioResult, server: &str, baseline: &str) -> String {
+    let Some(quotient) = scenario.turns.quotient(server, baseline) else {
+        return "-".to_owned();
+    };
+    let Quotient {
+        median, low, high, ..
+    } = quotient;
+    format!("{median:.3} ({low:.2} to {high:.2})")
 }
 
 /// How many slices the figures rest on.
@@ -152,6 +181,7 @@ mod tests {
     use super::*;
     use crate::calibrate::Conditions;
     use crate::runner::Slice;
+    use crate::turns::Turns;
 
     fn server(name: &str, values: &[(f64, u64)], failures: u32) -> ServerResult {
         let slice = |(value, nanos): &(f64, u64)| Slice {
@@ -169,11 +199,16 @@ mod tests {
     }
 
     fn text(servers: Vec<ServerResult>) -> String {
+        text_with(servers, Turns::default())
+    }
+
+    fn text_with(servers: Vec<ServerResult>, turns: Turns) -> String {
         let scenario = ScenarioResult {
             name: "ping1",
             about: "about",
             baselines: &["a"],
             servers,
+            turns,
         };
         markdown(&Results {
             fast: Duration::from_nanos(1_000),
@@ -195,6 +230,24 @@ mod tests {
             | b | 5.00 | 1.25 | 0 | 0 of 1, disturbed |\n\
             | c | - | - | - | 0 of 0, 2 failed |\n";
         assert_eq!(text(servers), expected);
+    }
+
+    #[test]
+    fn who_was_measured_in_turns_has_a_column_more() {
+        let costs = |cost: f64| [Some(4.0 * cost), Some(5.0 * cost), Some(6.0 * cost)];
+        let turns = Turns::side_by_side(&[("a", &costs(1.0)), ("b", &costs(1.1))]);
+        let servers = vec![
+            server("a", &[(4.0, 1_000)], 0),
+            server("b", &[(5.0, 1_000)], 0),
+            server("c", &[(9.0, 1_000)], 0),
+        ];
+        let expected = "| server | cpu us | / a | in turns / a | lost | slices |\n\
+            |---|---:|---:|---:|---:|---:|\n\
+            | a | 4.00 | 1.00 | 1.000 (1.00 to 1.00) | 0 | 1 of 1 |\n\
+            | b | 5.00 | 1.25 | 1.100 (1.10 to 1.10) | 0 | 1 of 1 |\n\
+            | c | 9.00 | 2.25 | - | 0 | 1 of 1 |\n";
+        let text = text_with(servers, turns);
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

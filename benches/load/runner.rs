@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use crate::calibrate::{Calibrator, Conditions, is_fast};
 use crate::figures::Figure;
+use crate::goals::OURS;
 use crate::machine::{Cores, pin};
 use crate::procfs::{CpuTime, cpu_time};
 use crate::progress::Progress;
+use crate::report;
 use crate::scenarios::Scenario;
-use crate::server::ServerSpec;
+use crate::server::{Place, Server, ServerSpec};
 use crate::stage::Stage;
 use crate::tls::Credentials;
+use crate::turns::{Loads, Party, Turns};
 
 /// How often a slice is taken again after its conditions were not quiet.
 const RETRIES: u32 = 5;
@@ -23,6 +26,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How much of a scenario's expected time goes into waits for the fast mode and slices that are taken again,
 /// before the rest has to do with one try each: a machine that is never quiet shall not take for ever.
 const SPARE: u32 = 2;
+/// How long servers are measured side by side, for each round of slices.
+const TURNS_PER_ROUND: Duration = Duration::from_secs(4);
+/// Servers whose figures differ by more than this need not be measured side by side.
+const CLOSE: f64 = 1.25;
 /// How long to leave the machine to others after a slice that is not kept.
 const RETREAT: Duration = Duration::from_secs(1);
 
@@ -66,6 +73,8 @@ pub(crate) struct ScenarioResult {
     pub(crate) baselines: &'static [&'static str],
     /// In the order of the command line.
     pub(crate) servers: Vec<ServerResult>,
+    /// The closest of them side by side.
+    pub(crate) turns: Turns,
 }
 
 /// What was measured of one server in one scenario.
@@ -151,12 +160,29 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
                 progress.advance(scenario.expected(options.slice));
             }
         }
-        scenarios.push(ScenarioResult {
+        let mut result = ScenarioResult {
             name: scenario.name(),
             about: scenario.about(),
             baselines: scenario.baselines(),
             servers: results,
-        });
+            turns: Turns::default(),
+        };
+        if let Some(loads) = scenario.in_turns() {
+            let close = close_to_ours(&result, &servers, calibrator.fast());
+            let time = TURNS_PER_ROUND * rounds;
+            let place = &scenario.places(options.cores)[0];
+            result.turns = take_turns(
+                result.name,
+                loads,
+                &close,
+                place,
+                time,
+                &credentials,
+                &mut progress,
+            );
+            progress.advance(time);
+        }
+        scenarios.push(result);
     }
     progress.tell(&format!("took {}", minutes(begun.elapsed())), true);
     Ok(Results {
@@ -186,11 +212,72 @@ fn expected(options: &RunOptions, servers: &[ServerSpec]) -> Duration {
 
 fn expected_of(scenario: &dyn Scenario, options: &RunOptions, servers: &[ServerSpec]) -> Duration {
     let round = participants(scenario, servers).map(|_| scenario.expected(options.slice));
-    round.sum::<Duration>() * scenario.rounds(options.rounds)
+    let in_turns = scenario.in_turns().map(|_| TURNS_PER_ROUND);
+    (round.sum::<Duration>() + in_turns.unwrap_or_default()) * scenario.rounds(options.rounds)
 }
 
 fn minutes(time: Duration) -> String {
     format!("{}:{:02} minutes", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+/// Baselines, and the servers whose first figure is about that of ours.
+fn close_to_ours<'a>(
+    result: &ScenarioResult,
+    servers: &[&'a ServerSpec],
+    fast: Duration,
+) -> Vec<&'a ServerSpec> {
+    let firsts = report::firsts(result, fast);
+    let figure = |name: &str| {
+        let mut rows = firsts.iter();
+        Some(rows.find(|row| row.server == name)?.figure.value)
+    };
+    let Some(ours) = figure(OURS) else {
+        return Vec::new();
+    };
+    let is_close = |name: &str| {
+        figure(name).is_some_and(|theirs| {
+            result.baselines.contains(&name) || ours.max(theirs) <= CLOSE * ours.min(theirs)
+        })
+    };
+    let servers = servers.iter().copied();
+    servers.filter(|spec| is_close(&spec.name)).collect()
+}
+
+/// The servers side by side, each with its load.
+fn take_turns(
+    scenario: &str,
+    loads: &dyn Loads,
+    servers: &[&ServerSpec],
+    place: &Place,
+    time: Duration,
+    credentials: &Credentials,
+    progress: &mut Progress,
+) -> Turns {
+    let (mut parties, mut running) = (Vec::new(), Vec::new());
+    for spec in servers {
+        let title = format!("{scenario} in turns {}", spec.name);
+        progress.turn(&title);
+        let begun = Server::start(spec, place, credentials)
+            .and_then(|server| Ok((loads.load(&server)?, server)));
+        match begun {
+            Ok((load, server)) => {
+                parties.push(Party {
+                    name: &spec.name,
+                    pid: server.pid(),
+                    load,
+                });
+                running.push(server);
+            }
+            Err(error) => progress.tell(&format!("{title}: failed: {error}"), true),
+        }
+    }
+    progress.turn(&format!("{scenario} in turns"));
+    Turns::take(parties, Instant::now() + time, |name, error| {
+        progress.tell(
+            &format!("{scenario} in turns {name}: failed: {error}"),
+            true,
+        );
+    })
 }
 
 /// Takes slices until the conditions were quiet during one, or patience is at its end.

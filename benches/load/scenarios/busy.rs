@@ -4,13 +4,13 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{MANY, Scenario, micros, ratio};
+use super::{MANY, Scenario, ratio};
 use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::machine::{Cores, most_open_files};
-use crate::procfs::cpu_time;
 use crate::server::{Place, Server};
 use crate::stage::Stage;
+use crate::turns::{Load, Party, Turns};
 
 /// Connections with one line in flight.
 const BUSY: usize = 50;
@@ -20,37 +20,26 @@ const IDLE: usize = 2 * MANY;
 const OTHERS: usize = 200;
 /// Time under load before the measured windows of each server.
 const WARM_UP: Duration = Duration::from_millis(200);
+/// How many slices' time the turns have together: to come to so many connections takes longer.
+const SLICES: u32 = 4;
 /// Time for the server to finish what it does after the last line.
 const SETTLE: Duration = Duration::from_millis(500);
-/// Time for the server to go to sleep, after which its CPU time is exact.
-const PAUSE: Duration = Duration::from_millis(20);
-/// Whose window it is: with this order a machine that slows down steadily slows both by as much.
-const TURNS: [Who; 8] = {
-    use Who::{Alone, Beside};
-    [Alone, Beside, Beside, Alone, Alone, Beside, Beside, Alone]
-};
 
 /// Two servers of a kind on one core, of which one has the idle connections too, in turns.
 #[derive(Debug)]
 pub(super) struct Busy;
 
-/// A server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
-    Alone = 0,
-    Beside = 1,
-}
+/// Their names while they take turns.
+const ALONE: &str = "alone";
+const BESIDE: &str = "beside";
 
-/// What a server has done, in all its windows.
-#[derive(Clone, Copy, Debug, Default)]
-struct Account {
-    requests: u64,
-    used: Duration,
-}
+/// The busy connections of a server; the idle ones are behind them.
+struct Part<'a>(&'a mut Fleet);
 
-impl Account {
-    fn micros_per_request(self) -> f64 {
-        micros(self.used) / ratio(self.requests, 1.0)
+impl Load for Part<'_> {
+    fn work(&mut self, end: Instant) -> io::Result<f64> {
+        let tally = self.0.exchange_first(BUSY, end)?.flawless()?;
+        Ok(ratio(tally.replies, 1.0))
     }
 }
 
@@ -81,7 +70,7 @@ impl Scenario for Busy {
     }
 
     fn expected(&self, slice: Duration) -> Duration {
-        2 * slice + Duration::from_secs(3)
+        SLICES * slice + Duration::from_secs(3)
     }
 
     fn run(&self, stage: &Stage, slice: Duration) -> io::Result<Vec<Figure>> {
@@ -90,22 +79,21 @@ impl Scenario for Busy {
         beside.admit(idle())?;
         thread::sleep(SETTLE);
 
-        let mut fleets = [&mut alone, &mut beside];
-        for fleet in &mut fleets {
-            fleet
-                .exchange_first(BUSY, Instant::now() + WARM_UP)?
-                .flawless()?;
+        let mut parties = Vec::new();
+        for (name, server, fleet) in [
+            (ALONE, servers[0], &mut alone),
+            (BESIDE, servers[1], &mut beside),
+        ] {
+            let (pid, mut load) = (server.pid(), Box::new(Part(fleet)));
+            load.work(Instant::now() + WARM_UP)?;
+            parties.push(Party { name, pid, load });
         }
-        let mut accounts = [Account::default(); 2];
-        for who in TURNS {
-            let (server, account) = (servers[who as usize], &mut accounts[who as usize]);
-            thread::sleep(PAUSE);
-            let before = cpu_time(server.pid())?;
-            let end = Instant::now() + slice / 4;
-            let tally = fleets[who as usize].exchange_first(BUSY, end)?.flawless()?;
-            thread::sleep(PAUSE);
-            account.used += (cpu_time(server.pid())? - before).total;
-            account.requests += tally.replies;
+        let mut fault = None;
+        let turns = Turns::take(parties, Instant::now() + SLICES * slice, |_, error| {
+            fault = Some(error);
+        });
+        if let Some(fault) = fault {
+            return Err(fault);
         }
         let disturbed = beside.disturbed()?;
         if disturbed > 0 {
@@ -113,11 +101,13 @@ impl Scenario for Busy {
                 "the server did not leave {disturbed} connections alone"
             )));
         }
-        let [alone, beside] = accounts.map(Account::micros_per_request);
+        let disturbance = || io::Error::other("others had a part in every turn");
+        let quotient = turns.quotient(BESIDE, ALONE).ok_or_else(disturbance)?;
+        let cost = |name| turns.cost(name).ok_or_else(disturbance);
         Ok(vec![
-            Figure::median("cpu us beside", beside),
-            Figure::median("cpu us alone", alone),
-            Figure::median("beside / alone", beside / alone),
+            Figure::median("cpu us beside", cost(BESIDE)?),
+            Figure::median("cpu us alone", cost(ALONE)?),
+            Figure::median("beside / alone", quotient.median),
             Figure::median("idle connections", ratio(idle() as u64, 1.0)),
         ])
     }
@@ -133,20 +123,4 @@ fn fleet(server: &Server) -> io::Result<Fleet> {
     let mut fleet = Fleet::new(server.target.clone(), 1, AfterReply::Repeat)?;
     fleet.admit(BUSY)?;
     Ok(fleet)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_have_as_many_windows_and_neither_is_early() {
-        let places = |wanted: Who| {
-            let all = TURNS.iter().enumerate();
-            all.filter(move |(_, who)| **who == wanted)
-                .map(|(place, _)| place)
-        };
-        assert_eq!(places(Who::Alone).count(), places(Who::Beside).count());
-        assert_eq!(places(Who::Alone).sum::<usize>(), places(Who::Beside).sum());
-    }
 }

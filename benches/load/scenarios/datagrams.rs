@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use super::{Scenario, micros, ratio};
 use crate::figures::Figure;
 use crate::procfs::cpu_time;
-use crate::server::Wire;
+use crate::server::{Server, Wire};
 use crate::stage::Stage;
 use crate::swarm::Swarm;
+use crate::turns::{Load, Loads};
 
 /// Time under load before the measured slice.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -43,10 +44,13 @@ impl Scenario for Datagrams {
         &["tokio-udp", "tokio-udp-try"]
     }
 
+    fn in_turns(&self) -> Option<&dyn Loads> {
+        Some(self)
+    }
+
     fn run(&self, stage: &Stage, slice: Duration) -> io::Result<Vec<Figure>> {
         let server = stage.first();
-        let mut swarm = Swarm::new(server.target.address, self.sockets, self.in_flight)?;
-        swarm.exchange(Instant::now() + WARM_UP)?;
+        let mut swarm = self.swarm(server)?;
         thread::sleep(SETTLE);
 
         let before = cpu_time(server.pid())?;
@@ -64,5 +68,26 @@ impl Scenario for Datagrams {
             Figure::median("p99.9 us", micros(echoes.latency.quantile(999))),
             Figure::sum("lost", ratio(echoes.lost, 1.0)),
         ])
+    }
+}
+
+impl Datagrams {
+    /// The sockets of a server, warmed up.
+    fn swarm(&self, server: &Server) -> io::Result<Swarm> {
+        let mut swarm = Swarm::new(server.target.address, self.sockets, self.in_flight)?;
+        swarm.exchange(Instant::now() + WARM_UP)?;
+        Ok(swarm)
+    }
+}
+
+impl Loads for Datagrams {
+    fn load(&self, server: &Server) -> io::Result<Box<dyn Load>> {
+        Ok(Box::new(self.swarm(server)?))
+    }
+}
+
+impl Load for Swarm {
+    fn work(&mut self, end: Instant) -> io::Result<f64> {
+        Ok(ratio(self.exchange(end)?.replies, 1.0))
     }
 }

@@ -17,6 +17,7 @@ use crate::fleet::AfterReply;
 use crate::machine::Cores;
 use crate::server::{Place, Wire};
 use crate::stage::Stage;
+use crate::turns::Loads;
 
 use self::busy::Busy;
 use self::datagrams::Datagrams;
@@ -79,6 +80,11 @@ pub(crate) trait Scenario: fmt::Debug {
     /// About how long a slice takes with all that belongs to it, for the progress bar.
     fn expected(&self, slice: Duration) -> Duration {
         slice + Duration::from_millis(600)
+    }
+
+    /// The same load in turns with those on other servers, where that can be.
+    fn in_turns(&self) -> Option<&dyn Loads> {
+        None
     }
 
     /// Runs the load, and says what it measured: the first figure is compared between servers.

@@ -9,8 +9,9 @@ use super::{Scenario, micros, ratio};
 use crate::figures::Figure;
 use crate::fleet::{AfterReply, Fleet};
 use crate::procfs::cpu_time;
-use crate::server::Wire;
+use crate::server::{Server, Wire};
 use crate::stage::Stage;
+use crate::turns::{Load, Loads};
 
 /// Time under load before the measured slice.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -48,11 +49,13 @@ impl Scenario for Steady {
         self.wire
     }
 
+    fn in_turns(&self) -> Option<&dyn Loads> {
+        Some(self)
+    }
+
     fn run(&self, stage: &Stage, slice: Duration) -> io::Result<Vec<Figure>> {
         let server = stage.first();
-        let mut fleet = Fleet::new(server.target.clone(), self.lines, self.after_reply)?;
-        fleet.admit(self.connections)?;
-        fleet.exchange_all(Instant::now() + WARM_UP)?.flawless()?;
+        let mut fleet = self.fleet(server)?;
         thread::sleep(SETTLE);
 
         let before = cpu_time(server.pid())?;
@@ -69,5 +72,37 @@ impl Scenario for Steady {
             Figure::median("p99 us", micros(tally.latency.quantile(990))),
             Figure::median("p99.9 us", micros(tally.latency.quantile(999))),
         ])
+    }
+}
+
+impl Steady {
+    /// The clients of a server, warmed up.
+    fn fleet(&self, server: &Server) -> io::Result<Fleet> {
+        let mut fleet = Fleet::new(server.target.clone(), self.lines, self.after_reply)?;
+        fleet.admit(self.connections)?;
+        fleet.exchange_all(Instant::now() + WARM_UP)?.flawless()?;
+        Ok(fleet)
+    }
+}
+
+impl Loads for Steady {
+    fn load(&self, server: &Server) -> io::Result<Box<dyn Load>> {
+        Ok(Box::new(Part {
+            fleet: self.fleet(server)?,
+            lines: self.lines,
+        }))
+    }
+}
+
+/// The clients of one server among several.
+struct Part {
+    fleet: Fleet,
+    lines: usize,
+}
+
+impl Load for Part {
+    fn work(&mut self, end: Instant) -> io::Result<f64> {
+        let tally = self.fleet.exchange_all(end)?.flawless()?;
+        Ok(ratio(tally.replies * self.lines as u64, 1.0))
     }
 }

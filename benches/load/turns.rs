@@ -1,0 +1,245 @@
+//! Servers side by side in turns: all of them stay up, and each works for some hundredths of a second, over and over.
+//!
+//! A shared machine changes its speed within seconds. Two turns that follow each other hardly differ in it, so that the
+//! quotients of such neighbours tell costs apart that slices of half a second do not.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::calibrate::Conditions;
+use crate::figures::median;
+use crate::procfs::cpu_time;
+use crate::server::Server;
+
+/// How long a server works in its turn.
+const TURN: Duration = Duration::from_millis(30);
+/// Time for a server to go to sleep, after which its CPU time is exact.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A load on one server that goes on where it stopped.
+pub(crate) trait Load {
+    /// Works until `end` and until the last reply, and says how many requests that were.
+    ///
+    /// # Errors
+    /// The server did not do its work.
+    fn work(&mut self, end: Instant) -> io::Result<f64>;
+}
+
+/// Something that can load a server in turns with others.
+pub(crate) trait Loads {
+    /// A load on this server, warmed up.
+    ///
+    /// # Errors
+    /// The server did not do its work.
+    fn load(&self, server: &Server) -> io::Result<Box<dyn Load>>;
+}
+
+/// What each request cost in each turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    name: String,
+    /// CPU microseconds per request, by round; none where others had a part.
+    costs: Vec<Option<f64>>,
+}
+
+/// A quotient of two costs in all rounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Quotient {
+    pub(crate) median: f64,
+    /// Half of the rounds lie between these.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// So many rounds count.
+    pub(crate) rounds: usize,
+}
+
+/// A server with its load.
+pub(crate) struct Party<'a> {
+    pub(crate) name: &'a str,
+    /// The server's process.
+    pub(crate) pid: u32,
+    pub(crate) load: Box<dyn Load + 'a>,
+}
+
+impl Turns {
+    /// Lets all work in turns until `end`, in at least one round. A party that fails is told of, and has no row.
+    pub(crate) fn take(
+        mut parties: Vec<Party<'_>>,
+        end: Instant,
+        mut tell: impl FnMut(&str, io::Error),
+    ) -> Self {
+        let mut turns = Self::default();
+        for party in &parties {
+            turns.rows.push(Row {
+                name: party.name.to_owned(),
+                costs: Vec::new(),
+            });
+        }
+        let mut round = 0;
+        while !parties.is_empty() && (round == 0 || Instant::now() < end) {
+            let count = parties.len();
+            let mut failed = None;
+            for position in 0..count {
+                let index = whose(position, round, count);
+                match parties[index].turn() {
+                    Ok(cost) => turns.rows[index].costs.push(cost),
+                    Err(error) => {
+                        tell(parties[index].name, error);
+                        failed = Some(index);
+                        break;
+                    }
+                }
+            }
+            match failed {
+                None => round += 1,
+                Some(index) => {
+                    parties.remove(index);
+                    turns.rows.remove(index);
+                    turns.cut(round);
+                }
+            }
+        }
+        turns
+    }
+
+    /// What `ours` cost, divided by what `theirs` did; none when one of them took no part.
+    pub(crate) fn quotient(&self, ours: &str, theirs: &str) -> Option<Quotient> {
+        let costs = |name| {
+            let row = self.rows.iter().find(|row| row.name == name)?;
+            Some(row.costs.iter())
+        };
+        let pairs = costs(ours)?.zip(costs(theirs)?);
+        let quotients = pairs.filter_map(|(ours, theirs)| Some((*ours)? / (*theirs)?));
+        let mut quotients: Vec<f64> = quotients.collect();
+        quotients.sort_by(f64::total_cmp);
+        let rounds = quotients.len();
+        Some(Quotient {
+            median: median(&quotients)?,
+            low: median(&quotients[..rounds.div_ceil(2)])?,
+            high: median(&quotients[rounds / 2..])?,
+            rounds,
+        })
+    }
+
+    /// What a request cost, in the middle of all rounds.
+    pub(crate) fn cost(&self, name: &str) -> Option<f64> {
+        let row = self.rows.iter().find(|row| row.name == name)?;
+        let mut costs: Vec<f64> = row.costs.iter().copied().flatten().collect();
+        costs.sort_by(f64::total_cmp);
+        median(&costs)
+    }
+
+    /// Names and costs, in the order of the parties.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&str, &[Option<f64>])> {
+        let rows = self.rows.iter();
+        rows.map(|row| (row.name.as_str(), row.costs.as_slice()))
+    }
+
+    /// Of known costs.
+    #[cfg(test)]
+    pub(crate) fn side_by_side(rows: &[(&str, &[Option<f64>])]) -> Self {
+        let rows = rows.iter().map(|(name, costs)| Row {
+            name: (*name).to_owned(),
+            costs: costs.to_vec(),
+        });
+        Self {
+            rows: rows.collect(),
+        }
+    }
+
+    /// Forgets a round that did not end.
+    fn cut(&mut self, rounds: usize) {
+        for row in &mut self.rows {
+            row.costs.truncate(rounds);
+        }
+    }
+}
+
+impl Party<'_> {
+    /// CPU microseconds per request of one turn, if the server had its core.
+    fn turn(&mut self) -> io::Result<Option<f64>> {
+        thread::sleep(PAUSE);
+        let before = cpu_time(self.pid)?;
+        let begin = Instant::now();
+        let requests = self.load.work(begin + TURN)?;
+        let elapsed = begin.elapsed();
+        thread::sleep(PAUSE);
+        let used = cpu_time(self.pid)? - before;
+        let waiting = used.waited.div_duration_f64(elapsed);
+        Ok(
+            (waiting <= Conditions::MOST_WAITING)
+                .then(|| used.total.as_secs_f64() * 1e6 / requests),
+        )
+    }
+}
+
+/// Who comes at a position of a round. Everyone comes everywhere, forwards and backwards: nobody profits from a machine
+/// that slows down, nor from who was before.
+fn whose(position: usize, round: usize, count: usize) -> usize {
+    let place = (position + round / 2) % count;
+    if round.is_multiple_of(2) {
+        place
+    } else {
+        count - 1 - place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, costs: &[f64]) -> Row {
+        let costs = costs.iter().map(|cost| (*cost > 0.0).then_some(*cost));
+        Row {
+            name: name.to_owned(),
+            costs: costs.collect(),
+        }
+    }
+
+    #[test]
+    fn neighbours_are_compared_and_a_round_with_others_does_not_count() {
+        // The machine is half as fast in the second round; in the last one somebody else had ours's core.
+        let turns = Turns {
+            rows: vec![
+                row("ours", &[4.4, 8.8, 4.2, 0.0]),
+                row("theirs", &[4.0, 8.0, 4.0, 1.0]),
+            ],
+        };
+        let quotient = turns.quotient("ours", "theirs").unwrap();
+        assert!((quotient.median - 1.1).abs() < 1e-9, "{quotient:?}");
+        assert_eq!(quotient.rounds, 3);
+        assert_eq!(turns.quotient("ours", "nobody"), None);
+    }
+
+    #[test]
+    fn in_as_many_rounds_as_places_everyone_was_everywhere() {
+        let count = 3;
+        for position in 0..count {
+            let mut seen: Vec<_> = (0..2 * count)
+                .map(|round| whose(position, round, count))
+                .collect();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 0, 1, 1, 2, 2]);
+        }
+        for round in 0..4 {
+            let mut seen: Vec<_> = (0..count).map(|at| whose(at, round, count)).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn rounds_that_did_not_end_are_forgotten() {
+        let mut turns = Turns {
+            rows: vec![row("a", &[1.0, 2.0]), row("b", &[1.0])],
+        };
+        turns.cut(1);
+        assert!(turns.rows().all(|(_, costs)| costs == [Some(1.0)]));
+    }
+}
