@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use super::newlines::Newlines;
+use super::newlines::{Newlines, first_newline};
 use super::{Cut, FrameError, Framing, cut_one_by_one};
 
 /// What ends a line, and what happens to its CRs (AMB-01).
@@ -75,7 +75,7 @@ impl LineFraming {
     #[inline]
     fn cut_lenient(&mut self, input: &[u8]) -> Result<Option<Cut>, FrameError> {
         let unseen = self.unseen(input, self.max.saturating_add(2));
-        let found = memchr(b'\n', unseen);
+        let found = first_newline(unseen);
         self.scanned += found.unwrap_or(unseen.len());
         let raw = match found {
             Some(_) => &input[..self.scanned],
@@ -138,7 +138,7 @@ impl LineFraming {
 
     fn cut_lf(&mut self, input: &[u8]) -> Result<Option<Cut>, FrameError> {
         let unseen = self.unseen(input, self.max.saturating_add(1));
-        let found = memchr(b'\n', unseen);
+        let found = first_newline(unseen);
         self.scanned += found.unwrap_or(unseen.len());
         if self.scanned > self.max {
             return Err(self.too_long());

@@ -1,6 +1,7 @@
 //! All line feeds of an input, when there are many: one mask tells of 64 bytes, so that a short line costs a few
 //! instructions and not a search of its own.
 
+use memchr::memchr;
 use wide::u8x16;
 
 /// How many bytes one comparison looks at.
@@ -16,6 +17,27 @@ pub(super) struct Newlines<'a> {
     next: usize,
     /// Those of the last block that were not told yet: a bit for each.
     mask: u64,
+}
+
+/// Where the first line feed stands. Most inputs are one line or a few.
+#[inline]
+pub(super) fn first_newline(input: &[u8]) -> Option<usize> {
+    const HALF: usize = BLOCK / 2;
+    if let Some((block, rest)) = input.split_first_chunk::<BLOCK>() {
+        let mask = newlines_of(block);
+        return if mask == 0 {
+            memchr(b'\n', rest).map(|place| BLOCK + place)
+        } else {
+            Some(mask.trailing_zeros() as usize)
+        };
+    }
+    let (Some(first), Some(last)) = (input.first_chunk::<HALF>(), input.last_chunk::<HALF>())
+    else {
+        return memchr(b'\n', input);
+    };
+    // The two overlap: what both have the first one tells.
+    let mask = newlines_of(first) | newlines_of(last) << (input.len() - HALF);
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
 }
 
 impl<'a> Newlines<'a> {
@@ -55,13 +77,13 @@ impl Iterator for Newlines<'_> {
     }
 }
 
-/// A bit for each line feed in the block, the first byte's is the lowest.
+/// A bit for each line feed in the bytes, at most 64; the first byte's is the lowest.
 #[inline(always)]
 #[allow(
     clippy::cast_sign_loss,
     reason = "of the 32 bits only the lower 16 are set"
 )]
-fn newlines_of(block: &[u8; BLOCK]) -> u64 {
+fn newlines_of<const BYTES: usize>(block: &[u8; BYTES]) -> u64 {
     let feed = u8x16::splat(b'\n');
     let lanes = block.as_chunks::<LANES>().0;
     lanes.iter().rev().fold(0, |mask, lane| {
@@ -84,8 +106,10 @@ mod tests {
                 let mut input = vec![b'\r'; length];
                 input[place] = b'\n';
                 assert!(Newlines::new(&input).eq([place]), "{place} of {length}");
+                assert_eq!(first_newline(&input), Some(place), "of {length}");
             }
             assert!(Newlines::new(&vec![0; length]).eq([]));
+            assert_eq!(first_newline(&vec![0; length]), None);
             assert!(Newlines::new(&vec![b'\n'; length]).eq(0..length));
         }
     }
@@ -94,6 +118,7 @@ mod tests {
         #[test]
         fn they_are_those_of_a_search_for_each(input in proptest::collection::vec(8_u8..12, 0..400)) {
             prop_assert!(Newlines::new(&input).eq(memchr_iter(b'\n', &input)));
+            prop_assert_eq!(first_newline(&input), memchr(b'\n', &input));
         }
     }
 }
