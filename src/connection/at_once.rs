@@ -55,6 +55,15 @@ impl Connection {
         Some((line, self.credit.take(Permit::one(length))))
     }
 
+    /// Whether it is as quiet as it was, although a [line came](Self::handle_line_at_once).
+    #[inline]
+    #[must_use]
+    pub fn stays_quiet(&self) -> bool {
+        let stays = !self.reading_held && !self.timers.are_any();
+        debug_assert_eq!(stays, self.is_quiet());
+        stays
+    }
+
     /// What was told while it [was quiet](Self::is_quiet), and has been so since, was handled: its credit comes
     /// back, which changes nothing else.
     #[inline]

@@ -208,15 +208,17 @@ impl Core {
             self.machine.queue_ahead(bytes);
         }
         if is_own {
-            self.end_noting(pad);
+            self.end_noting();
         }
     }
 
-    /// Nothing is noted any more; on the pad's own thread.
-    fn end_noting(&mut self, pad: &'static Pad) {
-        MINE.with(|mine| mine.user.set(ptr::null()));
-        pad.clear();
-        self.pad = None;
+    /// Nothing is noted any more, and all that was is where it belongs; on the pad's own thread.
+    #[inline]
+    pub(super) fn end_noting(&mut self) {
+        if let Some(pad) = self.pad.take() {
+            MINE.with(|mine| mine.user.set(ptr::null()));
+            pad.clear();
+        }
     }
 }
 

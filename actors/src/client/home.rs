@@ -8,10 +8,11 @@
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::task::{Context as TaskContext, Poll, Waker};
 
+use parking_lot::MutexGuard;
 use slab::Slab;
 use switchboard_core::Now;
 use switchboard_core::connection::ReadWish;
@@ -19,11 +20,13 @@ use switchboard_core::connection::ReadWish;
 use crate::placement::Share;
 use crate::places::Passes;
 use crate::shard::{ReadSlot, ShardLocal, SlotLease};
+use crate::transport::Received;
 
 use super::actor::Link;
 use super::ahead::write_noted;
 use super::moving::{read, read_once, write};
-use super::shared::{Core, Next, Reader, wake, wake_if_needed};
+use super::shared::{Core, Reader, wake, wake_if_needed};
+use super::turn::Next;
 use super::{Shared, clock};
 
 thread_local! {
@@ -204,6 +207,7 @@ impl Core {
                 write(machine, transport, &mut cx, now);
             }
             self.note_moves(before, &berth.local);
+            self.end_noting();
         }
         // Without a link it stays queued.
         if let Some(pad) = self.pad {
@@ -229,7 +233,7 @@ impl Core {
     }
 
     /// The same where nothing is unusual, so that one read mostly brings what is told at once.
-    fn read_when_quiet(
+    pub(super) fn read_when_quiet(
         &mut self,
         session: &Waker,
         first: &mut Option<Next>,
@@ -247,19 +251,23 @@ impl Core {
         let mut slot = berth.read_slot();
         let (came, buffer) = read_once(transport, &mut slot, &mut cx);
         let line = match came {
-            Poll::Ready(Ok(1..)) => machine.handle_line_at_once(buffer, now),
+            Poll::Ready(Ok(Received { count: 1.., more })) => machine
+                .handle_line_at_once(buffer, now)
+                .map(|(line, permit)| (Next::Line(line, permit), more)),
             _ => None,
         };
+        let mut is_all = false;
         let waits = match line {
-            Some((line, permit)) => {
-                *first = Some(Next::Line(line, permit));
+            Some((line, more)) => {
+                *first = Some(line);
+                is_all = !more;
                 // As long as it is quiet it has nothing to judge when reading would block.
-                transport.poll_more(&mut cx).is_pending()
-                    || read(machine, transport, &mut slot, None, &mut cx, now)
+                is_all || read(machine, transport, &mut slot, None, &mut cx, now)
             }
             None => read(machine, transport, &mut slot, Some(came), &mut cx, now),
         };
         self.has_read(waits.then_some(Reader::Session), before, &berth);
+        self.undisturbed = is_all && self.requests.is_none() && self.machine.stays_quiet();
         true
     }
 

@@ -20,6 +20,7 @@ mod succession;
 mod task;
 mod telling;
 mod ticket;
+mod turn;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -50,10 +51,11 @@ pub(crate) use home::{this_thread, thread_ends};
 pub(crate) use idle::Idleness;
 pub use request::{Frame, Receiving, RecvError, Sending, SentError};
 pub(crate) use request::{RecvSlot, SendWait, kind_of};
-pub(crate) use shared::{Next, Origin, Shared, SharedEvent, clock};
+pub(crate) use shared::{Origin, Shared, clock};
 pub use slot::SendSlot;
 pub(crate) use ticket::Issuer;
 pub use ticket::{Answer, Ticket};
+pub(crate) use turn::{Next, SharedEvent};
 
 /// The handle of one connection. Cheap to clone, usable from any thread; dropping every handle does
 /// not close the connection (AC-19).

@@ -9,7 +9,7 @@ use switchboard_core::connection::ReadWish;
 use switchboard_core::{Connection, Now};
 
 use crate::shard::ReadSlot;
-use crate::transport::{Hangup, Transport};
+use crate::transport::{Hangup, Received, Transport};
 
 use super::home::Berth;
 use super::shared::Core;
@@ -92,7 +92,7 @@ fn write_parts(
 }
 
 /// What a read brought: its bytes are in the slot.
-pub(super) type Read = Poll<io::Result<usize>>;
+pub(super) type Read = Poll<io::Result<Received>>;
 
 /// Reads while the machine wants it, and hands over what came. `true`: the task is woken when there is more. `came`
 /// is what the first read has brought already, if there was one.
@@ -126,14 +126,11 @@ pub(super) fn read(
             take_urgent(machine, transport, now);
         }
         match read {
-            Poll::Ready(Ok(0)) => machine.handle_eof(now),
-            Poll::Ready(Ok(count)) => {
+            Poll::Ready(Ok(Received { count: 0, .. })) => machine.handle_eof(now),
+            Poll::Ready(Ok(Received { count, more })) => {
                 budget = budget.saturating_sub(count);
                 machine.handle_data(buffer, now);
-                if !hears
-                    && machine.read_wish() == ReadWish::Data
-                    && transport.poll_more(cx).is_pending()
-                {
+                if !hears && !more && machine.read_wish() == ReadWish::Data {
                     machine.handle_read_blocked(now);
                     return true;
                 }
@@ -220,7 +217,9 @@ pub(super) fn watch(
                 while core.machine.wants_rest() {
                     let buffer = slot.prepare();
                     match transport.poll_receive(cx, buffer) {
-                        Poll::Ready(Ok(1..)) => core.machine.handle_rest(buffer),
+                        Poll::Ready(Ok(Received { count: 1.., .. })) => {
+                            core.machine.handle_rest(buffer);
+                        }
                         _ => break,
                     }
                 }

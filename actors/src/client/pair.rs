@@ -94,15 +94,21 @@ impl Shared {
     }
 
     /// Whether the bell was rung since.
+    #[inline]
     fn is_called(&self) -> bool {
         match self.rung.load(Ordering::Relaxed) {
             SILENT => false,
-            BEGINS => {
-                self.ring();
-                false
-            }
-            _ => self.rung.swap(SILENT, Ordering::Acquire) == RUNG,
+            rung => self.answer(rung),
         }
+    }
+
+    #[inline(never)]
+    fn answer(&self, rung: u8) -> bool {
+        if rung == BEGINS {
+            self.ring();
+            return false;
+        }
+        self.rung.swap(SILENT, Ordering::Acquire) == RUNG
     }
 }
 
@@ -146,19 +152,25 @@ impl<A: Future<Output = ()> + Unpin> Pair<A> {
         }
     }
 
+    #[inline]
     fn poll_actor(&mut self, cx: &mut Context<'_>) {
+        // Without a session every wake is for the actor.
+        if self.session.is_none() || self.shared.is_called() {
+            self.poll_actor_now(cx);
+        }
+    }
+
+    #[inline(never)]
+    fn poll_actor_now(&mut self, cx: &mut Context<'_>) {
         let Some(actor) = &mut self.actor else {
             return;
         };
         let ended = if self.session.is_none() {
-            // Every wake is for the actor.
             Pin::new(actor).poll(cx)
-        } else if self.shared.is_called() {
+        } else {
             self.shared.bell.hang(cx.waker());
             let waker = Waker::from(Arc::clone(&self.shared));
             Pin::new(actor).poll(&mut Context::from_waker(&waker))
-        } else {
-            Poll::Pending
         };
         if ended.is_ready() {
             self.actor = None;

@@ -3,7 +3,8 @@
 use crate::message::ClientEvent;
 
 use super::Client;
-use super::shared::{Shared, SharedEvent};
+use super::shared::Shared;
+use super::turn::SharedEvent;
 
 #[cfg(unix)]
 impl Shared {

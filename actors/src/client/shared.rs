@@ -3,12 +3,13 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::AtomicU8;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use switchboard_core::connection::{Batch, Claim, Permit, ReadWish};
-use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Line, Now, Share};
+use parking_lot::{Mutex as Lock, MutexGuard};
+use switchboard_core::connection::{Claim, ReadWish};
+use switchboard_core::{Budget, Cause, ClientId, Connection, ConnectionState, Now, Share};
 
 use crate::pool::Pool;
 #[cfg(unix)]
@@ -20,7 +21,7 @@ use crate::transport::ChannelKind;
 
 use super::addresses::Addresses;
 use super::ahead::Pad;
-use super::home::{Home, this_thread};
+use super::home::Home;
 use super::making::Making;
 use super::pair::Bell;
 use super::request::Requests;
@@ -44,7 +45,7 @@ pub(crate) struct Shared {
     /// Wakes the actor where it has a task together with the session.
     pub(super) bell: Bell,
     pub(super) rung: AtomicU8,
-    core: Mutex<Core>,
+    core: Lock<Core>,
     /// The user's own values, by type (XAS-21).
     pub(crate) states: States,
 }
@@ -67,9 +68,11 @@ pub(crate) struct Core {
     /// Where the connection's link is; set by its actor.
     pub(super) home: Option<Home>,
     /// The thread of the session that is at a batch.
-    batch_thread: Option<NonZeroU32>,
+    pub(super) batch_thread: Option<NonZeroU32>,
     /// Whether the session is in its turn on the connection's own thread: it writes at the end.
     pub(super) turn_at_home: bool,
+    /// Whether its turn began quietly, and nobody has had the lock since.
+    pub(super) undisturbed: bool,
     /// Where the session notes what it sends in its turn.
     pub(super) pad: Option<&'static Pad>,
     /// Wakes the session, if it is the connection's own.
@@ -157,7 +160,7 @@ impl Shared {
             claim: Claim::new(),
             bell: Bell::default(),
             rung: AtomicU8::new(0),
-            core: Mutex::new(Core {
+            core: Lock::new(Core {
                 machine,
                 kind: None,
                 session_gone: false,
@@ -167,6 +170,7 @@ impl Shared {
                 home: None,
                 batch_thread: None,
                 turn_at_home: false,
+                undisturbed: false,
                 pad: None,
                 session: None,
                 driver: None,
@@ -191,10 +195,11 @@ impl Shared {
         })
     }
 
-    /// Nothing of ours panics while it holds the lock; a poisoned one is still whole.
+    /// What nothing of ours panics within.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         let mut core = self.lock_as_it_is();
+        core.undisturbed = false;
         if let Some(pad) = core.pad {
             core.move_noted(pad);
         }
@@ -203,8 +208,8 @@ impl Shared {
 
     /// The same, but what the session has noted stays where it is: for those who look after it themselves.
     #[inline]
-    fn lock_as_it_is(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock_as_it_is(&self) -> MutexGuard<'_, Core> {
+        self.core.lock()
     }
 
     pub(crate) fn kind(&self) -> ChannelKind {
@@ -248,150 +253,6 @@ impl Shared {
         Ok(value)
     }
 
-    /// Begins a turn of the connection's own session, with the first event if it can be told at once; `false`:
-    /// there is none, and its waker will be called when there is. On the connection's own thread it reads for
-    /// itself.
-    #[inline]
-    pub(crate) fn call(&self, waker: &Waker, called: &mut Option<Next>) -> bool {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        match &core.session {
-            Some(session) if session.will_wake(waker) => {}
-            _ => core.session = Some(waker.clone()),
-        }
-        if matches!(core.reader, Reader::Session | Reader::Asker) {
-            // Perhaps that is what woke it, and then nobody waits any more.
-            core.reader = Reader::Nobody;
-        }
-        let before = (!core.machine.is_quiet()).then(|| core.sight());
-        if !core.in_flight && core.read_for_session(called, &mut now) {
-            core.in_flight = called.is_some() || core.has_event();
-            if !core.in_flight {
-                // Where both share a task, this may be a poll that was for the actor: to call it back for what it
-                // is at already would go on without end.
-                let is_nothing_new = core.reader == Reader::Session && before == Some(core.sight());
-                if !is_nothing_new {
-                    wake_if_needed(core);
-                }
-                return false;
-            }
-            self.pool.pass();
-        }
-        core.begin_turn();
-        if !core.in_flight {
-            return false;
-        }
-        if called.is_some() {
-            core.begin_noting(self);
-            return true;
-        }
-        self.next(core, Permit::NONE, &mut now, called)
-    }
-
-    /// The session begins a turn.
-    pub(crate) fn begin_turn(&self) {
-        self.lock().begin_turn();
-    }
-
-    /// The next event for the session, or several. `false` ends its turn: there is none.
-    #[inline(always)]
-    pub(crate) fn next_event(&self, back: Permit, next: &mut Option<Next>) -> bool {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock_as_it_is();
-        if core.ends_turn_when_quiet(back, &mut now) {
-            return false;
-        }
-        self.next(core, back, &mut now, next)
-    }
-
-    #[inline(never)]
-    fn next(
-        &self,
-        mut core: MutexGuard<'_, Core>,
-        back: Permit,
-        now: &mut Now,
-        next: &mut Option<Next>,
-    ) -> bool {
-        if let Some(pad) = core.pad
-            && !(core.turn_at_home && core.machine.is_quiet())
-        {
-            core.move_noted(pad);
-        }
-        self.recall(&mut core, now);
-        core.machine.give_back(back, now);
-        if !core.machine.is_quiet() {
-            if let Some(batch) = core.machine.poll_batch(now) {
-                core.batch_thread = Some(this_thread());
-                self.claim.start();
-                *next = Some(Next::Many(batch));
-                core.begin_noting(self);
-                return true;
-            }
-            *next = core.poll_event(now).map(Next::One);
-        }
-        if next.is_none() && core.turn_at_home {
-            core.write_at_home(now);
-            if core.reader != Reader::Session && core.read_for_session(next, now) && next.is_none()
-            {
-                *next = core.poll_event(now).map(Next::One);
-            }
-        }
-        if next.is_none() {
-            core.in_flight = false;
-            core.turn_at_home = false;
-            core.count_held();
-            wake_if_needed(core);
-            return false;
-        }
-        core.begin_noting(self);
-        true
-    }
-
-    /// Begins with the next frame of the batch: its position, which is behind the last one if there is
-    /// none left, or if they were recalled. `claimed` is how many the session has claimed.
-    #[inline]
-    pub(crate) fn begin_frame(&self, claimed: &mut u32) -> usize {
-        self.claim.begin(claimed)
-    }
-
-    /// Takes back the frames that were taken at once and not begun with, so that what is commanded
-    /// meets the connection as it is. From another thread those that the session has claimed stay.
-    pub(super) fn recall(&self, core: &mut Core, now: &mut Now) {
-        if !core.machine.has_batch() {
-            return;
-        }
-        if core.batch_thread == Some(this_thread()) {
-            core.machine.end_batch(self.claim.recall_here(), now);
-        } else {
-            core.machine.recall(self.claim.recall_elsewhere(), now);
-        }
-    }
-
-    /// A turn is interrupted; the session comes back to it.
-    pub(crate) fn interrupt_turn(&self, back: Permit) {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        self.recall(&mut core, &mut now);
-        core.machine.give_back(back, &mut now);
-        if std::mem::take(&mut core.turn_at_home) {
-            core.write_at_home(&mut now);
-        }
-        core.count_held();
-        wake_if_needed(core);
-    }
-
-    /// A shared handler is done with an event that it was given for the session of this seat.
-    pub(super) fn ticket_back(&self, seat: u32, permit: Permit) {
-        let mut now = Now::ask(clock);
-        let mut core = self.lock();
-        core.tickets = core.tickets.saturating_sub(1);
-        if seat == core.seat {
-            core.machine.give_back(permit, &mut now);
-            core.count_held();
-        }
-        wake_if_needed(core);
-    }
-
     /// Shortens the time that the connection will linger once it has finished.
     pub(crate) fn hurry(&self, linger: Duration) {
         self.command(|machine, now| machine.hurry(linger, now));
@@ -413,14 +274,6 @@ pub(super) enum Reader {
     Asker,
 }
 
-/// What a session gets next.
-pub(crate) enum Next {
-    /// A short line, told at once.
-    Line(Line, Permit),
-    One((SharedEvent, Permit)),
-    Many(Batch),
-}
-
 /// Where a connection comes from.
 #[derive(Debug)]
 pub(crate) enum Origin {
@@ -434,62 +287,7 @@ pub(crate) enum Origin {
     Pipe(Box<PipeOf>),
 }
 
-/// How many bytes have moved, the state, what is to be read, and the next deadline.
-type Sight = (u64, ConnectionState, ReadWish, Option<Instant>);
-
-/// An event of the machine, not yet a message.
-pub(crate) type SharedEvent = switchboard_core::connection::Event;
-
 impl Core {
-    /// Takes the next event, unless it is the last one and the connection is still registered.
-    pub(super) fn poll_event(&mut self, now: &mut Now) -> Option<(SharedEvent, Permit)> {
-        if !self.released && self.machine.state() == ConnectionState::Closed {
-            // Notices may still be told, the end may not.
-            return self.machine.poll_notice();
-        }
-        self.machine.poll_event(now)
-    }
-
-    /// Ends a turn on the connection's own thread in few steps, where nothing is unusual: what was told is
-    /// handled, what was sent is written, and the socket wakes the session for more. `false`: nothing was done but
-    /// perhaps to write.
-    #[inline]
-    fn ends_turn_when_quiet(&mut self, back: Permit, now: &mut Now) -> bool {
-        if !self.turn_at_home
-            || self.reader != Reader::Session
-            || self.requests.is_some()
-            || self.machine.has_batch()
-            || !self.machine.is_quiet()
-        {
-            return false;
-        }
-        self.write_at_home(now);
-        // What could not be written whole may have changed anything.
-        if self.machine.write_buffer_size() > 0 || !self.machine.is_fully_open() {
-            return false;
-        }
-        self.machine.give_back_when_quiet(back);
-        self.in_flight = false;
-        self.turn_at_home = false;
-        self.count_held();
-        true
-    }
-
-    /// What a read may change that the actor has to look at.
-    fn sight(&self) -> Sight {
-        let machine = &self.machine;
-        (
-            machine.moved(),
-            machine.state(),
-            machine.read_wish(),
-            machine.poll_timeout(),
-        )
-    }
-
-    fn begin_turn(&mut self) {
-        self.turn_at_home = self.in_flight && self.home.is_some_and(Home::is_here);
-    }
-
     /// Whether the actor has to look at the connection.
     #[inline]
     pub(super) fn driver_needed(&self) -> bool {

@@ -1,14 +1,16 @@
 //! How a connection's session gets to know of its events.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use switchboard_core::{Cause, Now};
 
 use crate::session::Outlet;
 use crate::turn::Burst;
 
-use super::shared::{Core, SharedEvent, wake};
+use super::shared::{Core, wake};
 use super::ticket::{Issuer, Ticket};
+use super::turn::SharedEvent;
 use super::{ClientActor, Shared};
 
 impl ClientActor {

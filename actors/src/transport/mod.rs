@@ -39,7 +39,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -65,6 +65,16 @@ pub use system::TcpNetwork;
 pub(crate) use tcp::check_listening;
 #[cfg(unix)]
 pub(crate) use unix::{SocketFile, local_name as unix_local, peer_name as unix_peer};
+
+/// What a [receive](Transport::poll_receive) brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// So many bytes; 0 when the peer has finished.
+    pub count: usize,
+    /// Whether it is worth reading again. If not, that is the same answer as a read's that would block, with the
+    /// same promise to wake.
+    pub more: bool,
+}
 
 /// What carries the bytes of one connection. It lives on one thread.
 ///
@@ -96,8 +106,8 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
         None
     }
 
-    /// Reads behind what `buffer` holds, into the room that it has; says how many bytes came. Default: by
-    /// `poll_read`.
+    /// Reads behind what `buffer` holds, into the room that it has. Default: by `poll_read`, and what
+    /// [`poll_more`](Self::poll_more) says then.
     ///
     /// # Errors
     /// Those of `poll_read`.
@@ -105,8 +115,10 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        poll_read_buf(Pin::new(self), cx, buffer)
+    ) -> Poll<io::Result<Received>> {
+        let count = ready!(poll_read_buf(Pin::new(&mut *self), cx, buffer))?;
+        let more = count == 0 || self.poll_more(cx).is_ready();
+        Poll::Ready(Ok(Received { count, more }))
     }
 
     /// Whether it is worth reading again after a read: asked instead of a read that would bring nothing.

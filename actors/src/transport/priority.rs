@@ -27,7 +27,7 @@ use tokio::task::coop;
 
 use super::register::register;
 use super::watch::Watchable;
-use super::{LocalFuture, direct};
+use super::{LocalFuture, Received, direct};
 
 /// What a stream is registered for.
 const ALL: Interest = Interest::READABLE
@@ -90,6 +90,14 @@ pub(super) struct PriorityStream {
 struct Untried {
     read: bool,
     write: bool,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy)]
+struct Piece {
+    count: usize,
+    /// Whether nothing more is there, so that the runtime is to say when there is.
+    is_last: bool,
 }
 
 type UrgentWait = RefCell<Option<LocalFuture<io::Result<Ready>>>>;
@@ -223,55 +231,106 @@ impl PriorityStream {
         buf: &mut ReadBuf<'_>,
         flags: RecvFlags,
     ) -> Poll<io::Result<usize>> {
-        let untried = self.untried.get();
-        if untried.read {
-            self.untried.set(Untried {
-                read: false,
-                ..untried
-            });
-            let turn = ready!(coop::poll_proceed(cx));
-            let outcome = self.receive(buf, flags);
-            if !matches!(outcome, Err(Errno::WOULDBLOCK)) {
-                turn.made_progress();
-                return Poll::Ready(Ok(outcome?));
+        self.poll_piece(cx, buf, flags).map_ok(|piece| piece.count)
+    }
+
+    /// Reads into the room that there is behind what `buffer` holds.
+    #[allow(unsafe_code, reason = "the system fills what nobody has written yet")]
+    pub(super) fn poll_receive_into(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<Received>> {
+        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
+        let Piece { count, is_last } = ready!(self.poll_piece(cx, &mut room, RecvFlags::empty()))?;
+        // SAFETY: as many bytes were received into the room.
+        unsafe { buffer.advance_mut(count) };
+        let more = !is_last || self.get().poll_read_ready(cx).is_ready();
+        Poll::Ready(Ok(Received { count, more }))
+    }
+
+    #[inline(always)]
+    fn poll_piece(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        flags: RecvFlags,
+    ) -> Poll<io::Result<Piece>> {
+        if self.untried.get().read {
+            match ready!(self.poll_first(cx, buf, flags)) {
+                Err(Errno::WOULDBLOCK) => {}
+                outcome => return Poll::Ready(Ok(outcome?)),
             }
         }
-        let socket = self.get();
-        let (room, mut received) = (buf.remaining(), None);
+        let mut received = None;
         // In one step where nothing is unusual: the runtime waits for news from before the call on.
-        let _ = socket.try_io(Interest::READABLE, |_| {
-            let outcome = self.receive(buf, flags);
-            let is_last = match outcome {
-                Ok(count) => 0 < count && count < room && !flags.contains(RecvFlags::PEEK),
-                Err(error) => error == Errno::WOULDBLOCK,
+        let _ = self.get().try_io(Interest::READABLE, |_| {
+            let outcome = self.receive_piece(buf, flags);
+            let waits = match outcome {
+                Ok(piece) => piece.is_last,
+                Err(error) => error == Errno::WOULDBLOCK && !self.is_wary(),
             };
             received = Some(outcome);
-            if is_last && !self.is_wary() {
+            if waits {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             Ok(())
         });
         match received {
-            None | Some(Err(Errno::WOULDBLOCK)) => {}
-            Some(outcome) => return Poll::Ready(Ok(outcome?)),
+            None | Some(Err(Errno::WOULDBLOCK)) => self.poll_later(cx, buf, flags),
+            Some(outcome) => Poll::Ready(Ok(outcome?)),
         }
+    }
+
+    /// The first read, of which the runtime knows nothing yet.
+    #[cold]
+    fn poll_first(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        flags: RecvFlags,
+    ) -> Poll<Result<Piece, Errno>> {
+        self.untried.set(Untried {
+            read: false,
+            ..self.untried.get()
+        });
+        let turn = ready!(coop::poll_proceed(cx));
+        let outcome = self.receive_piece(buf, flags);
+        if !matches!(outcome, Err(Errno::WOULDBLOCK)) {
+            turn.made_progress();
+        }
+        Poll::Ready(outcome)
+    }
+
+    /// Reads when the runtime says that there is something.
+    #[inline(never)]
+    fn poll_later(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        flags: RecvFlags,
+    ) -> Poll<io::Result<Piece>> {
+        let socket = self.get();
         loop {
             let mut guard = ready!(socket.poll_read_ready(cx))?;
-            match self.receive(buf, flags) {
+            match self.receive_piece(buf, flags) {
                 Err(Errno::WOULDBLOCK) => {}
                 outcome => {
-                    let count = outcome?;
-                    let is_short = count > 0 && count < buf.remaining();
-                    if is_short && !flags.contains(RecvFlags::PEEK) && !self.is_wary() {
+                    let piece = outcome?;
+                    if piece.is_last {
                         guard.clear_ready();
                     }
-                    return Poll::Ready(Ok(count));
+                    return Poll::Ready(Ok(piece));
                 }
             }
             if self.is_wary() {
                 // Asked once more, in between: what comes from now on the runtime will say.
                 self.wary.set(false);
-                let again = socket.try_io(Interest::PRIORITY, |_| Ok(self.receive(buf, flags)?));
+                let again = socket.try_io(Interest::PRIORITY, |_| {
+                    let count = self.receive(buf, flags)?;
+                    let is_last = false;
+                    Ok(Piece { count, is_last })
+                });
                 if !matches!(&again, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                     self.wary.set(true);
                     return Poll::Ready(again);
@@ -281,30 +340,20 @@ impl PriorityStream {
         }
     }
 
-    /// Reads into the room that there is behind what `buffer` holds.
     #[inline]
-    #[allow(unsafe_code, reason = "the system fills what nobody has written yet")]
-    pub(super) fn poll_receive_into(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
-        let count = ready!(self.poll_receive(cx, &mut room, RecvFlags::empty()))?;
-        // SAFETY: as many bytes were received into the room.
-        unsafe { buffer.advance_mut(count) };
-        Poll::Ready(Ok(count))
+    fn receive_piece(&self, buf: &mut ReadBuf<'_>, flags: RecvFlags) -> Result<Piece, Errno> {
+        let room = buf.remaining();
+        let count = self.receive(buf, flags)?;
+        let is_short = 0 < count && count < room && !flags.contains(RecvFlags::PEEK);
+        Ok(Piece {
+            count,
+            is_last: is_short && !self.is_wary(),
+        })
     }
 
     #[inline]
     fn receive(&self, buf: &mut ReadBuf<'_>, flags: RecvFlags) -> Result<usize, Errno> {
         direct::receive(self, buf, flags)
-    }
-
-    /// Whether there may be more to read than the last read brought.
-    #[inline]
-    pub(super) fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.get().poll_read_ready(cx).map(drop)
     }
 
     /// Sends, as soon as there is room.

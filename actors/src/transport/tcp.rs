@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -22,6 +22,8 @@ use tokio_util::io::poll_read_buf;
 use crate::error::ListenPhase;
 use crate::options::{ConnectTarget, ListenTarget, SocketOptions};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::Received;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::priority::{PriorityListener as TcpListener, PriorityStream as TcpStream};
 use super::spare::Spare;
@@ -404,23 +406,21 @@ impl Transport for TcpTransport {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<Received>> {
         if self.reading == Reading::Freely {
-            self.stream.reading().poll_receive_into(cx, buffer)
-        } else {
-            poll_read_buf(Pin::new(self), cx, buffer)
+            return self.stream.reading().poll_receive_into(cx, buffer);
         }
+        // Carefully, and so until nothing is left.
+        let count = ready!(poll_read_buf(Pin::new(self), cx, buffer))?;
+        Poll::Ready(Ok(Received { count, more: true }))
     }
 
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_wary() {
-            return Poll::Ready(());
-        }
         self.stream.reading().poll_more(cx)
     }
 

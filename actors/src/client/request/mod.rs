@@ -10,10 +10,11 @@ mod sending;
 mod wait;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use switchboard_core::connection::{Event, ReadWish, WatchId};
 use switchboard_core::{Cause, ClosedDetail, ConnectError, Connection, ConnectionState};
 
