@@ -178,9 +178,36 @@ impl Source for Client {
         if let Some(pipe) = &self.shared.pipe_of {
             return self.take_turn_of_pipe(pipe, seat, called, over);
         }
+        match called.take() {
+            // Mostly it is one line, alone.
+            Some(Next::Line(line, permit)) => {
+                let line = LineReceived::new(self.id(), line);
+                seat.handle(ClientEvent::LineReceived(line), permit);
+                if seat.goes_on()
+                    && !self
+                        .shared
+                        .next_event(std::mem::take(&mut seat.back), called)
+                {
+                    return Turn::Done;
+                }
+            }
+            other => *called = other,
+        }
+        self.take_rest(seat, called, over)
+    }
+}
+
+impl Client {
+    /// The turn from here on, whatever there is.
+    #[inline(never)]
+    fn take_rest<S: Session>(
+        &self,
+        seat: &mut Seated<'_, S>,
+        next: &mut Option<Next>,
+        over: &mut bool,
+    ) -> Turn {
         let id = self.id();
         let claim = |claimed: &mut u32| self.shared.begin_frame(claimed);
-        let next = called;
         loop {
             match next.take() {
                 None => {}

@@ -7,7 +7,7 @@ use crate::runner::Results;
 pub(crate) const OURS: &str = "switchboard";
 
 /// Fewer rounds in turns say less than the slices do.
-const ENOUGH_ROUNDS: usize = 30;
+const ENOUGH_ROUNDS: usize = 20;
 
 /// A row of the table of goals.
 #[derive(Debug)]
@@ -241,6 +241,8 @@ mod tests {
     #[test]
     fn a_ratio_is_measured_in_turns_where_there_were_enough() {
         let told = |rounds| {
+            // Half of the rounds count.
+            let rounds = 2 * rounds;
             let (ours, theirs) = (vec![Some(2.1); rounds], vec![Some(2.0); rounds]);
             let mut results = results(4.4, 1_000);
             results.scenarios[0].turns =

@@ -27,9 +27,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// before the rest has to do with one try each: a machine that is never quiet shall not take for ever.
 const SPARE: u32 = 2;
 /// How long servers are measured side by side, for each round of slices.
-const TURNS_PER_ROUND: Duration = Duration::from_secs(4);
+const TURNS_PER_ROUND: Duration = Duration::from_secs(6);
 /// Servers whose figures differ by more than this need not be measured side by side.
-const CLOSE: f64 = 1.25;
+const CLOSE: f64 = 2.0;
 /// How long to leave the machine to others after a slice that is not kept.
 const RETREAT: Duration = Duration::from_secs(1);
 

@@ -52,7 +52,7 @@ struct Row {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Quotient {
     pub(crate) median: f64,
-    /// Half of the rounds lie between these.
+    /// Half of the rounds that count lie between these.
     pub(crate) low: f64,
     pub(crate) high: f64,
     /// So many rounds count.
@@ -108,14 +108,15 @@ impl Turns {
         turns
     }
 
-    /// What `ours` cost, divided by what `theirs` did; none when one of them took no part.
+    /// What `ours` cost, divided by what `theirs` did, in the rounds that count; none when one of them took no part.
     pub(crate) fn quotient(&self, ours: &str, theirs: &str) -> Option<Quotient> {
         let costs = |name| {
             let row = self.rows.iter().find(|row| row.name == name)?;
-            Some(row.costs.iter())
+            Some(&row.costs)
         };
-        let pairs = costs(ours)?.zip(costs(theirs)?);
-        let quotients = pairs.filter_map(|(ours, theirs)| Some((*ours)? / (*theirs)?));
+        let (ours, theirs) = (costs(ours)?, costs(theirs)?);
+        let rounds = self.quick_rounds().into_iter();
+        let quotients = rounds.filter_map(|round| Some(ours[round]? / theirs[round]?));
         let mut quotients: Vec<f64> = quotients.collect();
         quotients.sort_by(f64::total_cmp);
         let rounds = quotients.len();
@@ -127,10 +128,27 @@ impl Turns {
         })
     }
 
-    /// What a request cost, in the middle of all rounds.
+    /// The quicker half of the rounds in which nobody lost the core: in the others the host may have slowed some
+    /// and not others. How quick a round was all servers say together, so that none gains by the choice.
+    fn quick_rounds(&self) -> Vec<usize> {
+        let count = self.rows.iter().map(|row| row.costs.len()).min();
+        let time = |round| {
+            let costs = self.rows.iter().map(|row| row.costs[round]);
+            let logarithms = costs.map(|cost: Option<f64>| cost.map(f64::ln));
+            logarithms.sum::<Option<f64>>()
+        };
+        let timed = (0..count.unwrap_or(0)).filter_map(|round| Some((time(round)?, round)));
+        let mut timed: Vec<_> = timed.collect();
+        timed.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        timed.truncate(timed.len().div_ceil(2));
+        timed.into_iter().map(|(_, round)| round).collect()
+    }
+
+    /// What a request cost, in the middle of the rounds that count.
     pub(crate) fn cost(&self, name: &str) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.name == name)?;
-        let mut costs: Vec<f64> = row.costs.iter().copied().flatten().collect();
+        let rounds = self.quick_rounds().into_iter();
+        let mut costs: Vec<f64> = rounds.filter_map(|round| row.costs[round]).collect();
         costs.sort_by(f64::total_cmp);
         median(&costs)
     }
@@ -203,17 +221,18 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_compared_and_a_round_with_others_does_not_count() {
-        // The machine is half as fast in the second round; in the last one somebody else had ours's core.
+    fn neighbours_are_compared_in_the_quicker_rounds() {
+        // From the second round on the machine is slower; in the last one somebody else had the core of ours.
         let turns = Turns {
             rows: vec![
-                row("ours", &[4.4, 8.8, 4.2, 0.0]),
-                row("theirs", &[4.0, 8.0, 4.0, 1.0]),
+                row("ours", &[4.4, 5.4, 4.8, 8.0, 9.0, 0.0]),
+                row("theirs", &[4.0, 4.5, 4.0, 9.0, 9.0, 1.0]),
             ],
         };
         let quotient = turns.quotient("ours", "theirs").unwrap();
-        assert!((quotient.median - 1.1).abs() < 1e-9, "{quotient:?}");
+        assert!((quotient.median - 1.2).abs() < 1e-9, "{quotient:?}");
         assert_eq!(quotient.rounds, 3);
+        assert_eq!(turns.cost("ours"), Some(4.8));
         assert_eq!(turns.quotient("ours", "nobody"), None);
     }
 

@@ -93,6 +93,7 @@ impl LineFraming {
         }))
     }
 
+    #[inline(never)]
     fn cut_strip_all_cr(&mut self, input: &[u8]) -> Result<Option<Cut>, FrameError> {
         let raw_max = self.max.saturating_mul(2).saturating_add(16);
         let unseen = self.unseen(input, raw_max.saturating_add(1));
@@ -113,6 +114,7 @@ impl LineFraming {
         }))
     }
 
+    #[inline(never)]
     fn cut_crlf(&mut self, input: &[u8]) -> Result<Option<Cut>, FrameError> {
         let unseen = self.unseen(input, self.max.saturating_add(1));
         let found = memchr2(b'\r', b'\n', unseen);
@@ -136,6 +138,7 @@ impl LineFraming {
         }
     }
 
+    #[inline(never)]
     fn cut_lf(&mut self, input: &[u8]) -> Result<Option<Cut>, FrameError> {
         let unseen = self.unseen(input, self.max.saturating_add(1));
         let found = first_newline(unseen);

@@ -165,15 +165,19 @@ impl Pad {
 }
 
 impl Mine {
+    #[inline]
     fn pad(&self) -> &'static Pad {
-        self.pad.get().unwrap_or_else(|| {
-            let free = free_pads().pop();
-            let pad = free.unwrap_or_else(|| Box::leak(Box::new(Pad::new())));
-            self.pad.set(Some(pad));
-            // Perhaps the thread is past that; then nobody gets the pad after it.
-            let _ = KEEPER.try_with(|_| ());
-            pad
-        })
+        self.pad.get().unwrap_or_else(|| self.new_pad())
+    }
+
+    #[cold]
+    fn new_pad(&self) -> &'static Pad {
+        let free = free_pads().pop();
+        let pad = free.unwrap_or_else(|| Box::leak(Box::new(Pad::new())));
+        self.pad.set(Some(pad));
+        // Perhaps the thread is past that; then nobody gets the pad after it.
+        let _ = KEEPER.try_with(|_| ());
+        pad
     }
 }
 

@@ -132,6 +132,7 @@ impl Home {
     }
 
     /// The berth, on its own thread only.
+    #[inline(never)]
     pub(super) fn berth(self) -> Option<Rc<Berth>> {
         if !self.is_here() {
             return None;
@@ -250,24 +251,21 @@ impl Core {
         let before = machine.moved();
         let mut slot = berth.read_slot();
         let (came, buffer) = read_once(transport, &mut slot, &mut cx);
-        let line = match came {
-            Poll::Ready(Ok(Received { count: 1.., more })) => machine
-                .handle_line_at_once(buffer, now)
-                .map(|(line, permit)| (Next::Line(line, permit), more)),
-            _ => None,
-        };
-        let mut is_all = false;
-        let waits = match line {
-            Some((line, more)) => {
-                *first = Some(line);
-                is_all = !more;
+        let mut came = Some(came);
+        if let Some(Poll::Ready(Ok(Received { count: 1.., more }))) = came
+            && let Some((line, permit)) = machine.handle_line_at_once(buffer, now)
+        {
+            *first = Some(Next::Line(line, permit));
+            if !more {
                 // As long as it is quiet it has nothing to judge when reading would block.
-                is_all || read(machine, transport, &mut slot, None, &mut cx, now)
+                self.has_read(Some(Reader::Session), before, &berth);
+                self.undisturbed = self.requests.is_none() && self.machine.stays_quiet();
+                return true;
             }
-            None => read(machine, transport, &mut slot, Some(came), &mut cx, now),
-        };
+            came = None;
+        }
+        let waits = read(machine, transport, &mut slot, came, &mut cx, now);
         self.has_read(waits.then_some(Reader::Session), before, &berth);
-        self.undisturbed = is_all && self.requests.is_none() && self.machine.stays_quiet();
         true
     }
 

@@ -96,6 +96,7 @@ pub(super) type Read = Poll<io::Result<Received>>;
 
 /// Reads while the machine wants it, and hands over what came. `true`: the task is woken when there is more. `came`
 /// is what the first read has brought already, if there was one.
+#[inline(never)]
 pub(super) fn read(
     machine: &mut Connection,
     transport: &mut dyn Transport,

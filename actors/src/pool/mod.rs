@@ -229,6 +229,7 @@ impl Pool {
     }
 
     /// One actor has done a batch of work. Costs nothing while nobody counts.
+    #[inline]
     pub(crate) fn pass(&self) {
         if self.inner.passes.receiver_count() > 0 {
             self.inner.passes.send_modify(|passes| *passes += 1);
