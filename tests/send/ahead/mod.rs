@@ -3,6 +3,7 @@
 mod ending;
 mod looking;
 mod order;
+mod shared;
 
 use std::io::Write;
 use std::net::TcpStream;
