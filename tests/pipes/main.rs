@@ -6,6 +6,7 @@ mod descriptors;
 mod ending;
 mod kinds;
 mod pressure;
+mod turns;
 mod ways;
 
 use std::io::{PipeReader, PipeWriter};

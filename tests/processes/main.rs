@@ -12,6 +12,7 @@ mod supervised;
 mod surviving;
 mod telling;
 mod threads;
+mod turns;
 
 use switchboard::message::ClientEvent;
 use switchboard::prelude::*;
