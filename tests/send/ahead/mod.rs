@@ -1,5 +1,6 @@
 //! What a session sends in its turn: nobody can tell how it is queued, wherever they look from.
 
+mod aborting;
 mod ending;
 mod looking;
 mod order;
