@@ -1,6 +1,7 @@
 //! Several threads: where connections are placed, and sessions that block on workers.
 
 mod commands;
+mod ending;
 mod failing;
 mod placement;
 mod stopping;
