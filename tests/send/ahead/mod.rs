@@ -17,7 +17,7 @@ use switchboard::message::*;
 use switchboard::{Client, ConnectionOptions, Listen, Pool, Token, session};
 use switchboard_tests::*;
 
-use super::{ANY, KIB};
+use super::{ANY, KIB, ms};
 
 /// Does this with every line, in its turn.
 type Act = dyn Fn(&Client, &LineReceived, &mut Context<Acting>) + Send + Sync;
