@@ -20,6 +20,7 @@ fn an_idle_timeout_closes_a_connection_on_which_no_byte_moves() {
         let (mut stream, client, mut trace) = serve(&pool, listen).await;
         // Each of these gaps is shorter than the timeout, and all of them together are longer.
         for round in 0..3 {
+            // The gap, in which nothing moves.
             tokio::time::sleep(after * 2 / 3).await;
             if round == 1 {
                 client.send("out").unwrap();

@@ -25,8 +25,10 @@ fn the_deadline_closes_with_a_flush_and_then_resets() {
         }
         let drain = Drain::within(seconds(10)).flush(seconds(3));
         let report = pool.drain(drain);
+        // The simulation's time until just before the deadline, in which nothing is closed.
         tokio::time::sleep(Duration::from_millis(9_999)).await;
         trace.no_more(Duration::ZERO).await;
+        // Past it, while there is time to flush: the reader reads late.
         tokio::time::sleep(seconds(2)).await;
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).await.unwrap();
@@ -104,6 +106,7 @@ fn a_draining_pool_opens_nothing() {
         expect!(trace, Accepted);
         let waits = Connect::tcp("10.0.0.9:1").timeout(seconds(3600));
         let attempt = pool.connect(waits.clone().lines(), trace.session());
+        // A while of the simulation's time, in which the attempt goes on.
         tokio::time::sleep(seconds(1)).await;
         assert!(pool.is_running() && !pool.is_draining());
         assert!(!pool.status().await.unwrap().draining);

@@ -13,6 +13,7 @@ async fn one_connection(world: &World, pool: &Pool) -> Ends {
     pool.listen(lines(), make).await.unwrap();
     let ends = Ends::default();
     watch_end(world, 0, dial(world).await, &ends);
+    // Of the simulation's time: so its beginning is told from that of a drain.
     tokio::time::sleep(seconds(1)).await;
     ends
 }
@@ -24,6 +25,7 @@ fn a_second_drain_awaits_the_first_and_dropping_one_changes_nothing() {
         let pool = world.pool();
         let ends = one_connection(&world, &pool).await;
         drop(pool.drain(Drain::within(seconds(5))));
+        // A while of the simulation's time, in which the first one goes on by itself.
         tokio::time::sleep(seconds(1)).await;
         let report = pool.drain(Drain::within(Duration::ZERO)).await;
         assert_eq!(ends.borrow()[0].1, seconds(6));
