@@ -1,6 +1,7 @@
 //! Promises about listeners that survive: their actor, their socket, their shard, and what they are told.
 
 mod down;
+mod obeying;
 mod restart;
 mod shard;
 mod suspend;
