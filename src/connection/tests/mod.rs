@@ -12,6 +12,7 @@ mod pacing;
 mod property;
 mod receiving;
 mod requests;
+mod script;
 mod securing;
 mod sending;
 mod shaping;
