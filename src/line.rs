@@ -17,7 +17,7 @@ use crate::frame::LineRule;
 
 /// A line that was received, or that is to be sent: the body, its ending, and how to read it.
 ///
-/// Cloning is cheap, and a received line of more than 64 bytes shares the block that it was read in:
+/// Cloning is cheap, and a received line of more than 64 bytes, its ending included, shares the block that it was read in:
 /// whoever keeps lines for long keeps a [`detached`](Self::detached) copy. It is text only when asked, so a
 /// line that is not decodable is a line all the same (XAS-39). It dereferences to its body.
 ///

@@ -81,7 +81,7 @@ impl Shared {
 
     /// The session has read for itself, and what came is not told yet. `before` is what was there before, if that
     /// can have been unusual.
-    #[cold]
+    #[inline(never)]
     fn call_read(
         &self,
         mut core: MutexGuard<'_, Core>,
