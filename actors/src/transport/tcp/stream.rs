@@ -4,6 +4,8 @@ use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::task::ready;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -90,13 +92,8 @@ impl Transport for TcpTransport {
             return self.stream.reading().poll_receive_into(cx, buffer);
         }
         // Carefully, and so until nothing is left.
-        let count = std::task::ready!(poll_read_buf(Pin::new(self), cx, buffer))?;
+        let count = ready!(poll_read_buf(Pin::new(self), cx, buffer))?;
         Poll::Ready(Ok(Received { count, more: true }))
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.reading().poll_more(cx)
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Hangup>> {
