@@ -29,7 +29,9 @@ const SPARE: u32 = 2;
 /// How long servers are measured side by side, for each round of slices.
 const TURNS_PER_ROUND: Duration = Duration::from_secs(6);
 /// Servers whose figures differ by more than this need not be measured side by side.
-const CLOSE: f64 = 2.0;
+const CLOSE: f64 = 1.5;
+/// With more of them there are few rounds, and what they do beside their work disturbs the others.
+const MOST_PARTIES: usize = 6;
 /// How long to leave the machine to others after a slice that is not kept.
 const RETREAT: Duration = Duration::from_secs(1);
 
@@ -220,7 +222,7 @@ fn minutes(time: Duration) -> String {
     format!("{}:{:02} minutes", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-/// Baselines, and the servers whose first figure is about that of ours.
+/// Ours, the baselines, and of the others those whose first figures are nearest to ours.
 fn close_to_ours<'a>(
     result: &ScenarioResult,
     servers: &[&'a ServerSpec],
@@ -234,13 +236,21 @@ fn close_to_ours<'a>(
     let Some(ours) = figure(OURS) else {
         return Vec::new();
     };
-    let is_close = |name: &str| {
-        figure(name).is_some_and(|theirs| {
-            result.baselines.contains(&name) || ours.max(theirs) <= CLOSE * ours.min(theirs)
-        })
+    let distance = |spec: &ServerSpec| {
+        let theirs = figure(&spec.name)?;
+        if result.baselines.contains(&spec.name.as_str()) {
+            return Some(0.0);
+        }
+        let distance = (theirs / ours).ln().abs();
+        (distance <= CLOSE.ln()).then_some(distance)
     };
     let servers = servers.iter().copied();
-    servers.filter(|spec| is_close(&spec.name)).collect()
+    let mut close: Vec<_> = servers
+        .filter_map(|spec| Some((distance(spec)?, spec)))
+        .collect();
+    close.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    close.truncate(MOST_PARTIES);
+    close.into_iter().map(|(_, spec)| spec).collect()
 }
 
 /// The servers side by side, each with its load.

@@ -110,14 +110,11 @@ impl Turns {
 
     /// What `ours` cost, divided by what `theirs` did, in the rounds that count; none when one of them took no part.
     pub(crate) fn quotient(&self, ours: &str, theirs: &str) -> Option<Quotient> {
-        let costs = |name| {
-            let row = self.rows.iter().find(|row| row.name == name)?;
-            Some(&row.costs)
-        };
-        let (ours, theirs) = (costs(ours)?, costs(theirs)?);
-        let rounds = self.quick_rounds().into_iter();
-        let quotients = rounds.filter_map(|round| Some(ours[round]? / theirs[round]?));
-        let mut quotients: Vec<f64> = quotients.collect();
+        let pair = [self.row(ours)?, self.row(theirs)?];
+        let mut quotients: Vec<f64> = quick_rounds(pair)
+            .into_iter()
+            .map(|[ours, theirs]| ours / theirs)
+            .collect();
         quotients.sort_by(f64::total_cmp);
         let rounds = quotients.len();
         Some(Quotient {
@@ -128,29 +125,18 @@ impl Turns {
         })
     }
 
-    /// The quicker half of the rounds in which nobody lost the core: in the others the host may have slowed some
-    /// and not others. How quick a round was all servers say together, so that none gains by the choice.
-    fn quick_rounds(&self) -> Vec<usize> {
-        let count = self.rows.iter().map(|row| row.costs.len()).min();
-        let time = |round| {
-            let costs = self.rows.iter().map(|row| row.costs[round]);
-            let logarithms = costs.map(|cost: Option<f64>| cost.map(f64::ln));
-            logarithms.sum::<Option<f64>>()
-        };
-        let timed = (0..count.unwrap_or(0)).filter_map(|round| Some((time(round)?, round)));
-        let mut timed: Vec<_> = timed.collect();
-        timed.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        timed.truncate(timed.len().div_ceil(2));
-        timed.into_iter().map(|(_, round)| round).collect()
-    }
-
     /// What a request cost, in the middle of the rounds that count.
     pub(crate) fn cost(&self, name: &str) -> Option<f64> {
-        let row = self.rows.iter().find(|row| row.name == name)?;
-        let rounds = self.quick_rounds().into_iter();
-        let mut costs: Vec<f64> = rounds.filter_map(|round| row.costs[round]).collect();
-        costs.sort_by(f64::total_cmp);
+        let costs: Vec<f64> = quick_rounds([self.row(name)?])
+            .into_iter()
+            .flatten()
+            .collect();
+        // They are in order already.
         median(&costs)
+    }
+
+    fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
     }
 
     /// Names and costs, in the order of the parties.
@@ -195,6 +181,21 @@ impl Party<'_> {
                 .then(|| used.total.as_secs_f64() * 1e6 / requests),
         )
     }
+}
+
+/// What these servers cost in the quicker half of the rounds in which all of them had the core: in the others the host
+/// may have slowed one and not the other. How quick a round was they say together, so that none gains by the choice.
+fn quick_rounds<const COUNT: usize>(rows: [&Row; COUNT]) -> Vec<[f64; COUNT]> {
+    let count = rows.iter().map(|row| row.costs.len()).min().unwrap_or(0);
+    let whole = (0..count).filter(|round| rows.iter().all(|row| row.costs[*round].is_some()));
+    let costs = whole.map(|round| rows.map(|row| row.costs[round].unwrap_or(f64::NAN)));
+    let mut costs: Vec<_> = costs.collect();
+    costs.sort_by(|one, other| {
+        let time = |costs: &[f64; COUNT]| costs.iter().product::<f64>();
+        time(one).total_cmp(&time(other))
+    });
+    costs.truncate(costs.len().div_ceil(2));
+    costs
 }
 
 /// Who comes at a position of a round. Everyone comes everywhere, forwards and backwards: nobody profits from a machine
