@@ -197,7 +197,7 @@ impl Shared {
         })
     }
 
-    /// What nothing of ours panics within.
+    /// Nothing of ours panics while it holds the lock, and what a panic would leave behind is whole.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         let mut core = self.lock_as_it_is();
