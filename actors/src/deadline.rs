@@ -18,15 +18,15 @@ impl Deadline {
     pub(crate) fn keep(
         &mut self,
         deadline: Option<Instant>,
-        sleeps: &mut Option<Box<Instant>>,
+        sleeps: &mut Option<Instant>,
         cx: &mut Context<'_>,
     ) {
         let Some(deadline) = deadline else {
             *sleeps = None;
             return;
         };
-        let armed = sleeps.as_deref().filter(|armed| **armed <= deadline);
-        if armed.is_some_and(|armed| *armed > clock()) {
+        let armed = sleeps.filter(|armed| *armed <= deadline);
+        if armed.is_some_and(|armed| armed > clock()) {
             return;
         }
         let at = tokio::time::Instant::from_std(deadline);
@@ -40,6 +40,6 @@ impl Deadline {
         if sleep.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
-        **sleeps.get_or_insert_with(|| Box::new(deadline)) = deadline;
+        *sleeps = Some(deadline);
     }
 }

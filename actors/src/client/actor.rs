@@ -238,8 +238,14 @@ impl ClientActor {
         }
         core.count_held();
         let due = core.take_due(|| now.get());
-        let deadline = core.next_deadline();
-        self.deadline.keep(deadline, &mut core.driver_sleeps, cx);
+        match (core.next_deadline(), core.rare.as_deref_mut()) {
+            // Most have no clock, and nothing rare.
+            (None, None) => {}
+            (deadline, _) => {
+                let sleeps = &mut core.make_rare().driver_sleeps;
+                self.deadline.keep(deadline, sleeps, cx);
+            }
+        }
         self.tell(&shared, core, &mut now);
         due.wake();
         if over.is_some() && shared.lock().is_done() {

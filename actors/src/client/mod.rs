@@ -163,7 +163,7 @@ impl Client {
             local: self.local(),
             peer: self.peer(),
             peer_credentials: self.peer_credentials(),
-            age: clock().saturating_duration_since(self.shared.opened),
+            age: self.shared.age(),
             tls,
             activity,
         }

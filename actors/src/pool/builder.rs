@@ -9,6 +9,7 @@ use actix::{AsyncContext, Context};
 use switchboard_core::{BackoffConfig, Budget, Gate};
 use tokio::sync::watch;
 
+use crate::client::clock;
 use crate::drain::Drain;
 use crate::error::StartError;
 use crate::failure::FailureHandler;
@@ -317,6 +318,7 @@ impl PoolBuilder {
                 on_signal: self.on_signal,
                 phases,
                 passes: watch::Sender::new(0),
+                began: clock(),
                 span,
             }),
         })

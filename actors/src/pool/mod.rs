@@ -16,14 +16,14 @@ mod watching;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Addr, Recipient};
 use switchboard_core::{Budget, ClientId};
 use tokio::sync::watch;
 use tracing::Span;
 
-use crate::client::{Client, ClientInfo};
+use crate::client::{Client, ClientInfo, clock};
 use crate::drain::{Drain, DrainReport};
 use crate::error::PoolStopped;
 use crate::failure::{FailureHandler, HandlerFailed};
@@ -72,6 +72,8 @@ struct Inner {
     on_signal: Drain,
     phases: watch::Receiver<Phase>,
     passes: watch::Sender<u64>,
+    /// When it was started.
+    began: Instant,
     span: Span,
 }
 
@@ -247,6 +249,11 @@ impl Pool {
 
     pub(crate) fn gates(&self) -> &PoolGates {
         &self.inner.gates
+    }
+
+    /// How long ago it was started.
+    pub(crate) fn age(&self) -> Duration {
+        clock().saturating_duration_since(self.inner.began)
     }
 
     pub(crate) fn budget(&self) -> Option<&Budget> {

@@ -44,7 +44,7 @@ pub(super) struct Core {
     pub(super) driver: Option<Waker>,
     pub(super) in_flight: bool,
     pub(super) tickets: u32,
-    pub(super) driver_sleeps: Option<Box<Instant>>,
+    pub(super) driver_sleeps: Option<Instant>,
     /// Whether the actor has taken it off its registry, so that its end may be told.
     pub(super) released: bool,
     /// To whom the last of its pipes has to tell the end, since its actor is gone.
@@ -188,8 +188,7 @@ impl Core {
             || (!self.in_flight && self.has_event())
             || self.machine.poll_timeout().is_some_and(|deadline| {
                 self.driver_sleeps
-                    .as_deref()
-                    .is_none_or(|sleeping| deadline < *sleeping)
+                    .is_none_or(|sleeping| deadline < sleeping)
             })
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Core {
     /// Whom the socket wakes when something comes.
     pub(super) reader: Reader,
     /// Until when the actor sleeps at most.
-    pub(super) driver_sleeps: Option<Box<Instant>>,
+    pub(super) driver_sleeps: Option<Instant>,
     /// Whether the session has been called to a turn.
     pub(super) in_flight: bool,
     /// On which thread the session handles events just now.
@@ -437,8 +437,7 @@ impl Core {
             || (!self.in_flight && self.has_event())
             || machine.poll_timeout().is_some_and(|deadline| {
                 self.driver_sleeps
-                    .as_deref()
-                    .is_none_or(|sleeping| deadline < *sleeping)
+                    .is_none_or(|sleeping| deadline < sleeping)
             })
     }
 }
