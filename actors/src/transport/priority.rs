@@ -7,6 +7,8 @@
 //! last one until more comes, which saves asking again. So while an urgent byte may be there, a read is the last
 //! one only when the system itself has nothing more.
 
+mod listener;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -17,9 +19,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
-use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, recv, send, sendmsg,
-};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::{SockRef, Socket};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
@@ -29,49 +29,12 @@ use super::register::register;
 use super::watch::Watchable;
 use super::{LocalFuture, Received, direct};
 
+pub(super) use listener::PriorityListener;
+
 /// What a stream is registered for.
 const ALL: Interest = Interest::READABLE
     .add(Interest::WRITABLE)
     .add(Interest::PRIORITY);
-
-/// A listening socket.
-pub(super) struct PriorityListener(AsyncFd<Socket>);
-
-impl PriorityListener {
-    pub(super) fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        Ok(Self(register(listener.into(), Interest::READABLE)?))
-    }
-
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        let address = self.0.get_ref().local_addr()?;
-        address.as_socket().ok_or_else(not_internet)
-    }
-
-    pub(super) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(PriorityStream, SocketAddr)>> {
-        const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
-        loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
-            match acceptfrom_with(self.0.get_ref(), FLAGS) {
-                Ok((socket, peer)) => {
-                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    let stream = PriorityStream::open(socket.into())?;
-                    return Poll::Ready(Ok((stream, peer.ok_or_else(not_internet)?)));
-                }
-                Err(Errno::WOULDBLOCK) => guard.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
-    }
-}
-
-impl AsFd for PriorityListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
-    }
-}
 
 fn not_internet() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not an internet address")
