@@ -158,6 +158,14 @@ const REASONS: &[Reason] = &[
     },
     Reason {
         peers: &["asyncore"],
+        scenarios: &["ping1", "ping50", "ping500"],
+        text: "One loop that asks the system about all connections at once, then reads and writes on each that is ready: no \
+               wake-up and no queue per connection, but no limits, no supervision and no orderly end either, and who is \
+               idle costs those who are not: see `busy`. Its interpreter takes more user time than ours, `user us`, so \
+               where it is ahead look at `disturbed` and run again.",
+    },
+    Reason {
+        peers: &["asyncore"],
         scenarios: MEMORY,
         text: "A connection is one object with its dictionary and a socket; no buffer is kept. But its loop asks about all \
                connections at every turn, so that idle ones cost the busy ones CPU: see `busy`. Closed by smaller state.",
