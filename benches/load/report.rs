@@ -38,11 +38,17 @@ fn table(scenario: &ScenarioResult, fast: Duration) -> String {
         .filter(took_part)
         .collect();
 
+    let user = |name: &str| scenario.turns.user(name);
+    let samples_user = side_by_side.iter().any(|name| user(name).is_some());
+
     let mut head = vec!["server".to_owned()];
     if let Some((first, rest)) = rows.iter().find_map(|(_, figures)| figures.split_first()) {
         head.push(first.name.to_owned());
         head.extend(baselines.iter().map(|(name, _)| format!("/ {name}")));
         head.extend(side_by_side.iter().map(|name| format!("in turns / {name}")));
+        if samples_user {
+            head.push("user us in turns".to_owned());
+        }
         head.extend(rest.iter().map(|figure| figure.name.to_owned()));
     }
     head.push("slices".to_owned());
@@ -58,7 +64,8 @@ fn table(scenario: &ScenarioResult, fast: Duration) -> String {
         let mut cells = vec![server.name.clone()];
         let in_turns = side_by_side
             .iter()
-            .map(|baseline| in_turns(scenario, &server.name, baseline));
+            .map(|baseline| in_turns(scenario, &server.name, baseline))
+            .chain(samples_user.then(|| user(&server.name).map_or("-".to_owned(), short)));
         cells.extend(cells_of(figures, &baselines, in_turns));
         cells.resize(head.len() - 1, "-".to_owned());
         cells.push(slices(server, fast));

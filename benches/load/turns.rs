@@ -46,6 +46,18 @@ struct Row {
     name: String,
     /// CPU microseconds per request, by round; none where others had a part.
     costs: Vec<Option<f64>>,
+    /// User time of all rounds, which is sampled: one turn's says nothing.
+    user: Duration,
+    /// Requests of all rounds.
+    requests: f64,
+}
+
+/// What one turn was.
+struct Turn {
+    /// CPU microseconds per request, if the server had its core.
+    cost: Option<f64>,
+    user: Duration,
+    requests: f64,
 }
 
 /// A quotient of two costs in all rounds.
@@ -76,10 +88,7 @@ impl Turns {
     ) -> Self {
         let mut turns = Self::default();
         for party in &parties {
-            turns.rows.push(Row {
-                name: party.name.to_owned(),
-                costs: Vec::new(),
-            });
+            turns.rows.push(Row::new(party.name, Vec::new()));
         }
         let mut round = 0;
         while !parties.is_empty() && (round == 0 || Instant::now() < end) {
@@ -88,7 +97,7 @@ impl Turns {
             for position in 0..count {
                 let index = whose(position, round, count);
                 match parties[index].turn() {
-                    Ok(cost) => turns.rows[index].costs.push(cost),
+                    Ok(turn) => turns.rows[index].add(&turn),
                     Err(error) => {
                         tell(parties[index].name, error);
                         failed = Some(index);
@@ -135,6 +144,12 @@ impl Turns {
         median(&costs)
     }
 
+    /// User microseconds per request, over all rounds.
+    pub(crate) fn user(&self, name: &str) -> Option<f64> {
+        let row = self.row(name)?;
+        (row.requests > 0.0).then(|| row.user.as_secs_f64() * 1e6 / row.requests)
+    }
+
     fn row(&self, name: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.name == name)
     }
@@ -148,10 +163,9 @@ impl Turns {
     /// Of known costs.
     #[cfg(test)]
     pub(crate) fn side_by_side(rows: &[(&str, &[Option<f64>])]) -> Self {
-        let rows = rows.iter().map(|(name, costs)| Row {
-            name: (*name).to_owned(),
-            costs: costs.to_vec(),
-        });
+        let rows = rows
+            .iter()
+            .map(|(name, costs)| Row::new(name, costs.to_vec()));
         Self {
             rows: rows.collect(),
         }
@@ -165,9 +179,25 @@ impl Turns {
     }
 }
 
+impl Row {
+    fn new(name: &str, costs: Vec<Option<f64>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            costs,
+            user: Duration::ZERO,
+            requests: 0.0,
+        }
+    }
+
+    fn add(&mut self, turn: &Turn) {
+        self.costs.push(turn.cost);
+        self.user += turn.user;
+        self.requests += turn.requests;
+    }
+}
+
 impl Party<'_> {
-    /// CPU microseconds per request of one turn, if the server had its core.
-    fn turn(&mut self) -> io::Result<Option<f64>> {
+    fn turn(&mut self) -> io::Result<Turn> {
         thread::sleep(PAUSE);
         let before = cpu_time(self.pid)?;
         let begin = Instant::now();
@@ -176,10 +206,12 @@ impl Party<'_> {
         thread::sleep(PAUSE);
         let used = cpu_time(self.pid)? - before;
         let waiting = used.waited.div_duration_f64(elapsed);
-        Ok(
-            (waiting <= Conditions::MOST_WAITING)
-                .then(|| used.total.as_secs_f64() * 1e6 / requests),
-        )
+        let cost = used.total.as_secs_f64() * 1e6 / requests;
+        Ok(Turn {
+            cost: (waiting <= Conditions::MOST_WAITING).then_some(cost),
+            user: used.user,
+            requests,
+        })
     }
 }
 
@@ -215,10 +247,22 @@ mod tests {
 
     fn row(name: &str, costs: &[f64]) -> Row {
         let costs = costs.iter().map(|cost| (*cost > 0.0).then_some(*cost));
-        Row {
-            name: name.to_owned(),
-            costs: costs.collect(),
+        Row::new(name, costs.collect())
+    }
+
+    #[test]
+    fn user_time_is_that_of_all_rounds() {
+        let mut row = row("a", &[]);
+        for (cost, user) in [(Some(4.0), 0), (None, 10), (Some(4.0), 20)] {
+            row.add(&Turn {
+                cost,
+                user: Duration::from_millis(user),
+                requests: 1_000.0,
+            });
         }
+        let turns = Turns { rows: vec![row] };
+        assert_eq!(turns.user("a"), Some(10.0));
+        assert_eq!(turns.user("b"), None);
     }
 
     #[test]
