@@ -261,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn user_time_is_that_of_the_turns_where_there_were_enough() {
+        let told = |rounds| {
+            let costs = vec![Some(2.0); 2 * rounds];
+            let turns = Turns::side_by_side(&[(OURS, &costs), ("tokio-lines", &costs)]);
+            let mut results = results(4.4, 1_000);
+            results.scenarios[0].turns = turns.with_user(OURS, 5).with_user("tokio-lines", 3);
+            GOALS[1].judge(&results).measured
+        };
+        assert_eq!(told(ENOUGH_ROUNDS), "2.00");
+        // The slices have none.
+        assert_eq!(told(ENOUGH_ROUNDS - 1), "not measured");
+    }
+
+    #[test]
     fn every_goal_is_of_a_scenario_that_there_is() {
         for goal in GOALS {
             let (Plain(name, _) | Ratio(name, ..) | Above(name, _)) = goal.measured;

@@ -171,6 +171,14 @@ impl Turns {
         }
     }
 
+    /// The same, with so many user microseconds for each request.
+    #[cfg(test)]
+    pub(crate) fn with_user(mut self, name: &str, micros: u64) -> Self {
+        let row = self.rows.iter_mut().find(|row| row.name == name).unwrap();
+        (row.user, row.requests) = (Duration::from_millis(micros), 1_000.0);
+        self
+    }
+
     /// Forgets a round that did not end.
     fn cut(&mut self, rounds: usize) {
         for row in &mut self.rows {
