@@ -8,7 +8,7 @@ pub mod talking;
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -57,6 +57,40 @@ where
 /// Runs blocking peer code beside the system.
 pub async fn peer<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+/// Where blocking threads wait until so many of them are there: a barrier that gives up after [`PATIENCE`], so that
+/// a thread that fails before it comes is a failed test instead of one that never ends.
+#[derive(Debug)]
+pub struct Gathering {
+    missing: Mutex<usize>,
+    complete: Condvar,
+}
+
+impl Gathering {
+    /// One of so many threads.
+    #[must_use]
+    pub fn of(threads: usize) -> Self {
+        Self {
+            missing: Mutex::new(threads),
+            complete: Condvar::new(),
+        }
+    }
+
+    /// Waits for the others.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub fn wait(&self) {
+        let mut missing = self.missing.lock().unwrap();
+        *missing -= 1;
+        self.complete.notify_all();
+        let waiting = self
+            .complete
+            .wait_timeout_while(missing, PATIENCE, |missing| *missing > 0);
+        let late = waiting.unwrap_or_else(PoisonError::into_inner).1;
+        assert!(!late.timed_out(), "not all of the threads came");
+    }
 }
 
 /// A plain blocking connection to `address` whose operations give up after [`PATIENCE`].

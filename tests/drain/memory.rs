@@ -3,11 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 
 use switchboard::StartError;
 use switchboard::testkit::Link;
-use switchboard_tests::{Probe, dial as dial_tcp, expect, next_pool_event, peer, watch, with};
+use switchboard_tests::{
+    Gathering, Probe, dial as dial_tcp, expect, next_pool_event, peer, watch, with,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
@@ -419,7 +421,7 @@ fn several_shards_share_one_budget() {
         let listen = Listen::tcp("127.0.0.1:0").lines();
         let listen = listen.send_buffer_size(32 * 1024);
         let address = pool.listen(listen, make).await.unwrap().local_addr();
-        let pressed = Arc::new(Barrier::new(TALKERS + 1));
+        let pressed = Arc::new(Gathering::of(TALKERS + 1));
         let talk = || {
             let pressed = Arc::clone(&pressed);
             actix_rt::spawn(peer(move || {

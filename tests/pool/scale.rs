@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -42,7 +42,7 @@ fn xas_01_five_thousand_peers_at_once_each_get_their_line_back() {
         let server = pool.listen(listen, |client| Echo { client }).await.unwrap();
         let address = server.local_addr();
         let before = resident_bytes();
-        let (everybody_in, go) = (Arc::new(Barrier::new(5)), Arc::new(Barrier::new(5)));
+        let (everybody_in, go) = (Arc::new(Gathering::of(5)), Arc::new(Gathering::of(5)));
         let threads: Vec<_> = (0..4)
             .map(|thread| {
                 let (everybody_in, go) = (Arc::clone(&everybody_in), Arc::clone(&go));

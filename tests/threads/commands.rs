@@ -1,7 +1,6 @@
 //! Many threads command one connection.
 
 use std::io::Write;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use switchboard::ConnectionState;
@@ -63,6 +62,9 @@ fn xas_69_eight_threads_command_and_end_one_connection_at_one_time() {
             let server = pool.listen(local().lines(), make).await.unwrap();
             let mut stream = dial(server.local_addr());
             let client: Client = peer(move || handle.recv_timeout(PATIENCE).unwrap()).await;
+            // From its first line on its session is there, and receives lines for ever.
+            stream.write_all(b"0\n").unwrap();
+            until(|| counting.load(Ordering::Relaxed) == 1).await;
             let mut reader = stream.try_clone().unwrap();
             let reading = std::thread::spawn(move || {
                 let mut got = Vec::new();
@@ -71,7 +73,7 @@ fn xas_69_eight_threads_command_and_end_one_connection_at_one_time() {
                 got
             });
             let done = Arc::new(AtomicBool::new(false));
-            let together = Arc::new(Barrier::new(THREADS));
+            let together = Arc::new(Gathering::of(THREADS));
             let commanding: Vec<_> = (0..THREADS)
                 .map(|thread| {
                     let (client, done) = (client.clone(), Arc::clone(&done));
@@ -84,7 +86,7 @@ fn xas_69_eight_threads_command_and_end_one_connection_at_one_time() {
                 })
                 .collect();
             let writing = std::thread::spawn(move || {
-                let lines: String = (0..LINES).map(|n| format!("{n}\n")).collect();
+                let lines: String = (1..LINES).map(|n| format!("{n}\n")).collect();
                 stream.write_all(lines.as_bytes()).unwrap();
                 stream
             });

@@ -94,7 +94,7 @@ fn xas_09_results_and_order_are_the_same_on_any_number_of_threads() {
             let server = pool.listen(local().lines(), shop.servant()).await.unwrap();
             let address = server.local_addr();
             // All are there before the first leaves, so that they are spread evenly.
-            let there = Arc::new(std::sync::Barrier::new(PEERS));
+            let there = Arc::new(Gathering::of(PEERS));
             let peers: Vec<_> = (0..PEERS)
                 .map(|_| {
                     let there = Arc::clone(&there);
