@@ -151,7 +151,12 @@ fn trap_11_limit_slots_never_leak() {
             .at_limit(AtLimit::Reject);
         let server = pool.listen(listen, fragile(&storm)).await.unwrap();
         let mut kept: Vec<MemoryStream> = Vec::new();
-        for round in 0..600_usize {
+        let raged = || {
+            let info = server.info();
+            info.accepted > 100 && info.rejected > 0 && info.faults > 0
+        };
+        // How many come in depends on how busy the machine is.
+        for round in (0_usize..).take_while(|round| *round < 600 || !raged()) {
             let mut peer = net.connect(HERE).await.unwrap();
             match round % 4 {
                 0 => peer.reset(),
@@ -173,11 +178,6 @@ fn trap_11_limit_slots_never_leak() {
         until(|| shared.live() == 0 && server.info().live == 0).await;
         assert_eq!(slots.available(), 2 * PLACES);
         assert!(!server.info().alarm_raised);
-        let info = server.info();
-        assert!(
-            info.accepted > 100 && info.rejected > 0 && info.faults > 0,
-            "{info:?}"
-        );
 
         storm.store(false, SeqCst);
         rig.loses.store(false, SeqCst);
