@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::net::Shutdown;
 
-use switchboard::message::*;
-use switchboard::{ConnectionOptions, Listen};
+use switchboard::message::ClientEvent;
+use switchboard::prelude::*;
+use switchboard::{ConnectionOptions, Token};
 use switchboard_tests::*;
 
 use super::{ANY, KIB, MIB, clog, drain, ms, narrow, next_but_pauses};
@@ -61,5 +62,53 @@ fn a_naive_echo_loses_nothing_when_its_peer_floods_and_reads_late() {
         let script = rest.join().unwrap();
         assert_eq!(got.len(), script.len());
         assert!(got == script, "not the bytes that were sent");
+    });
+}
+
+/// Answers a line, and says so when the answer was taken.
+struct Reporting {
+    client: Client,
+}
+
+impl Actor for Reporting {
+    type Context = Context<Self>;
+}
+
+impl Handler<LineReceived> for Reporting {
+    type Result = ();
+
+    fn handle(&mut self, event: LineReceived, _: &mut Self::Context) {
+        let answer = Bytes::copy_from_slice(&event.line);
+        self.client.send_with(answer, Token(7)).unwrap();
+    }
+}
+
+impl Handler<Sent> for Reporting {
+    type Result = ();
+
+    fn handle(&mut self, event: Sent, _: &mut Self::Context) {
+        assert_eq!(event.token, Token(7));
+        self.client.send(" was sent\n").unwrap();
+    }
+}
+
+session!(Reporting);
+
+/// What the end of a turn writes is told at once, although nothing else happens.
+#[test]
+fn an_answer_that_is_written_at_the_end_of_its_turn_is_told() {
+    with_pool(|pool| async move {
+        let listen = Listen::tcp(ANY).lines();
+        let server = pool.listen(listen, |client| Reporting { client });
+        let address = server.await.unwrap().local_addr();
+        peer(move || {
+            let mut stream = dial(address);
+            for line in ["one", "two", "three"] {
+                writeln!(stream, "{line}").unwrap();
+                let answer = format!("{line} was sent\n");
+                assert_eq!(read_exact(&mut stream, answer.len()), answer.as_bytes());
+            }
+        })
+        .await;
     });
 }

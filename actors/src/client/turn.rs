@@ -147,8 +147,10 @@ impl Shared {
         }
         if next.is_none() && core.turn_at_home {
             core.write_at_home(now);
-            if core.reader != Reader::Session && core.read_for_session(next, now) && next.is_none()
-            {
+            if core.reader != Reader::Session {
+                core.read_for_session(next, now);
+            }
+            if next.is_none() {
                 *next = core.poll_event(now).map(Next::One);
             }
         }
@@ -228,8 +230,9 @@ impl Core {
             return false;
         }
         self.write_at_home(now);
-        // What could not be written whole may have changed anything.
-        if self.machine.write_buffer_size() > 0 || !self.machine.is_fully_open() {
+        // What could not be written whole may have changed anything, and what could be is perhaps to be told.
+        let machine = &self.machine;
+        if machine.write_buffer_size() > 0 || !machine.is_fully_open() || machine.has_notice() {
             return false;
         }
         self.machine.give_back_when_quiet(back);
