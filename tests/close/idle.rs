@@ -15,7 +15,7 @@ use super::{in_turn, local};
 fn an_idle_timeout_closes_a_connection_on_which_no_byte_moves() {
     let _turn = in_turn();
     with_pool(|pool| async move {
-        let after = Duration::from_millis(150);
+        let after = Duration::from_millis(600);
         let listen = local().data().idle_timeout(after);
         let (mut stream, client, mut trace) = serve(&pool, listen).await;
         // Each of these gaps is shorter than the timeout, and all of them together are longer.
@@ -33,7 +33,7 @@ fn an_idle_timeout_closes_a_connection_on_which_no_byte_moves() {
         let closed = expect!(trace, Closed);
         let took = start.elapsed();
         assert!(took >= after - Duration::from_millis(20), "{took:?}");
-        assert!(took < after + Duration::from_millis(200), "{took:?}");
+        assert!(took < after + Duration::from_secs(2), "{took:?}");
         assert_eq!(closed.reason, ClosedReason::Timeout);
         let kind = TimeoutKind::Idle;
         assert_eq!(closed.detail.cause, Cause::Timeout { kind, after });
@@ -67,7 +67,7 @@ fn trap_07_commands_do_not_keep_an_idle_connection_open() {
             }
         };
         assert_eq!(closed.reason, ClosedReason::Timeout);
-        assert!(start.elapsed() < after + Duration::from_millis(200));
+        assert!(start.elapsed() < 4 * after);
     });
 }
 
