@@ -239,6 +239,7 @@ impl Core {
         self.in_flight = false;
         self.turn_at_home = false;
         self.count_held();
+        debug_assert!(!self.driver_needed(), "nobody would look at it");
         true
     }
 
