@@ -125,7 +125,7 @@ fn an_idle_report_comes_again_and_again_and_closes_nothing() {
         }
         let took = start.elapsed();
         assert!(took >= after * 3 - Duration::from_millis(20), "{took:?}");
-        assert!(took < after * 3 + Duration::from_millis(300), "{took:?}");
+        assert!(took < after * 3 + Duration::from_secs(2), "{took:?}");
         stream.write_all(b"still here\n").unwrap();
         let line = loop {
             match trace.next().await {

@@ -68,7 +68,7 @@ impl Handler<DatagramReceived> for Conversation {
             b"pause" => self.peer.pause_reading(),
             b"sleep" => {
                 // A session that is slow, and not its thread.
-                let asleep = tokio::time::sleep(Duration::from_millis(300));
+                let asleep = tokio::time::sleep(Duration::from_millis(1_000));
                 ctx.wait(asleep.into_actor(self));
             }
             _ => {}
