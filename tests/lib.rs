@@ -68,7 +68,7 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// One of so many threads.
+    /// For so many threads.
     #[must_use]
     pub fn of(threads: usize) -> Self {
         Self {
