@@ -11,9 +11,10 @@ use switchboard_tests::{PATIENCE, alone, dial, listener, pattern, read_all, stuf
 
 use super::{accepted, pair};
 
-/// This process's threads and descriptors.
+/// Threads and descriptors.
 type Held = (BTreeSet<String>, usize);
 
+/// Those of this process.
 fn held() -> Held {
     let names = |directory: &str| {
         std::fs::read_dir(directory)

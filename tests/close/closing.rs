@@ -228,7 +228,7 @@ fn trap_05_a_close_to_a_peer_that_never_reads_ends_at_its_deadline() {
         let closed = expect!(trace, Closed);
         let took = start.elapsed();
         assert!(took >= deadline, "{took:?}");
-        assert!(took < deadline + Duration::from_secs(2), "{took:?}");
+        assert!(took < deadline + Duration::from_millis(200), "{took:?}");
         assert_eq!(closed.reason, ClosedReason::ClosedByHost);
         let detail = closed.detail;
         assert_eq!(detail.cause, Cause::LocalClose);
@@ -259,7 +259,7 @@ fn t_15_a_close_without_a_deadline_has_the_flush_timeout_and_may_be_hurried() {
         let closed = expect!(trace, Closed);
         let took = start.elapsed();
         assert!(took >= flush, "{took:?}");
-        assert!(took < flush + Duration::from_secs(2), "{took:?}");
+        assert!(took < flush + Duration::from_millis(200), "{took:?}");
         assert!(closed.detail.unsent > 0);
 
         let (_stream, client, mut trace) = serve(&pool, local().lines()).await;
@@ -269,7 +269,7 @@ fn t_15_a_close_without_a_deadline_has_the_flush_timeout_and_may_be_hurried() {
         assert!(!client.close_with(true, Some(flush)));
         let closed = expect!(trace, Closed);
         let took = start.elapsed();
-        assert!(took < flush + Duration::from_secs(2), "{took:?}");
+        assert!(took < flush + Duration::from_millis(200), "{took:?}");
         let (kind, after) = (TimeoutKind::Flush, flush);
         let cut = closed.detail.cut_short;
         assert_eq!(cut, Some(Cause::Timeout { kind, after }));
@@ -320,7 +320,7 @@ fn lingering_ends_at_its_timeout_and_at_its_limit() {
         })
         .await;
         assert!(took >= linger, "{took:?}");
-        assert!(took < linger + Duration::from_secs(1), "{took:?}");
+        assert!(took < linger + Duration::from_millis(400), "{took:?}");
 
         let mut listen = local().lines().linger_timeout(PATIENCE);
         listen.config_mut().linger_bytes = 100_000;

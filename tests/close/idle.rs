@@ -33,7 +33,7 @@ fn an_idle_timeout_closes_a_connection_on_which_no_byte_moves() {
         let closed = expect!(trace, Closed);
         let took = start.elapsed();
         assert!(took >= after - Duration::from_millis(20), "{took:?}");
-        assert!(took < after + Duration::from_secs(2), "{took:?}");
+        assert!(took < after + Duration::from_millis(200), "{took:?}");
         assert_eq!(closed.reason, ClosedReason::Timeout);
         let kind = TimeoutKind::Idle;
         assert_eq!(closed.detail.cause, Cause::Timeout { kind, after });
@@ -67,7 +67,7 @@ fn trap_07_commands_do_not_keep_an_idle_connection_open() {
             }
         };
         assert_eq!(closed.reason, ClosedReason::Timeout);
-        assert!(start.elapsed() < 4 * after);
+        assert!(start.elapsed() < after + Duration::from_millis(200));
     });
 }
 
@@ -125,7 +125,7 @@ fn an_idle_report_comes_again_and_again_and_closes_nothing() {
         }
         let took = start.elapsed();
         assert!(took >= after * 3 - Duration::from_millis(20), "{took:?}");
-        assert!(took < after * 3 + Duration::from_secs(2), "{took:?}");
+        assert!(took < after * 3 + Duration::from_millis(300), "{took:?}");
         stream.write_all(b"still here\n").unwrap();
         let line = loop {
             match trace.next().await {

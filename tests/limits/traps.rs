@@ -178,6 +178,7 @@ fn trap_11_limit_slots_never_leak() {
         until(|| shared.live() == 0 && server.info().live == 0).await;
         assert_eq!(slots.available(), 2 * PLACES);
         assert!(!server.info().alarm_raised);
+        assert!(raged(), "{:?}", server.info());
 
         storm.store(false, SeqCst);
         rig.loses.store(false, SeqCst);

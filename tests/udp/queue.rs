@@ -103,7 +103,7 @@ fn an_abort_drops_the_thousand_that_are_queued() {
             assert_eq!(failed.error, DatagramError::Closed);
         }
         let closed = probe.expect_closed(ClosedReason::ClosedByHost).await;
-        assert!(began.elapsed() < Duration::from_secs(3));
+        assert!(began.elapsed() < Duration::from_millis(500));
         assert_eq!(closed.detail.cause, Cause::LocalAbort);
         assert_eq!(closed.detail.unsent, 8_000);
         assert_eq!(closed.detail.unsent_tokens.len(), 1_000);
@@ -138,7 +138,7 @@ fn what_waits_for_its_name_is_queued() {
             );
         }
         probe.expect_closed(ClosedReason::ClosedByHost).await;
-        assert!(began.elapsed() < Duration::from_secs(3));
+        assert!(began.elapsed() < Duration::from_millis(500));
 
         let udp = pool
             .bind_udp(local(), probe.full_session_for())
