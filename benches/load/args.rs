@@ -54,9 +54,17 @@ pub(crate) enum Command {
 /// # Errors
 /// A line for the user about the first argument that makes no sense.
 pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut arguments = arguments;
-    match arguments.next().as_deref() {
+    let mut arguments = arguments.peekable();
+    let command = arguments.next();
+    match command.as_deref() {
         None | Some("help" | "--help" | "-h") => Ok(Command::Help),
+        Some(_)
+            if arguments
+                .peek()
+                .is_some_and(|next| next == "--help" || next == "-h") =>
+        {
+            Ok(Command::Help)
+        }
         Some("run") => run_options(arguments).map(Command::Run),
         Some("flood") => pressure_options(arguments, 0).map(Command::Pressure),
         Some("slow-reader") => pressure_options(arguments, 64 * 1024).map(Command::Pressure),

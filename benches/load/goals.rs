@@ -166,8 +166,8 @@ impl Measure {
             }
             Above(scenario, peer) => {
                 if in_turns(results, scenario, peer).is_some() {
-                    let turns = &find(results, scenario)?.turns;
-                    return Some((turns.user(OURS)? - turns.user(peer)?, false));
+                    let above = find(results, scenario)?.turns.user_above(OURS, peer)?;
+                    return Some((above, false));
                 }
                 let (ours, odd) = take(scenario, OURS, "user us")?;
                 let (theirs, odd_too) = take(scenario, peer, "user us")?;

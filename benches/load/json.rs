@@ -54,12 +54,17 @@ fn scenario(scenario: &ScenarioResult, results: &Results) -> String {
             .iter()
             .map(|result| server(result, results)),
     );
-    let turns = scenario.turns.rows().map(|(name, costs)| {
-        let costs = costs.iter();
-        let costs = costs.map(|cost| cost.map_or("null".to_owned(), number));
-        (name, array(costs))
-    });
-    let turns = object(turns);
+    let turns = array(scenario.turns.groups().map(|rows| {
+        let rows = rows.map(|(name, costs, user)| {
+            let costs = costs.iter().map(|cost| number(cost.unwrap_or(f64::NAN)));
+            let members = [
+                ("cpu_us", array(costs)),
+                ("user_us", number(user.unwrap_or(f64::NAN))),
+            ];
+            (name, object(members.into_iter()))
+        });
+        object(rows)
+    }));
     format!(
         "{{\"name\": {}, \"servers\": {servers}, \"turns\": {turns}}}",
         quoted(scenario.name)
@@ -182,7 +187,7 @@ mod tests {
             r#"{"name": "a \"b\"\u000a", "figures": {"cpu us": 4}, "failures": 1, "slices": ["#,
             r#"{"kept": true, "calibration_ns": null, "waiting": null, "figures": {"cpu us": 4}}, "#,
             r#"{"kept": false, "calibration_ns": 1600, "waiting": 0.5, "figures": {"cpu us": 9}}"#,
-            r#"]}], "turns": {"a": [4, null]}}"#,
+            r#"]}], "turns": [{"a": {"cpu_us": [4, null], "user_us": null}}]}"#,
         ];
         let text = scenario(&results.scenarios[0], &results);
         assert_eq!(text, expected.concat());

@@ -28,9 +28,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 const SPARE: u32 = 2;
 /// How long servers are measured side by side, for each round of slices.
 const TURNS_PER_ROUND: Duration = Duration::from_secs(6);
-/// Servers whose figures differ by more than this need not be measured side by side.
+/// Who is better than others by more than this is so without being measured side by side with them.
 const CLOSE: f64 = 1.5;
-/// With more of them there are few rounds, and what they do beside their work disturbs the others.
+/// With more of them at a time there are few rounds, and what they do beside their work disturbs the others.
 const MOST_PARTIES: usize = 6;
 /// How long to leave the machine to others after a slice that is not kept.
 const RETREAT: Duration = Duration::from_secs(1);
@@ -170,19 +170,20 @@ pub(crate) fn run(options: &RunOptions, servers: &[ServerSpec]) -> io::Result<Re
             turns: Turns::default(),
         };
         if let Some(loads) = scenario.in_turns() {
-            let close = close_to_ours(&result, &servers, calibrator.fast());
             let time = TURNS_PER_ROUND * rounds;
             let place = &scenario.places(options.cores)[0];
-            result.turns = take_turns(
-                result.name,
-                loads,
-                &close,
-                place,
-                time,
-                &credentials,
-                &mut progress,
-            );
-            progress.advance(time);
+            for group in groups_with_ours(&result, &servers, calibrator.fast()) {
+                result.turns.join(take_turns(
+                    result.name,
+                    loads,
+                    &group,
+                    place,
+                    time,
+                    &credentials,
+                    &mut progress,
+                ));
+                progress.advance(time);
+            }
         }
         scenarios.push(result);
     }
@@ -214,7 +215,13 @@ fn expected(options: &RunOptions, servers: &[ServerSpec]) -> Duration {
 
 fn expected_of(scenario: &dyn Scenario, options: &RunOptions, servers: &[ServerSpec]) -> Duration {
     let round = participants(scenario, servers).map(|_| scenario.expected(options.slice));
-    let in_turns = scenario.in_turns().map(|_| TURNS_PER_ROUND);
+    let all = participants(scenario, servers).count();
+    let in_turns = scenario.in_turns().map(|_| {
+        // If all of them are close.
+        let always = 1 + scenario.baselines().len();
+        let groups = all.saturating_sub(always).div_ceil(MOST_PARTIES - always);
+        TURNS_PER_ROUND * u32::try_from(groups.max(1)).unwrap_or(u32::MAX)
+    });
     (round.sum::<Duration>() + in_turns.unwrap_or_default()) * scenario.rounds(options.rounds)
 }
 
@@ -222,12 +229,13 @@ fn minutes(time: Duration) -> String {
     format!("{}:{:02} minutes", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-/// Ours, the baselines, and of the others those whose first figures are nearest to ours.
-fn close_to_ours<'a>(
+/// Groups to be measured side by side: in each of them ours and the baselines, and of the others those whose first
+/// figures are not far behind ours, the nearest first.
+fn groups_with_ours<'a>(
     result: &ScenarioResult,
     servers: &[&'a ServerSpec],
     fast: Duration,
-) -> Vec<&'a ServerSpec> {
+) -> Vec<Vec<&'a ServerSpec>> {
     let firsts = report::firsts(result, fast);
     let figure = |name: &str| {
         let mut rows = firsts.iter();
@@ -236,21 +244,25 @@ fn close_to_ours<'a>(
     let Some(ours) = figure(OURS) else {
         return Vec::new();
     };
-    let distance = |spec: &ServerSpec| {
-        let theirs = figure(&spec.name)?;
-        if result.baselines.contains(&spec.name.as_str()) {
-            return Some(0.0);
+    let is_always = |name: &str| name == OURS || result.baselines.contains(&name);
+    let (mut always, mut others) = (Vec::new(), Vec::new());
+    for spec in servers {
+        let Some(theirs) = figure(&spec.name) else {
+            continue;
+        };
+        if is_always(&spec.name) {
+            always.push(*spec);
+        } else if theirs / ours <= CLOSE {
+            others.push(((theirs / ours).ln().abs(), *spec));
         }
-        let distance = (theirs / ours).ln().abs();
-        (distance <= CLOSE.ln()).then_some(distance)
-    };
-    let servers = servers.iter().copied();
-    let mut close: Vec<_> = servers
-        .filter_map(|spec| Some((distance(spec)?, spec)))
-        .collect();
-    close.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    close.truncate(MOST_PARTIES);
-    close.into_iter().map(|(_, spec)| spec).collect()
+    }
+    others.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let others: Vec<_> = others.into_iter().map(|(_, spec)| spec).collect();
+    if others.is_empty() {
+        return vec![always];
+    }
+    let groups = others.chunks(MOST_PARTIES.saturating_sub(always.len()).max(1));
+    groups.map(|group| [&always, group].concat()).collect()
 }
 
 /// The servers side by side, each with its load.

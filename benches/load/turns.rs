@@ -35,10 +35,10 @@ pub(crate) trait Loads {
     fn load(&self, server: &Server) -> io::Result<Box<dyn Load>>;
 }
 
-/// What each request cost in each turn.
+/// What each request cost in each turn, of groups of servers one after the other; some are in all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    rows: Vec<Row>,
+    groups: Vec<Vec<Row>>,
 }
 
 #[derive(Debug)]
@@ -86,10 +86,10 @@ impl Turns {
         end: Instant,
         mut tell: impl FnMut(&str, io::Error),
     ) -> Self {
-        let mut turns = Self::default();
-        for party in &parties {
-            turns.rows.push(Row::new(party.name, Vec::new()));
-        }
+        let mut rows: Vec<_> = parties
+            .iter()
+            .map(|party| Row::new(party.name, Vec::new()))
+            .collect();
         let mut round = 0;
         while !parties.is_empty() && (round == 0 || Instant::now() < end) {
             let count = parties.len();
@@ -97,7 +97,7 @@ impl Turns {
             for position in 0..count {
                 let index = whose(position, round, count);
                 match parties[index].turn() {
-                    Ok(turn) => turns.rows[index].add(&turn),
+                    Ok(turn) => rows[index].add(&turn),
                     Err(error) => {
                         tell(parties[index].name, error);
                         failed = Some(index);
@@ -109,17 +109,22 @@ impl Turns {
                 None => round += 1,
                 Some(index) => {
                     parties.remove(index);
-                    turns.rows.remove(index);
-                    turns.cut(round);
+                    rows.remove(index);
+                    forget_from(&mut rows, round);
                 }
             }
         }
-        turns
+        Self { groups: vec![rows] }
+    }
+
+    /// The turns of another group besides.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.groups.extend(other.groups);
     }
 
     /// What `ours` cost, divided by what `theirs` did, in the rounds that count; none when one of them took no part.
     pub(crate) fn quotient(&self, ours: &str, theirs: &str) -> Option<Quotient> {
-        let pair = [self.row(ours)?, self.row(theirs)?];
+        let pair = self.pair(ours, theirs)?;
         let mut quotients: Vec<f64> = quick_rounds(pair)
             .into_iter()
             .map(|[ours, theirs]| ours / theirs)
@@ -136,28 +141,39 @@ impl Turns {
 
     /// What a request cost, in the middle of the rounds that count.
     pub(crate) fn cost(&self, name: &str) -> Option<f64> {
-        let costs: Vec<f64> = quick_rounds([self.row(name)?])
-            .into_iter()
-            .flatten()
-            .collect();
+        let [row, _] = self.pair(name, name)?;
+        let costs: Vec<f64> = quick_rounds([row]).into_iter().flatten().collect();
         // They are in order already.
         median(&costs)
     }
 
-    /// User microseconds per request, over all rounds.
+    /// User microseconds per request that `ours` took more than `theirs`, over all rounds of a group that has both.
+    pub(crate) fn user_above(&self, ours: &str, theirs: &str) -> Option<f64> {
+        let [ours, theirs] = self.pair(ours, theirs)?;
+        Some(ours.user()? - theirs.user()?)
+    }
+
+    /// User microseconds per request, over all rounds of the first group that has it.
     pub(crate) fn user(&self, name: &str) -> Option<f64> {
-        let row = self.row(name)?;
-        (row.requests > 0.0).then(|| row.user.as_secs_f64() * 1e6 / row.requests)
+        self.pair(name, name)?[0].user()
     }
 
-    fn row(&self, name: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.name == name)
+    /// The rows of both in the first group that has both.
+    fn pair(&self, one: &str, other: &str) -> Option<[&Row; 2]> {
+        self.groups.iter().find_map(|rows| {
+            let row = |name: &str| rows.iter().find(|row| row.name == name);
+            Some([row(one)?, row(other)?])
+        })
     }
 
-    /// Names and costs, in the order of the parties.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&str, &[Option<f64>])> {
-        let rows = self.rows.iter();
-        rows.map(|row| (row.name.as_str(), row.costs.as_slice()))
+    /// Of each group the names, costs by round and user microseconds per request, in the order of the parties.
+    pub(crate) fn groups(
+        &self,
+    ) -> impl Iterator<Item = impl Iterator<Item = (&str, &[Option<f64>], Option<f64>)>> {
+        self.groups.iter().map(|rows| {
+            let rows = rows.iter();
+            rows.map(|row| (row.name.as_str(), row.costs.as_slice(), row.user()))
+        })
     }
 
     /// Of known costs.
@@ -167,23 +183,24 @@ impl Turns {
             .iter()
             .map(|(name, costs)| Row::new(name, costs.to_vec()));
         Self {
-            rows: rows.collect(),
+            groups: vec![rows.collect()],
         }
     }
 
     /// The same, with so many user microseconds for each request.
     #[cfg(test)]
     pub(crate) fn with_user(mut self, name: &str, micros: u64) -> Self {
-        let row = self.rows.iter_mut().find(|row| row.name == name).unwrap();
+        let mut rows = self.groups.iter_mut().flatten();
+        let row = rows.find(|row| row.name == name).unwrap();
         (row.user, row.requests) = (Duration::from_millis(micros), 1_000.0);
         self
     }
+}
 
-    /// Forgets a round that did not end.
-    fn cut(&mut self, rounds: usize) {
-        for row in &mut self.rows {
-            row.costs.truncate(rounds);
-        }
+/// Forgets a round that did not end.
+fn forget_from(rows: &mut [Row], round: usize) {
+    for row in rows {
+        row.costs.truncate(round);
     }
 }
 
@@ -195,6 +212,10 @@ impl Row {
             user: Duration::ZERO,
             requests: 0.0,
         }
+    }
+
+    fn user(&self) -> Option<f64> {
+        (self.requests > 0.0).then(|| self.user.as_secs_f64() * 1e6 / self.requests)
     }
 
     fn add(&mut self, turn: &Turn) {
@@ -268,7 +289,9 @@ mod tests {
                 requests: 1_000.0,
             });
         }
-        let turns = Turns { rows: vec![row] };
+        let turns = Turns {
+            groups: vec![vec![row]],
+        };
         assert_eq!(turns.user("a"), Some(10.0));
         assert_eq!(turns.user("b"), None);
     }
@@ -277,10 +300,10 @@ mod tests {
     fn neighbours_are_compared_in_the_quicker_rounds() {
         // From the second round on the machine is slower; in the last one somebody else had the core of ours.
         let turns = Turns {
-            rows: vec![
+            groups: vec![vec![
                 row("ours", &[4.4, 5.4, 4.8, 8.0, 9.0, 0.0]),
                 row("theirs", &[4.0, 4.5, 4.0, 9.0, 9.0, 1.0]),
-            ],
+            ]],
         };
         let quotient = turns.quotient("ours", "theirs").unwrap();
         assert!((quotient.median - 1.2).abs() < 1e-9, "{quotient:?}");
@@ -307,11 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn who_was_in_one_group_is_compared_within_it() {
+        let mut turns = Turns::side_by_side(&[("ours", &[Some(4.0)]), ("one", &[Some(2.0)])]);
+        let second = Turns::side_by_side(&[("ours", &[Some(9.0)]), ("two", &[Some(3.0)])]);
+        turns.join(second.with_user("ours", 5).with_user("two", 3));
+        let quotient = |ours, theirs| Some(turns.quotient(ours, theirs)?.median);
+        assert_eq!(quotient("ours", "one"), Some(2.0));
+        assert_eq!(quotient("ours", "two"), Some(3.0));
+        assert_eq!(quotient("one", "two"), None);
+        assert_eq!(turns.user_above("ours", "two"), Some(2.0));
+        assert_eq!(turns.user_above("ours", "one"), None);
+    }
+
+    #[test]
     fn rounds_that_did_not_end_are_forgotten() {
-        let mut turns = Turns {
-            rows: vec![row("a", &[1.0, 2.0]), row("b", &[1.0])],
-        };
-        turns.cut(1);
-        assert!(turns.rows().all(|(_, costs)| costs == [Some(1.0)]));
+        let mut rows = vec![row("a", &[1.0, 2.0]), row("b", &[1.0])];
+        forget_from(&mut rows, 1);
+        assert!(rows.iter().all(|row| row.costs == [Some(1.0)]));
     }
 }

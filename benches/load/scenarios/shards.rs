@@ -85,7 +85,7 @@ impl Scenario for Shards {
     }
 
     fn about(&self) -> &'static str {
-        "64 connections, some 100 us of work for each line: 2 threads on 2 cores against 1 on 1"
+        "64 connections, some 400 us of work for each line: 2 threads on 2 cores against 1 on 1"
     }
 
     fn wire(&self) -> Wire {
