@@ -4,6 +4,7 @@
 pub mod blocking;
 pub mod client;
 pub mod coming_from;
+mod context;
 mod deadline;
 mod drain;
 mod error;
@@ -40,6 +41,7 @@ pub mod udp;
 mod workers;
 
 pub use client::{Client, ClientActor, ClientInfo, ExtraInfo, RecvError, SendSlot, SentError};
+pub use context::{SessionContext, SessionHost};
 pub use drain::{Drain, DrainReport};
 pub use error::{
     AcceptError, ChangeError, Error, ListenError, ListenPhase, PoolDraining, PoolStopped,
@@ -111,7 +113,8 @@ pub mod prelude {
     };
     pub use crate::{
         AtLimit, BindUdp, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Drain,
-        Handlers, Line, Listen, Placement, Pool, PoolEvent, Server, Token, Udp, session,
+        Handlers, Line, Listen, Placement, Pool, PoolEvent, Server, SessionContext, Token, Udp,
+        session,
     };
 }
 

@@ -11,11 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use actix::dev::MessageResponse;
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, Addr, Handler, Message, Recipient};
 use switchboard_core::{Cause, Interests};
 use tracing::Span;
 
 use crate::client::Client;
+use crate::context::{SessionHost, Spawned};
 use crate::handlers::Handlers;
 use crate::message::ClientEvent;
 #[cfg(unix)]
@@ -26,7 +27,7 @@ use crate::turn::{Burst, Intake, Source};
 use crate::udp::Socket;
 
 /// An actor that can be given a connection. Implemented by [`session!`](crate::session!).
-pub trait Session: Actor<Context = Context<Self>> + Handler<Burst> {
+pub trait Session: Actor<Context: SessionHost<Self>> + Handler<Burst> {
     /// The events that it handles.
     const INTERESTS: Interests;
 
@@ -139,12 +140,10 @@ fn own_session<S: Session, C: Source + Clone + Unpin>(
 ) -> impl Future<Output = ()> + Unpin + 'static {
     let number = source.seat();
     let intake = Intake::new(source.clone());
-    let mut ctx = Context::new();
-    ctx.spawn(intake);
-    for part in source.parts() {
-        ctx.spawn(Intake::new(part));
-    }
-    guarded(ctx.into_future(session), span.clone(), move |exit| {
+    let part = |part| Box::pin(Intake::new(part)) as Spawned<S>;
+    let parts = source.parts().into_iter().map(part).collect();
+    let future = S::Context::host(session, intake, parts);
+    guarded(future, span.clone(), move |exit| {
         let cause = match exit {
             Exit::Normal => Cause::SessionStopped,
             Exit::Panicked(text) => Cause::SessionPanicked { event: None, text },
@@ -263,7 +262,8 @@ impl<A: Actor, E> Unhandled<A, E> for Probe<A, E> {}
 
 /// Makes an actor a session: finds every event of [`crate::message`] that it handles.
 ///
-/// The actor's context is [`actix::Context`]. The type must be concrete, since whether it handles an
+/// The actor's context is a [`SessionContext`](crate::SessionContext), or an [`actix::Context`], which an actor needs
+/// that is started by itself and then serves many connections. The type must be concrete, since whether it handles an
 /// event is decided where the macro stands. A handler that needs to await before the next event comes
 /// returns [`actix::AtomicResponse`]; the events that follow wait for it.
 ///
@@ -275,7 +275,7 @@ impl<A: Actor, E> Unhandled<A, E> for Probe<A, E> {}
 /// }
 ///
 /// impl Actor for Shout {
-///     type Context = Context<Self>;
+///     type Context = SessionContext<Self>;
 /// }
 ///
 /// impl Handler<LineReceived> for Shout {

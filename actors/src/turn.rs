@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use actix::{ActorContext, ActorFuture, AsyncContext, Context, Message};
+use actix::{ActorContext, ActorFuture, AsyncContext, Message};
 use switchboard_core::connection::{FrameKind, Permit};
 use switchboard_core::{Cause, Interests};
 
@@ -95,7 +95,7 @@ impl<C: Source> Claim<C> {
     fn take_turn<S: Session>(
         &mut self,
         session: &mut S,
-        ctx: &mut Context<S>,
+        ctx: &mut S::Context,
         called: &mut Option<C::Called>,
     ) -> Turn {
         let (source, over) = (&self.source, &mut self.over);
@@ -120,7 +120,7 @@ impl<C: Source> Claim<C> {
     }
 
     /// One turn of a session that serves many, from its mailbox. `true`: there may be more.
-    fn take_one<S: Session>(&mut self, session: &mut S, ctx: &mut Context<S>) -> bool {
+    fn take_one<S: Session>(&mut self, session: &mut S, ctx: &mut S::Context) -> bool {
         self.source.begin_turn();
         match self.take_turn(session, ctx, &mut None) {
             Turn::Later => true,
@@ -321,7 +321,7 @@ impl Client {
 /// A session in its turn.
 pub(crate) struct Seated<'a, S: Session> {
     session: &'a mut S,
-    ctx: &'a mut Context<S>,
+    ctx: &'a mut S::Context,
     /// The event that is being handled.
     current: &'a mut Option<&'static str>,
     /// What was handled and not yet given back.
@@ -380,7 +380,7 @@ impl<S: Session, C: Source + Unpin> ActorFuture<S> for Intake<C> {
     fn poll(
         self: Pin<&mut Self>,
         session: &mut S,
-        ctx: &mut Context<S>,
+        ctx: &mut S::Context,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let claim = &mut self.get_mut().0;
@@ -440,7 +440,7 @@ impl Burst {
 
     /// Lets the session handle the events.
     #[doc(hidden)]
-    pub fn deliver<S: Session>(mut self, session: &mut S, ctx: &mut Context<S>) {
+    pub fn deliver<S: Session>(mut self, session: &mut S, ctx: &mut S::Context) {
         let again = match &mut self.0 {
             Claimed::Client(claim) => claim.take_one(session, ctx),
             Claimed::Socket(claim) => claim.take_one(session, ctx),
