@@ -87,7 +87,7 @@ struct Screen {
 }
 
 impl Actor for Screen {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<MessageReceived> for Screen {
@@ -118,7 +118,7 @@ struct Keyboard {
 }
 
 impl Actor for Keyboard {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Keyboard {

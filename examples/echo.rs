@@ -20,7 +20,7 @@ struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Echo {

@@ -117,7 +117,7 @@ async fn sleep_50_ms() -> String {
 struct Witness(&'static str, mpsc::UnboundedSender<String>);
 
 impl Actor for Witness {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Connected> for Witness {

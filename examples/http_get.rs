@@ -26,7 +26,7 @@ struct Get {
 }
 
 impl Actor for Get {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Connected> for Get {

@@ -167,7 +167,7 @@ fn text(line: &[u8]) -> Result<&str, Status> {
 }
 
 impl Actor for Hello {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Hello {

@@ -21,7 +21,7 @@ struct EchoProtocol {
 }
 
 impl Actor for EchoProtocol {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for EchoProtocol {

@@ -23,7 +23,7 @@ struct Greeter {
 }
 
 impl Actor for Greeter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Greeter {
@@ -59,7 +59,7 @@ struct Guest {
 }
 
 impl Actor for Guest {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Guest {

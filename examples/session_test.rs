@@ -17,7 +17,7 @@ struct Login {
 }
 
 impl Actor for Login {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Login {

@@ -22,7 +22,7 @@ struct Counter {
 }
 
 impl Actor for Counter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Counter {

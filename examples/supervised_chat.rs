@@ -118,7 +118,7 @@ struct Chatter {
 impl Chatter {
     /// The room's address is another one after each of its restarts, so it is asked for each time. What
     /// this session is told next waits until the room has taken the order.
-    fn tell_room(&self, order: Order, ctx: &mut Context<Self>) {
+    fn tell_room(&self, order: Order, ctx: &mut SessionContext<Self>) {
         let Some(room) = self.house.addr::<Room>("room") else {
             return self.tell("* the room is being rebuilt, try again");
         };
@@ -136,7 +136,7 @@ impl Chatter {
 }
 
 impl Actor for Chatter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Chatter {

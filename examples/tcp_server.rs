@@ -20,7 +20,7 @@ struct Answerer {
 }
 
 impl Actor for Answerer {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Answerer {

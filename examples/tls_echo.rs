@@ -26,7 +26,7 @@ struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<TlsStarted> for Echo {

@@ -34,7 +34,7 @@ impl Receiver {
 }
 
 impl Actor for Receiver {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Receiver {

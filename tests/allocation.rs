@@ -44,9 +44,9 @@ const LINE: [u8; 64] = {
     line
 };
 /// For one connection of one line, both of its actors and what the runtime has for them included.
-const MOST_PER_CONNECTION: usize = 17;
+const MOST_PER_CONNECTION: usize = 11;
 /// What the same connection holds while it is idle, in bytes asked of the allocator.
-const MOST_BYTES_WHEN_IDLE: usize = 1_900;
+const MOST_BYTES_WHEN_IDLE: usize = 1_450;
 /// For 64 lines that come together.
 const MOST_PER_BURST: usize = 6;
 

@@ -7,7 +7,8 @@ use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::{LeakCheck, MemoryStream, Rates, Simulation, World};
 use switchboard::{
-    Client, Connect, ConnectPhase, ConnectionOptions, CrashPolicy, Listen, Pool, PoolEvent, Token,
+    Client, Connect, ConnectPhase, ConnectionOptions, CrashPolicy, Listen, Pool, PoolEvent,
+    SessionContext, Token,
 };
 use switchboard_tests::{
     dial, exchange, next_pool_event, peer, read_all, read_exact, watch, with, with_pool,
@@ -47,7 +48,7 @@ struct Fragile {
 }
 
 impl Actor for Fragile {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Fragile {
@@ -278,7 +279,7 @@ fn a_connection_that_closes_already_goes_on_closing() {
 fn a_session_that_stops_by_itself_has_no_successor() {
     struct Quitter;
     impl Actor for Quitter {
-        type Context = Context<Self>;
+        type Context = SessionContext<Self>;
     }
     impl Handler<LineReceived> for Quitter {
         type Result = ();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use switchboard::message::*;
 pub use switchboard::testkit::{Probe, Recorder};
-use switchboard::{Client, IntoSession, Listen, Pool, PoolBuilder, Totals};
+use switchboard::{Client, IntoSession, Listen, Pool, PoolBuilder, SessionContext, Totals};
 use tokio::sync::mpsc;
 
 /// No test waits longer than this for anything.
@@ -182,7 +182,7 @@ pub struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Echo {
@@ -202,7 +202,7 @@ pub struct NaiveEcho {
 }
 
 impl Actor for NaiveEcho {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DataReceived> for NaiveEcho {

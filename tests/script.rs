@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::{Mismatch, MismatchKind, Script};
-use switchboard::{Client, Connect, ConnectionOptions, Listen};
+use switchboard::{Client, Connect, ConnectionOptions, Listen, SessionContext};
 use switchboard_tests::*;
 
 const ANY: &str = "127.0.0.1:0";
@@ -19,7 +19,7 @@ struct Greeter {
 }
 
 impl Actor for Greeter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Greeter {
@@ -54,7 +54,7 @@ struct Guest {
 }
 
 impl Actor for Guest {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Guest {

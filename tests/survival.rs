@@ -6,7 +6,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::{LeakCheck, MemoryListener, Simulation, World};
-use switchboard::{Client, Connect, ConnectionOptions, CrashPolicy, Listen, Pool, ReconnectConfig};
+use switchboard::{
+    Client, Connect, ConnectionOptions, CrashPolicy, Listen, Pool, ReconnectConfig, SessionContext,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
@@ -60,7 +62,7 @@ struct Subject {
 }
 
 impl Actor for Subject {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Drop for Subject {
@@ -72,7 +74,7 @@ impl Drop for Subject {
 }
 
 impl Subject {
-    fn told(&self, event: &'static str, words: String, ctx: &mut Context<Self>) {
+    fn told(&self, event: &'static str, words: String, ctx: &mut SessionContext<Self>) {
         self.diary.note(words);
         let planned = {
             let mut plan = self.plan.lock().unwrap();
@@ -313,7 +315,7 @@ struct Sender {
 }
 
 impl Actor for Sender {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Connected> for Sender {

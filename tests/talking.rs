@@ -9,7 +9,7 @@ use switchboard::testkit::faults::{Action, Operation, Party};
 use switchboard::testkit::{Faults, FaultyNet, Link, Simulation};
 use switchboard::tls::{TlsClient, TlsServer};
 use switchboard::{
-    Cause, Client, Connect, ConnectError, ConnectionOptions, Listen, Pool, TlsError,
+    Cause, Client, Connect, ConnectError, ConnectionOptions, Listen, Pool, SessionContext, TlsError,
 };
 use tokio::time::sleep;
 
@@ -306,7 +306,7 @@ impl Talker {
 }
 
 impl Actor for Talker {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Talker {

@@ -30,7 +30,7 @@ struct Responder {
 }
 
 impl Actor for Responder {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Responder {

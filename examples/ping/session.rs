@@ -63,7 +63,7 @@ impl Pinger {
         Version::of(self.plan.target.ip())
     }
 
-    fn send(&mut self, ctx: &mut Context<Self>) {
+    fn send(&mut self, ctx: &mut SessionContext<Self>) {
         let sequence = self.next;
         self.next = self.next.wrapping_add(1);
         let packet = icmp::request(self.version(), self.id, sequence, &self.payload);
@@ -120,7 +120,7 @@ impl Pinger {
 }
 
 impl Actor for Pinger {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.sending = ctx.run_interval(self.plan.interval, Self::send);

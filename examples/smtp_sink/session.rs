@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// The mail is taken when it is printed, and only then.
-    fn deliver(&mut self, collector: Collector, ctx: &mut Context<Self>) {
+    fn deliver(&mut self, collector: Collector, ctx: &mut SessionContext<Self>) {
         let Some(envelope) = self.dialogue.take_envelope() else {
             return;
         };
@@ -166,7 +166,7 @@ impl Session {
 }
 
 impl Actor for Session {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Session {

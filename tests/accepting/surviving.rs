@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use switchboard::transport::TcpNetwork;
-use switchboard::{ListenState, Suspend};
+use switchboard::{ListenState, SessionContext, Suspend};
 use switchboard_tests::failing::FailOnAccept;
 
 use super::*;
@@ -70,7 +70,7 @@ fn an_accept_waits_on_while_the_socket_dies_and_is_bound_again() {
 struct Assassin;
 
 impl Actor for Assassin {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Assassin {

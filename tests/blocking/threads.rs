@@ -7,7 +7,7 @@ use std::thread;
 use actix::prelude::*;
 use bytes::Bytes;
 use switchboard::message::MessageReceived;
-use switchboard::{Client, Connect, ConnectionOptions, Listen, Pool, blocking};
+use switchboard::{Client, Connect, ConnectionOptions, Listen, Pool, SessionContext, blocking};
 use switchboard_tests::{PATIENCE, Reaped};
 
 use super::python;
@@ -20,7 +20,7 @@ struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<MessageReceived> for Echo {

@@ -11,7 +11,7 @@ use switchboard_tests::{dial, peer, read_exact, with};
 struct Login(Client);
 
 impl Actor for Login {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Login {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Connect, ConnectionOptions};
+use switchboard::{Connect, ConnectionOptions, SessionContext};
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
@@ -33,7 +33,7 @@ struct Handleless {
 }
 
 impl Actor for Handleless {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Handleless {

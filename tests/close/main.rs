@@ -71,7 +71,7 @@ struct Counted {
 }
 
 impl Actor for Counted {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Counted {

@@ -82,7 +82,7 @@ impl Whim {
 }
 
 impl Actor for Whim {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 macro_rules! whims {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::CutPoints;
-use switchboard::{Client, ConnectionOptions, LineRule, Listen};
+use switchboard::{Client, ConnectionOptions, LineRule, Listen, SessionContext};
 use switchboard_core::FrameError;
 use switchboard_core::frame::{Cut, DelimiterFraming, Framing, LengthFraming, LineFraming};
 use switchboard_tests::Echo;
@@ -113,7 +113,7 @@ struct Sloppy {
 }
 
 impl Actor for Sloppy {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DataReceived> for Sloppy {

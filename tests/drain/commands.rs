@@ -110,7 +110,7 @@ struct Trigger {
 }
 
 impl Actor for Trigger {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Trigger {

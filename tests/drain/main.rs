@@ -74,7 +74,7 @@ struct Polite {
 }
 
 impl Actor for Polite {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Polite {
@@ -103,7 +103,7 @@ struct Last {
 }
 
 impl Actor for Last {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Last {

@@ -75,7 +75,7 @@ struct Careless {
 }
 
 impl Actor for Careless {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Careless {
@@ -100,7 +100,7 @@ struct Slow {
 }
 
 impl Actor for Slow {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Slow {
@@ -325,7 +325,7 @@ fn whatever_ends_a_connection_its_bytes_are_given_back() {
 struct Assassin;
 
 impl Actor for Assassin {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Assassin {
@@ -342,7 +342,7 @@ session!(Assassin);
 struct Generous;
 
 impl Actor for Generous {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Generous {

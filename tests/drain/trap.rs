@@ -16,7 +16,7 @@ const PACE: u32 = 10;
 struct Stuck;
 
 impl Actor for Stuck {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Stuck {
@@ -44,7 +44,7 @@ struct Caller {
 }
 
 impl Actor for Caller {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Caller {

@@ -34,7 +34,7 @@ struct Greeter {
 }
 
 impl Actor for Greeter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Greeter {

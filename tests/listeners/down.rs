@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use switchboard::{
     Alarm, AtLimit, BufferSlots, Drain, DrainReport, Gate, ListenState, Placement, Server,
-    ServerLimits, SuspendError,
+    ServerLimits, SessionContext, SuspendError,
 };
 use switchboard_tests::*;
 
@@ -145,7 +145,7 @@ struct Slow {
 }
 
 impl Actor for Slow {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Slow {

@@ -21,7 +21,7 @@ use switchboard::testkit::{MemoryNet, MemoryStream};
 use switchboard::transport::{Connected, Incoming, Listener, LocalFuture, Network};
 use switchboard::{
     BackoffConfig, Client, ConnectError, ConnectTarget, Listen, ListenError, ListenTarget, Pool,
-    PoolBuilder,
+    PoolBuilder, SessionContext,
 };
 use switchboard_tests::PATIENCE;
 pub use switchboard_tests::failing::{FailOnAccept, Faults};
@@ -58,7 +58,7 @@ pub struct Greeter {
 }
 
 impl Actor for Greeter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Greeter {

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::atomic::AtomicBool;
 
 use switchboard::testkit::Simulation;
-use switchboard::{ChangeError, Handlers};
+use switchboard::{ChangeError, Handlers, SessionContext};
 use switchboard_tests::*;
 
 use super::*;
@@ -69,7 +69,7 @@ fn a_swap_that_new_connections_could_not_live_with_changes_nothing() {
         // A session without a handler for what it would be sent from the start.
         struct Deaf;
         impl Actor for Deaf {
-            type Context = Context<Self>;
+            type Context = SessionContext<Self>;
         }
         switchboard::session!(Deaf);
         let error = server.swap_session(|_| Deaf).unwrap_err();
@@ -114,7 +114,7 @@ fn a_factory_that_is_refused_is_let_go_of_without_a_lock() {
         let server = pool.listen(local(), greets("old")).await.unwrap();
         struct Deaf;
         impl Actor for Deaf {
-            type Context = Context<Self>;
+            type Context = SessionContext<Self>;
         }
         switchboard::session!(Deaf);
         let (refused, told) = std::sync::mpsc::channel();

@@ -9,7 +9,8 @@ use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::{LeakCheck, MemoryNet, MemoryStream};
 use switchboard::{
-    BufferSlots, Client, ClosedReason, ConnectionOptions, Listen, Pool, Server, Totals,
+    BufferSlots, Client, ClosedReason, ConnectionOptions, Listen, Pool, Server, SessionContext,
+    Totals,
 };
 use switchboard_tests::alone;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,7 +53,7 @@ impl Ends {
 }
 
 impl Actor for Counted {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Counted {

@@ -34,7 +34,7 @@ impl Witness {
 }
 
 impl Actor for Witness {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<TlsStarted> for Witness {

@@ -13,7 +13,7 @@ struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Echo {

@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::{
-    Cause, Client, ConnectionOptions, CrashPolicy, Pool, SendRefusal, Token, WatchFd, session,
+    Cause, Client, ConnectionOptions, CrashPolicy, Pool, SendRefusal, SessionContext, Token,
+    WatchFd, session,
 };
 use switchboard_tests::*;
 
@@ -31,7 +32,7 @@ enum Heard {
 }
 
 impl Actor for Acting {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Acting {

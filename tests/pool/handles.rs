@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::{
-    ArmError, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Listen, Pool, SendRefusal,
+    ArmError, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Listen, Pool,
+    SendRefusal, SessionContext,
 };
 use switchboard_tests::*;
 use tokio::sync::mpsc;
@@ -21,7 +22,7 @@ struct LooksWhenClosed {
 }
 
 impl Actor for LooksWhenClosed {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DataReceived> for LooksWhenClosed {
@@ -117,7 +118,7 @@ struct Opener {
 }
 
 impl Actor for Opener {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Opener {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::{
-    Cause, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Listen, Pool,
+    Cause, Client, ClientId, ClosedReason, Connect, ConnectionOptions, Listen, Pool, SessionContext,
 };
 use switchboard_tests::*;
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ struct Printer {
 }
 
 impl Actor for Printer {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Closed> for Printer {
@@ -110,7 +110,7 @@ struct Stopper {
 }
 
 impl Actor for Stopper {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Stopper {

@@ -30,7 +30,7 @@ pub struct Witness {
 }
 
 impl Actor for Witness {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 macro_rules! witnesses {

@@ -90,7 +90,7 @@ fn a_line_that_is_too_long_closes_its_pipe_only() {
 struct Bytewise(mpsc::UnboundedSender<(i32, Vec<u8>)>);
 
 impl Actor for Bytewise {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<PipeData> for Bytewise {

@@ -71,7 +71,7 @@ struct Slow {
 }
 
 impl Actor for Slow {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<PipeData> for Slow {
@@ -185,7 +185,7 @@ fn pipes_keep_to_the_memory_budget() {
 fn output_that_nobody_takes_is_thrown_away() {
     struct Deaf;
     impl Actor for Deaf {
-        type Context = Context<Self>;
+        type Context = SessionContext<Self>;
     }
     impl Handler<ProcessExited> for Deaf {
         type Result = ();

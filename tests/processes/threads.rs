@@ -14,7 +14,7 @@ use super::{STUBBORN, all, end, end_of, exit_of, is_reaped, spawned, witness};
 struct Assassin;
 
 impl Actor for Assassin {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<PipeLine> for Assassin {

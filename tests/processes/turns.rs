@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{ClosedDetail, ConnectionOptions, CrashPolicy, Process, SpawnProcess, session};
+use switchboard::{
+    ClosedDetail, ConnectionOptions, CrashPolicy, Process, SessionContext, SpawnProcess, session,
+};
 use switchboard_tests::with_pool;
 use tokio::sync::mpsc;
 
@@ -23,7 +25,7 @@ struct Feeder {
 }
 
 impl Actor for Feeder {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
         self.process.send_with("start\n", 0).unwrap();

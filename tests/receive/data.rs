@@ -5,7 +5,7 @@ use std::io::Write;
 use actix::prelude::*;
 use bytes::Bytes;
 use switchboard::message::*;
-use switchboard::{ArmError, Cause, Client, ConnectionOptions, FrameError, Listen};
+use switchboard::{ArmError, Cause, Client, ConnectionOptions, FrameError, Listen, SessionContext};
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
@@ -216,7 +216,7 @@ struct Records {
 }
 
 impl Actor for Records {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Records {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Client, Pool};
+use switchboard::{Client, Pool, SessionContext};
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
@@ -123,7 +123,7 @@ struct OneByOne {
 }
 
 impl Actor for OneByOne {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for OneByOne {
@@ -154,7 +154,7 @@ struct Shout {
 }
 
 impl Actor for Shout {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Shout {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{ArmError, ClosedReason, ConnectionOptions, Handlers, Listen};
+use switchboard::{ArmError, ClosedReason, ConnectionOptions, Handlers, Listen, SessionContext};
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
@@ -287,7 +287,7 @@ struct Thoughtful {
 }
 
 impl Actor for Thoughtful {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Thoughtful {

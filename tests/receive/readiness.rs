@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix::prelude::*;
 use bytes::Bytes;
 use switchboard::message::*;
-use switchboard::{ArmError, Client, ClosedReason, Listen, Pool};
+use switchboard::{ArmError, Client, ClosedReason, Listen, Pool, SessionContext};
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
@@ -22,7 +22,7 @@ struct Taker {
 }
 
 impl Actor for Taker {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Readable> for Taker {
@@ -123,7 +123,7 @@ struct Pump {
 }
 
 impl Actor for Pump {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Writable> for Pump {

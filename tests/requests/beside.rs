@@ -15,7 +15,7 @@ struct Login {
 }
 
 impl Actor for Login {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Login {
@@ -69,7 +69,7 @@ fn a_session_asks_in_the_middle_of_a_handler() {
 struct Lines(Client);
 
 impl Actor for Lines {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Lines {

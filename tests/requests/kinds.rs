@@ -20,7 +20,7 @@ use super::SOON;
 struct Quiet(mpsc::UnboundedSender<ClosedDetail>);
 
 impl Actor for Quiet {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Closed> for Quiet {
@@ -168,7 +168,7 @@ struct Asker {
 }
 
 impl Actor for Asker {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         for _ in 0..100 {

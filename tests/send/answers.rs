@@ -71,7 +71,7 @@ struct Reporting {
 }
 
 impl Actor for Reporting {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Reporting {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use switchboard::message::*;
 use switchboard::{
     Client, ClosedReason, ConnectionOptions, ConnectionState, LimitsError, Listen, SendError,
-    SendRefusal, Token,
+    SendRefusal, SessionContext, Token,
 };
 use switchboard_tests::*;
 use tokio::sync::mpsc;
@@ -238,7 +238,7 @@ struct AtResume {
 }
 
 impl Actor for AtResume {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for AtResume {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Client, ConnectionOptions, Listen, ListenError, Pool, Server};
+use switchboard::{Client, ConnectionOptions, Listen, ListenError, Pool, Server, SessionContext};
 use switchboard_tests::*;
 
 const ANY: &str = "127.0.0.1:0";
@@ -28,7 +28,7 @@ struct Greeter {
 }
 
 impl Actor for Greeter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Greeter {

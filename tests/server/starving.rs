@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Client, ConnectionOptions, Listen};
+use switchboard::{Client, ConnectionOptions, Listen, SessionContext};
 use switchboard_tests::*;
 use tokio::sync::mpsc;
 
@@ -110,7 +110,7 @@ struct Quitter {
 }
 
 impl Actor for Quitter {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Quitter {

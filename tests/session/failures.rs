@@ -7,7 +7,7 @@ use switchboard::message::*;
 use switchboard::testkit::{Simulation, World};
 use switchboard::{
     Client, Connect, ConnectionOptions, CrashPolicy, GetFailureHandler, HandlerFailed, Listen,
-    Pool, SetFailureHandler, session,
+    Pool, SessionContext, SetFailureHandler, session,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ struct Trap {
 }
 
 impl Actor for Trap {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Trap {

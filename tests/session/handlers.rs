@@ -17,7 +17,7 @@ struct OnlyData {
 }
 
 impl Actor for OnlyData {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DataReceived> for OnlyData {

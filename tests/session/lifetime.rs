@@ -17,7 +17,7 @@ struct Leaves {
 }
 
 impl Actor for Leaves {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn stopped(&mut self, _: &mut Self::Context) {
         let _ = self.told.send("stopped");
@@ -94,7 +94,7 @@ struct Lasts {
 }
 
 impl Actor for Lasts {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(Duration::from_secs(3600), |_, _| {});
@@ -147,7 +147,7 @@ struct Keeps {
 }
 
 impl Actor for Keeps {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Keeps {

@@ -61,7 +61,7 @@ impl Fragile {
 }
 
 impl Actor for Fragile {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
         self.here(Fault::Started);

@@ -25,7 +25,7 @@ struct Slow {
 }
 
 impl Actor for Slow {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Slow {
@@ -86,7 +86,7 @@ struct InOrder {
 }
 
 impl Actor for InOrder {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for InOrder {
@@ -146,7 +146,7 @@ struct Stops {
 }
 
 impl Actor for Stops {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Stops {
@@ -229,7 +229,7 @@ struct Awaits {
 }
 
 impl Actor for Awaits {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Awaits {

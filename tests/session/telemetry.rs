@@ -208,7 +208,7 @@ async fn supervise_what_fails(pool: &Pool) {
 struct Trouble(Arc<Mutex<mpsc::Receiver<()>>>);
 
 impl Actor for Trouble {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Trouble {

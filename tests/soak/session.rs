@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::prelude::*;
-use switchboard::Client;
 use switchboard::message::*;
 use switchboard::testkit::Rng;
+use switchboard::{Client, SessionContext};
 
 use super::account::{Account, Book, Role};
 
@@ -67,7 +67,7 @@ pub(super) struct Subject {
 }
 
 impl Actor for Subject {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Subject {
@@ -77,7 +77,7 @@ impl Subject {
     }
 
     /// What the workload wants to happen at the next event.
-    fn misbehave(&self, ctx: &mut Context<Self>) {
+    fn misbehave(&self, ctx: &mut SessionContext<Self>) {
         let (panics, stops) = {
             let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
             account.misdeed(&self.client)
@@ -99,7 +99,7 @@ impl Subject {
     }
 
     /// Other lines came with this one; they must come later all the same.
-    fn change_its_mind(&mut self, ctx: &mut Context<Self>) {
+    fn change_its_mind(&mut self, ctx: &mut SessionContext<Self>) {
         self.armed += 1;
         if self.armed % 5 == 1 {
             self.client.pause_reading();
@@ -146,7 +146,7 @@ macro_rules! notes {
 notes!(ConnectFailed, Sent, Disconnected, Reconnecting, Closed);
 
 impl Subject {
-    fn opened(&mut self, event: &ClientEvent, ctx: &mut Context<Self>) {
+    fn opened(&mut self, event: &ClientEvent, ctx: &mut SessionContext<Self>) {
         self.note(event);
         self.misbehave(ctx);
         let _ = match self.kind {

@@ -13,6 +13,7 @@ use switchboard::testkit::{LeakCheck, Rng};
 use switchboard::transport::TcpNetwork;
 use switchboard::{
     BackoffConfig, BufferSlots, Client, ConnectionOptions, CrashPolicy, Listen, Pool, PoolEvent,
+    SessionContext,
 };
 use switchboard_tests::failing::{FailOnAccept, Faults};
 use switchboard_tests::{PATIENCE, watch};
@@ -30,7 +31,7 @@ struct Mortal {
 }
 
 impl Actor for Mortal {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Mortal {

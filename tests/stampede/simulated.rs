@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::{LeakCheck, MemoryStream, Rates, Simulation, World};
-use switchboard::{Client, ConnectionOptions, Listen};
+use switchboard::{Client, ConnectionOptions, Listen, SessionContext};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
@@ -20,7 +20,7 @@ struct Mortal {
 }
 
 impl Actor for Mortal {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Mortal {

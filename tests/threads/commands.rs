@@ -17,7 +17,7 @@ struct Counting {
 }
 
 impl Actor for Counting {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Counting {

@@ -40,7 +40,7 @@ fn enduring(shards: usize) -> PoolBuilder {
 }
 
 /// Does this with every line, in its turn.
-type Act = dyn Fn(&Client, &str, &mut Context<Acting>) + Send + Sync;
+type Act = dyn Fn(&Client, &str, &mut SessionContext<Acting>) + Send + Sync;
 
 /// A session that does as the test says.
 struct Acting {
@@ -49,7 +49,7 @@ struct Acting {
 }
 
 impl Actor for Acting {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Acting {
@@ -67,7 +67,7 @@ session!(Acting);
 async fn acting(
     pool: &Pool,
     listen: Listen,
-    act: impl Fn(&Client, &str, &mut Context<Acting>) + Send + Sync + 'static,
+    act: impl Fn(&Client, &str, &mut SessionContext<Acting>) + Send + Sync + 'static,
 ) -> (SocketAddr, Receiver<Client>) {
     let (handles, handle) = channel();
     let act: Arc<Act> = Arc::new(act);

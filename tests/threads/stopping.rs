@@ -41,7 +41,7 @@ fn a_stop_waits_for_the_sessions_on_workers_and_ends_their_threads() {
 pub(super) struct Last(pub(super) Sender<Cause>);
 
 impl Actor for Last {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Last {
@@ -158,7 +158,7 @@ struct Stopper {
 }
 
 impl Actor for Stopper {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Stopper {

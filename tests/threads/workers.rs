@@ -194,7 +194,7 @@ struct Whereabouts {
 }
 
 impl Actor for Whereabouts {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Whereabouts {

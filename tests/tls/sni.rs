@@ -149,7 +149,7 @@ fn sessions_come_from_the_factory_of_the_host_that_was_asked_for() {
 struct Deaf;
 
 impl Actor for Deaf {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Closed> for Deaf {
@@ -219,7 +219,7 @@ struct Mortal {
 }
 
 impl Actor for Mortal {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Mortal {

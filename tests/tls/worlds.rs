@@ -75,7 +75,7 @@ struct Doorkeeper {
 }
 
 impl Actor for Doorkeeper {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Doorkeeper {

@@ -19,7 +19,7 @@ struct Obeys {
 }
 
 impl Actor for Obeys {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Obeys {
@@ -145,7 +145,7 @@ impl Phoenix {
 }
 
 impl Actor for Phoenix {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Connected> for Phoenix {

@@ -55,7 +55,7 @@ fn ua_05_a_sleep_is_on_time_beside_a_thousand_idle_connections() {
 struct Stops;
 
 impl Actor for Stops {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Stops {
@@ -101,7 +101,7 @@ struct Calls {
 }
 
 impl Actor for Calls {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Calls {

@@ -81,7 +81,7 @@ struct Errors {
     told: tokio::sync::mpsc::UnboundedSender<u64>,
 }
 impl Actor for Errors {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 impl Handler<UdpError> for Errors {
     type Result = ();

@@ -74,7 +74,7 @@ fn the_refusal_of_an_earlier_datagram_fails_no_later_one() {
 struct Deaf;
 
 impl Actor for Deaf {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Closed> for Deaf {

@@ -41,7 +41,7 @@ pub struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Echo {

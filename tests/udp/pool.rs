@@ -131,7 +131,7 @@ fn a_stop_tells_the_end() {
 struct Assassin;
 
 impl Actor for Assassin {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Assassin {

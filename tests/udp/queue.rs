@@ -24,7 +24,7 @@ enum Then {
 }
 
 impl Actor for Volley {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Volley {

@@ -329,7 +329,7 @@ struct Ticking {
 }
 
 impl Actor for Ticking {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(Duration::from_millis(5), |session, _| {

@@ -153,7 +153,7 @@ struct Sends {
 }
 
 impl Actor for Sends {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Sends {
@@ -195,7 +195,7 @@ fn a_send_in_sequence_hears_that_the_queue_is_empty() {
 struct Stops;
 
 impl Actor for Stops {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Closed> for Stops {

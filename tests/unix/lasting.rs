@@ -9,7 +9,8 @@ use switchboard::message::*;
 use switchboard::testkit::LeakCheck;
 use switchboard::transport::{Network, TcpNetwork};
 use switchboard::{
-    BackoffConfig, Client, Connect, ConnectionOptions, Drain, Listen, ListenTarget, Pool, Suspend,
+    BackoffConfig, Client, Connect, ConnectionOptions, Drain, Listen, ListenTarget, Pool,
+    SessionContext, Suspend,
 };
 use switchboard_tests::{Probe, alone, expect, next_pool_event, peer, watch, with, with_pool};
 use tokio::task::LocalSet;
@@ -70,7 +71,7 @@ struct Assassin {
 }
 
 impl Actor for Assassin {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Assassin {

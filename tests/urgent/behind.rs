@@ -12,7 +12,8 @@ use actix::prelude::*;
 use socket2::SockRef;
 use switchboard::message::*;
 use switchboard::{
-    ClosedReason, Connect, ConnectionOptions, Listen, Pool, ReconnectConfig, session,
+    ClosedReason, Connect, ConnectionOptions, Listen, Pool, ReconnectConfig, SessionContext,
+    session,
 };
 use switchboard_tests::*;
 
@@ -24,7 +25,7 @@ const ANY: &str = "127.0.0.1:0";
 pub(crate) struct Deaf(pub(crate) Recorder);
 
 impl Actor for Deaf {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 macro_rules! records {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use switchboard::message::*;
-use switchboard::{Client, ConnectionOptions, IntoSession, Listen, Pool, session};
+use switchboard::{Client, ConnectionOptions, IntoSession, Listen, Pool, SessionContext, session};
 use switchboard_tests::*;
 
 use crate::peers::send_urgent;
@@ -20,7 +20,7 @@ const MORE: usize = 8 * 1024 * 1024;
 struct Sink;
 
 impl Actor for Sink {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DataReceived> for Sink {
@@ -35,7 +35,7 @@ session!(Sink);
 struct Hearing;
 
 impl Actor for Hearing {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DataReceived> for Hearing {

@@ -10,7 +10,9 @@ use actix::prelude::*;
 use switchboard::message::*;
 use switchboard::testkit::{Faults, FaultyNet};
 use switchboard::transport::TcpNetwork;
-use switchboard::{ClosedReason, ConnectionOptions, Handlers, Listen, Pool, PoolBuilder, session};
+use switchboard::{
+    ClosedReason, ConnectionOptions, Handlers, Listen, Pool, PoolBuilder, SessionContext, session,
+};
 use switchboard_tests::*;
 
 use crate::peers::send_urgent;
@@ -250,7 +252,7 @@ struct Slow {
 }
 
 impl Actor for Slow {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<UrgentReceived> for Slow {

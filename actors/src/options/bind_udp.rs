@@ -24,7 +24,7 @@ use super::{Interface, Multicast};
 /// }
 ///
 /// impl Actor for Echo {
-///     type Context = Context<Self>;
+///     type Context = SessionContext<Self>;
 /// }
 ///
 /// impl Handler<DatagramReceived> for Echo {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, WrapFuture};
 use switchboard_core::datagram::DatagramConfig;
 use switchboard_core::{Address, Cause, ConnectionState, Now};
 
 use crate::client::clock;
+use crate::context::SessionContext;
 use crate::message::{DatagramReceived, Draining};
 use crate::options::BindUdp;
 use crate::pool::Pool;
@@ -144,7 +145,7 @@ struct PeerTable {
 }
 
 impl Actor for PeerTable {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 session!(PeerTable);

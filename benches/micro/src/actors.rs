@@ -9,7 +9,7 @@ use actix_rt::SystemRunner;
 use switchboard::message::LineReceived;
 use switchboard::stream::{self, Reader, Writer};
 use switchboard::testkit::{MemoryNet, MemoryStream};
-use switchboard::{Client, ConnectionOptions, Listen, Pool, session};
+use switchboard::{Client, ConnectionOptions, Listen, Pool, SessionContext, session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{Body, LINE, Rounds, TOGETHER};
@@ -67,7 +67,7 @@ struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Echo {

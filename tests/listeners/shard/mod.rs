@@ -6,7 +6,7 @@ mod thread;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-use switchboard::ClientId;
+use switchboard::{ClientId, SessionContext};
 use switchboard_tests::*;
 
 use super::*;
@@ -17,7 +17,7 @@ pub(super) struct Assassin {
 }
 
 impl Actor for Assassin {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Accepted> for Assassin {

@@ -104,7 +104,7 @@ struct LastWords {
 }
 
 impl Actor for LastWords {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for LastWords {

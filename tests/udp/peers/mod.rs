@@ -54,7 +54,7 @@ impl Log {
 }
 
 impl Actor for Conversation {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<DatagramReceived> for Conversation {

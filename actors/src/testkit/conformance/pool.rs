@@ -1,10 +1,10 @@
 //! A pool over the network.
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, Handler};
 use tokio::sync::mpsc;
 
 use crate::message::{Closed, Connected, LineReceived};
-use crate::{Client, Connect, ConnectionOptions, Listen};
+use crate::{Client, Connect, ConnectionOptions, Listen, SessionContext};
 
 use super::wire::{duplex, read_all, same, shutdown};
 use super::{Bench, Judged, Outcome, ensure};
@@ -58,7 +58,7 @@ struct Echo {
 }
 
 impl Actor for Echo {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<LineReceived> for Echo {
@@ -86,7 +86,7 @@ impl Caller {
 }
 
 impl Actor for Caller {
-    type Context = Context<Self>;
+    type Context = SessionContext<Self>;
 }
 
 impl Handler<Connected> for Caller {

@@ -47,7 +47,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
 /// struct Echo { client: Client }
-/// impl Actor for Echo { type Context = Context<Self>; }
+/// impl Actor for Echo { type Context = SessionContext<Self>; }
 /// impl Handler<LineReceived> for Echo {
 ///     type Result = ();
 ///     fn handle(&mut self, msg: LineReceived, _: &mut Self::Context) {
