@@ -198,3 +198,27 @@ fn cores(value: &str) -> Result<Cores, String> {
         load: number("--cores", load)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(arguments: &str) -> Result<Command, String> {
+        parse(arguments.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn help_is_understood_alone_and_behind_a_command() {
+        for arguments in ["", "help", "--help", "run --help", "flood -h"] {
+            assert!(matches!(of(arguments), Ok(Command::Help)), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let complaint = |arguments| of(arguments).expect_err(arguments);
+        assert_eq!(complaint("walk"), "unknown command walk");
+        assert_eq!(complaint("run --rounds"), "--rounds wants a value");
+        assert_eq!(complaint("run --only ping2"), "unknown scenario ping2");
+    }
+}

@@ -179,6 +179,13 @@ const REASONS: &[Reason] = &[
                system allows, which counts in `storm`.",
     },
     Reason {
+        peers: &["uvloop", "asyncio", "asyncio-streams", "node", "erlang"],
+        scenarios: &["ping1", "ping50", "ping500", "busy", "churn"],
+        text: "An interpreter or a virtual machine with a loop or a scheduler of its own: no place under each limit, no bounded \
+               queue and no clocks for slow peers. On a quiet machine it takes more user time for a request than ours, `user us`, \
+               so where it is ahead look at `disturbed` and run again.",
+    },
+    Reason {
         peers: &[
             "uvloop",
             "asyncio",
