@@ -87,7 +87,7 @@ pub(crate) type Spawned<S> = Pin<Box<dyn ActorFuture<S, Output = ()>>>;
 ///
 /// It does what actix's [`Context`] does, and costs less of both time and memory: there is a mailbox only from when
 /// the session's address is first asked for ([`address`](AsyncContext::address)), and lists of futures only from
-/// when one is first spawned. Until then an event goes straight to its handler. A request on a connection's own
+/// when one is first spawned or waited for (which an [`AtomicResponse`](actix::AtomicResponse) does). Until then an event goes straight to its handler. A request on a connection's own
 /// thread takes some 300 instructions less so, and an idle connection 400 bytes.
 ///
 /// What differs from [`Context`]:
@@ -96,7 +96,9 @@ pub(crate) type Spawned<S> = Pin<Box<dyn ActorFuture<S, Output = ()>>>;
 ///   when a factory returns it. An actor that serves many connections by its address, and so is started first, has a
 ///   [`Context`].
 /// - What was spawned is polled in the order in which it was spawned, and what was cancelled is never polled again;
-///   with [`Context`] both depend on what else there is.
+///   with [`Context`] both depend on what else there is. If something makes the session wait, what follows it comes
+///   before it the next time.
+/// - While the session waits it gets no event and no message; with [`Context`] it may get one more event.
 /// - The session's events have no [`SpawnHandle`] that could be cancelled: [`stop`](ActorContext::stop) ends them.
 ///
 /// ```
@@ -129,27 +131,21 @@ pub struct SessionContext<S: Actor<Context = Self>> {
 enum Stage {
     /// The session was not told that it starts.
     New,
+    /// It is being told.
+    Starting,
     Running,
     Stopping,
     Stopped,
 }
 
-/// What few sessions use of their context.
+/// What few sessions use of their context: what is new is here until whoever polls it takes it over.
 struct More<S: Actor<Context = SessionContext<S>>> {
     /// From when it is first asked for.
     address: OnceCell<WeakAddr<S>>,
-    /// There from then on, and taken while its messages are handled.
     mailbox: Cell<Option<Mailbox<S>>>,
-    /// Whether the mailbox is there and was not polled yet.
-    has_new_mailbox: Cell<bool>,
-    /// How many messages may wait in it.
-    capacity: usize,
-    /// In the order in which they were spawned, without those that have ended; taken while they are polled, when
-    /// new ones come here.
-    spawned: Vec<(SpawnHandle, Option<Spawned<S>>)>,
-    /// Whether something was spawned since they were last polled.
-    has_new_future: bool,
-    /// The last is polled first, and all else waits for it.
+    /// How many messages may wait in it, if that was set.
+    capacity: Option<usize>,
+    spawned: Vec<(SpawnHandle, Spawned<S>)>,
     waits: Vec<Spawned<S>>,
     cancelled: Vec<SpawnHandle>,
     /// Of what was spawned last.
@@ -163,35 +159,12 @@ impl<S: Actor<Context = SessionContext<S>>> Default for More<S> {
         Self {
             address: OnceCell::new(),
             mailbox: Cell::new(None),
-            has_new_mailbox: Cell::new(false),
-            capacity: MAILBOX,
+            capacity: None,
             spawned: Vec::new(),
-            has_new_future: false,
             waits: Vec::new(),
             cancelled: Vec::new(),
             last: SpawnHandle::default(),
             current: SpawnHandle::default(),
-        }
-    }
-}
-
-impl<S: Actor<Context = SessionContext<S>>> More<S> {
-    fn is_alive(&mut self) -> bool {
-        let is_called = |mailbox: &Mailbox<S>| mailbox.connected();
-        !self.spawned.is_empty()
-            || !self.waits.is_empty()
-            || self.mailbox.get_mut().as_ref().is_some_and(is_called)
-    }
-
-    /// Drops what was cancelled, of these and of what was spawned since.
-    fn cancel(&mut self, spawned: &mut [(SpawnHandle, Option<Spawned<S>>)]) {
-        for cancelled in self.cancelled.drain(..) {
-            let all = spawned.iter_mut().chain(&mut self.spawned);
-            for (handle, future) in all {
-                if *handle == cancelled {
-                    *future = None;
-                }
-            }
         }
     }
 }
@@ -210,6 +183,10 @@ impl<S: Actor<Context = Self>> SessionContext<S> {
         self.stage == Stage::Running && self.more.get().is_none()
     }
 
+    fn is_stopping(&self) -> bool {
+        matches!(self.stage, Stage::Stopping | Stage::Stopped)
+    }
+
     fn more(&mut self) -> &mut More<S> {
         self.more.get_or_init(Box::default);
         match self.more.get_mut() {
@@ -218,10 +195,11 @@ impl<S: Actor<Context = Self>> SessionContext<S> {
         }
     }
 
-    /// How many messages may wait in its mailbox where the sender minds (`try_send`, `send`); 16 unless set.
+    /// How many messages may wait in its mailbox where the sender minds (`try_send`, `send`); 16 unless set. It holds
+    /// from when the handler that sets it is done.
     pub fn set_mailbox_capacity(&mut self, capacity: usize) {
         let more = self.more();
-        more.capacity = capacity;
+        more.capacity = Some(capacity);
         if let Some(mailbox) = more.mailbox.get_mut() {
             mailbox.set_capacity(capacity);
         }
@@ -246,7 +224,7 @@ impl<S: Actor<Context = Self>> fmt::Debug for SessionContext<S> {
 
 impl<S: Actor<Context = Self>> ActorContext for SessionContext<S> {
     fn stop(&mut self) {
-        if matches!(self.stage, Stage::New | Stage::Running) {
+        if !self.is_stopping() {
             self.stage = Stage::Stopping;
         }
     }
@@ -257,7 +235,7 @@ impl<S: Actor<Context = Self>> ActorContext for SessionContext<S> {
 
     fn state(&self) -> ActorState {
         match self.stage {
-            Stage::New | Stage::Running => ActorState::Running,
+            Stage::New | Stage::Starting | Stage::Running => ActorState::Running,
             Stage::Stopping => ActorState::Stopping,
             Stage::Stopped => ActorState::Stopped,
         }
@@ -268,15 +246,17 @@ impl<S: Actor<Context = Self>> AsyncContext<S> for SessionContext<S> {
     fn address(&self) -> Addr<S> {
         let more = self.more.get_or_init(Box::default);
         let address = more.address.get_or_init(|| {
-            let (sender, receiver) = channel(more.capacity);
-            more.mailbox.set(Some(Mailbox::new(receiver)));
-            more.has_new_mailbox.set(true);
+            let (sender, receiver) = channel(MAILBOX);
+            let mut mailbox = Mailbox::new(receiver);
+            if let Some(capacity) = more.capacity {
+                mailbox.set_capacity(capacity);
+            }
+            more.mailbox.set(Some(mailbox));
             Addr::new(sender).downgrade()
         });
-        // Its mailbox is gone only if the session has panicked at a message; then nobody is there to be reached.
         address
             .upgrade()
-            .unwrap_or_else(|| Addr::new(channel(MAILBOX).0))
+            .expect("its mailbox is there as long as it")
     }
 
     fn spawn<F>(&mut self, future: F) -> SpawnHandle
@@ -284,9 +264,8 @@ impl<S: Actor<Context = Self>> AsyncContext<S> for SessionContext<S> {
         F: ActorFuture<S, Output = ()> + 'static,
     {
         let more = self.more();
-        more.has_new_future = true;
         more.last = more.last.next();
-        more.spawned.push((more.last, Some(Box::pin(future))));
+        more.spawned.push((more.last, Box::pin(future)));
         more.last
     }
 
@@ -300,8 +279,7 @@ impl<S: Actor<Context = Self>> AsyncContext<S> for SessionContext<S> {
     #[inline]
     fn waiting(&self) -> bool {
         !self.is_plain()
-            && (matches!(self.stage, Stage::Stopping | Stage::Stopped)
-                || self.more.get().is_some_and(|more| !more.waits.is_empty()))
+            && (self.is_stopping() || self.more.get().is_some_and(|more| !more.waits.is_empty()))
     }
 
     fn cancel_future(&mut self, handle: SpawnHandle) -> bool {

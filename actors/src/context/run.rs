@@ -1,13 +1,14 @@
-//! What runs a session in its own context: polls, in the order that actix's context keeps, what the session waits
-//! for, its mailbox, its connection's events and what it has spawned.
+//! What runs a session in its own context: polls, as actix's context does, what the session waits for, its mailbox,
+//! its connection's events and what it has spawned.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, Waker, ready};
 
+use actix::dev::Mailbox;
 use actix::{Actor, ActorContext, ActorFuture, Running, SpawnHandle};
 
-use super::{SessionContext, Stage};
+use super::{More, SessionContext, Spawned, Stage};
 
 /// A session with its context.
 pub(super) struct SessionFuture<S, E>
@@ -19,8 +20,84 @@ where
     ctx: SessionContext<S>,
     /// The events of its connection, until the last one.
     events: Option<E>,
-    /// The events have made the session wait: then what it has spawned comes before them, once.
-    events_later: bool,
+    /// What a round begins with.
+    first: Part,
+    /// What was used of the context so far. Nothing is ever taken from here to be polled: what panics, and what is
+    /// beside it, is dropped with all the rest, when the panic was caught and told.
+    used: Option<Box<Used<S>>>,
+}
+
+/// What is polled in one go. Whatever makes the session wait comes last in the next round, so that nothing that
+/// does so over and over keeps the others from their turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Mailbox,
+    Events,
+    Spawned,
+}
+
+impl Part {
+    const fn next(self) -> Self {
+        match self {
+            Self::Mailbox => Self::Events,
+            Self::Events => Self::Spawned,
+            Self::Spawned => Self::Mailbox,
+        }
+    }
+}
+
+struct Used<S: Actor<Context = SessionContext<S>>> {
+    mailbox: Option<Mailbox<S>>,
+    /// Whether it was never polled.
+    has_new_mailbox: bool,
+    /// `None`: it has ended, or was cancelled.
+    spawned: Vec<(SpawnHandle, Option<Spawned<S>>)>,
+    /// Whether some of it was never polled.
+    has_new_future: bool,
+    /// The last is polled first, and all else waits for it.
+    waits: Vec<Spawned<S>>,
+}
+
+impl<S: Actor<Context = SessionContext<S>>> Used<S> {
+    const fn new() -> Self {
+        Self {
+            mailbox: None,
+            has_new_mailbox: false,
+            spawned: Vec::new(),
+            has_new_future: false,
+            waits: Vec::new(),
+        }
+    }
+
+    /// Takes over what is new, and drops what was cancelled.
+    fn take_over(&mut self, more: &mut More<S>) {
+        self.has_new_future |= !more.spawned.is_empty();
+        let spawned = more.spawned.drain(..);
+        self.spawned
+            .extend(spawned.map(|(handle, future)| (handle, Some(future))));
+        self.waits.append(&mut more.waits);
+        if let Some(mailbox) = more.mailbox.take() {
+            self.mailbox = Some(mailbox);
+            self.has_new_mailbox = true;
+        }
+        if let (Some(mailbox), Some(capacity)) = (&mut self.mailbox, more.capacity)
+            && mailbox.capacity() != capacity
+        {
+            mailbox.set_capacity(capacity);
+        }
+        while let Some(cancelled) = more.cancelled.pop() {
+            let spawned = self.spawned.iter_mut();
+            for (_, future) in spawned.filter(|(handle, _)| *handle == cancelled) {
+                *future = None;
+            }
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.spawned.iter().any(|(_, future)| future.is_some())
+            || !self.waits.is_empty()
+            || self.mailbox.as_ref().is_some_and(Mailbox::connected)
+    }
 }
 
 impl<S, E> SessionFuture<S, E>
@@ -33,127 +110,122 @@ where
             session,
             ctx,
             events: Some(events),
-            events_later: false,
+            first: Part::Mailbox,
+            used: None,
         }
+    }
+
+    /// Takes over what is new in the context.
+    fn take_over(&mut self) {
+        if let Some(more) = self.ctx.more.get_mut() {
+            let used = self.used.get_or_insert_with(|| Box::new(Used::new()));
+            used.take_over(more);
+        }
+    }
+
+    /// Whether there is something that was never polled, and is to be.
+    fn has_news(&self) -> bool {
+        let is_new = |used: &Used<S>| used.has_new_mailbox || used.has_new_future;
+        !self.ctx.is_stopping() && self.used.as_deref().is_some_and(is_new)
     }
 
     /// Whether something that it waits for holds everything else back.
     fn is_held(&self) -> bool {
-        !self.is_stopping()
-            && self
-                .ctx
-                .more
-                .get()
-                .is_some_and(|more| !more.waits.is_empty())
-    }
-
-    /// Whether there is something that was not polled yet, and is to be.
-    fn has_news(&self) -> bool {
-        !self.is_stopping()
-            && (self.ctx.more.get())
-                .is_some_and(|more| more.has_new_future || more.has_new_mailbox.get())
-    }
-
-    fn is_stopping(&self) -> bool {
-        matches!(self.ctx.stage, Stage::Stopping | Stage::Stopped)
+        let waits = |used: &Used<S>| !used.waits.is_empty();
+        !self.ctx.is_stopping() && self.used.as_deref().is_some_and(waits)
     }
 
     /// Whether anything could still come to it.
-    fn is_alive(&mut self) -> bool {
-        self.events.is_some() || self.ctx.more.get_mut().is_some_and(|more| more.is_alive())
+    fn is_alive(&self) -> bool {
+        self.events.is_some() || self.used.as_deref().is_some_and(Used::is_alive)
     }
 
     fn start(&mut self) {
         if self.ctx.stage == Stage::New {
-            self.ctx.stage = Stage::Running;
+            self.ctx.stage = Stage::Starting;
             self.session.started(&mut self.ctx);
+            if self.ctx.stage == Stage::Starting {
+                self.ctx.stage = Stage::Running;
+            }
         }
     }
 
     #[inline(never)]
     fn poll_all(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         self.start();
+        self.take_over();
         loop {
             ready!(self.poll_waits(cx));
-            self.poll_mailbox(cx);
-            if self.is_held() {
-                continue;
-            }
-            self.poll_futures(cx);
+            self.poll_round(cx);
             if self.is_held() || self.has_news() {
                 continue;
             }
-            match self.ctx.stage {
-                Stage::New | Stage::Running => {
-                    if self.is_alive() {
-                        return Poll::Pending;
-                    }
-                    if self.session.stopping(&mut self.ctx) == Running::Continue {
-                        if self.is_alive() {
-                            continue;
-                        }
-                        return Poll::Pending;
-                    }
-                }
-                Stage::Stopping => {
-                    if self.session.stopping(&mut self.ctx) == Running::Continue {
-                        self.ctx.stage = Stage::Running;
-                        continue;
-                    }
-                }
-                Stage::Stopped => {}
+            let stage = self.ctx.stage;
+            if stage == Stage::Running && self.is_alive() {
+                return Poll::Pending;
             }
-            self.ctx.stage = Stage::Stopped;
-            self.session.stopped(&mut self.ctx);
-            return Poll::Ready(());
+            if stage == Stage::Stopped || self.session.stopping(&mut self.ctx) == Running::Stop {
+                self.ctx.stage = Stage::Stopped;
+                self.session.stopped(&mut self.ctx);
+                return Poll::Ready(());
+            }
+            // It does not want to stop yet.
+            self.take_over();
+            if stage == Stage::Stopping && self.ctx.stage == Stage::Stopping {
+                self.ctx.stage = Stage::Running;
+            } else if self.ctx.stage == Stage::Running && !self.has_news() && !self.is_alive() {
+                return Poll::Pending;
+            }
         }
     }
 
     /// Polls what holds everything else back.
     fn poll_waits(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        while !self.is_stopping()
-            && let Some(more) = self.ctx.more.get_mut()
-            && let Some(mut wait) = more.waits.pop()
+        while self.is_held()
+            && let Some(used) = &mut self.used
+            && let Some(last) = used.waits.len().checked_sub(1)
         {
-            let polled = wait.as_mut().poll(&mut self.session, &mut self.ctx, cx);
-            if polled.is_pending() && !self.is_stopping() {
-                self.ctx.more().waits.push(wait);
+            let wait = used.waits[last].as_mut();
+            let polled = wait.poll(&mut self.session, &mut self.ctx, cx);
+            if polled.is_pending() && !self.ctx.is_stopping() {
                 return Poll::Pending;
             }
+            drop(used.waits.remove(last));
+            self.take_over();
         }
         Poll::Ready(())
     }
 
-    fn poll_mailbox(&mut self, cx: &mut TaskContext<'_>) {
-        if let Some(more) = self.ctx.more.get_mut()
-            && let Some(mut mailbox) = more.mailbox.take()
-        {
-            more.has_new_mailbox.set(false);
-            mailbox.poll(&mut self.session, &mut self.ctx, cx);
-            let more = self.ctx.more();
-            if mailbox.capacity() != more.capacity {
-                mailbox.set_capacity(more.capacity);
+    /// Polls everything once, until something makes the session wait.
+    fn poll_round(&mut self, cx: &mut TaskContext<'_>) {
+        let mut part = self.first;
+        for _ in 0..3 {
+            match part {
+                Part::Mailbox => self.poll_mailbox(cx),
+                Part::Events => self.poll_events(cx),
+                Part::Spawned => self.poll_spawned(cx),
             }
-            more.mailbox.set(Some(mailbox));
+            self.take_over();
+            part = part.next();
+            if self.is_held() {
+                self.first = part;
+                return;
+            }
         }
+        self.first = Part::Mailbox;
     }
 
-    /// Polls the events and what was spawned, once each, until something makes the session wait.
-    fn poll_futures(&mut self, cx: &mut TaskContext<'_>) {
-        let events_later = self.events_later;
-        if !events_later {
-            self.poll_events(cx);
-        }
-        if !self.is_held() {
-            self.poll_spawned(cx);
-        }
-        if events_later && !self.is_held() {
-            self.poll_events(cx);
+    fn poll_mailbox(&mut self, cx: &mut TaskContext<'_>) {
+        if let Some(used) = &mut self.used
+            && let Some(mailbox) = &mut used.mailbox
+        {
+            used.has_new_mailbox = false;
+            mailbox.poll(&mut self.session, &mut self.ctx, cx);
         }
     }
 
     fn poll_events(&mut self, cx: &mut TaskContext<'_>) {
-        if !self.is_stopping()
+        if !self.ctx.is_stopping()
             && let Some(events) = &mut self.events
         {
             let polled = Pin::new(events).poll(&mut self.session, &mut self.ctx, cx);
@@ -161,40 +233,40 @@ where
                 self.events = None;
             }
         }
-        // If each event makes the session wait, what it has spawned would else never be polled.
-        self.events_later = self.is_held();
     }
 
     fn poll_spawned(&mut self, cx: &mut TaskContext<'_>) {
-        let Some(more) = self.ctx.more.get_mut() else {
+        let Some(used) = &mut self.used else {
             return;
         };
-        more.has_new_future = false;
-        let mut spawned = std::mem::take(&mut more.spawned);
-        more.cancel(&mut spawned);
-        let mut at = 0;
-        while at < spawned.len() && !self.is_held() && !self.is_stopping() {
-            let (handle, future) = &mut spawned[at];
+        used.has_new_future = false;
+        // What they spawn comes in another round.
+        let (mut at, count) = (0, used.spawned.len());
+        while at < count
+            && !self.ctx.is_stopping()
+            && !self.is_held()
+            && let Some(used) = &mut self.used
+        {
+            let (handle, future) = &mut used.spawned[at];
             at += 1;
-            let Some(running) = future else {
-                continue;
-            };
-            self.ctx.more().current = *handle;
-            let polled = running.as_mut().poll(&mut self.session, &mut self.ctx, cx);
-            if polled.is_ready() {
-                *future = None;
+            if let Some(running) = future {
+                self.ctx.more().current = *handle;
+                let polled = running.as_mut().poll(&mut self.session, &mut self.ctx, cx);
+                if polled.is_ready() {
+                    *future = None;
+                }
+                self.take_over();
             }
-            self.ctx.more().cancel(&mut spawned);
         }
-        if self.is_held() {
-            // Next time those come first that were not polled.
-            spawned.rotate_left(at);
+        self.ctx.more().current = SpawnHandle::default();
+        let is_held = self.is_held();
+        if let Some(used) = &mut self.used {
+            if is_held {
+                // Next time those come first that were not polled.
+                used.spawned.rotate_left(at);
+            }
+            used.spawned.retain(|(_, future)| future.is_some());
         }
-        spawned.retain(|(_, future)| future.is_some());
-        let more = self.ctx.more();
-        more.current = SpawnHandle::default();
-        spawned.append(&mut more.spawned);
-        more.spawned = spawned;
     }
 }
 
@@ -228,13 +300,20 @@ where
     S: Actor<Context = SessionContext<S>>,
     E: ActorFuture<S, Output = ()> + Unpin,
 {
-    /// As it is with actix: whoever was started is stopped.
+    /// As it is with actix: whoever was started is stopped, if anything could still have come to it.
     fn drop(&mut self) {
-        if self.ctx.stage != Stage::Stopped && (self.ctx.stage == Stage::New || self.is_alive()) {
-            self.start();
-            self.ctx.stop();
-            let _ = self.poll_all(&mut TaskContext::from_waker(Waker::noop()));
+        self.take_over();
+        match self.ctx.stage {
+            // It has panicked when it was told that it starts.
+            Stage::Starting | Stage::Stopped => return,
+            Stage::New => {
+                self.ctx.stop();
+                self.session.started(&mut self.ctx);
+            }
+            Stage::Running | Stage::Stopping if self.is_alive() => self.ctx.stop(),
+            Stage::Running | Stage::Stopping => return,
         }
+        let _ = self.poll_all(&mut TaskContext::from_waker(Waker::noop()));
     }
 }
 

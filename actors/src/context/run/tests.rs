@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use actix::{AsyncContext, Handler, Message};
+use actix::{ActorFutureExt, AsyncContext, Handler, Message};
 
 use super::*;
 
@@ -14,9 +14,8 @@ mod as_with_actix;
 #[rtype(result = "()")]
 struct Told;
 
-/// What it is asked for stays the same where the mailbox is gone.
 #[test]
-fn the_address_of_whoever_panicked_at_a_message_is_that_of_nobody() {
+fn whoever_panics_at_a_message_still_has_its_address_when_it_is_stopped() {
     struct Fails(Rc<RefCell<Vec<bool>>>);
     impl Actor for Fails {
         type Context = SessionContext<Self>;
@@ -46,7 +45,7 @@ fn the_address_of_whoever_panicked_at_a_message_is_that_of_nobody() {
     let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(&mut cx)));
     assert!(polled.is_err());
     drop(future);
-    assert_eq!(*told.borrow(), [true, false]);
+    assert_eq!(*told.borrow(), [true, true]);
 }
 
 /// A session that runs what it is told to.
@@ -174,4 +173,185 @@ impl Handler<Told> for Runs {
     type Result = ();
 
     fn handle(&mut self, _: Told, _: &mut RunsContext) {}
+}
+
+/// A future that does not end, and says when it is dropped.
+struct Stays(Rc<RefCell<Vec<&'static str>>>);
+
+impl Drop for Stays {
+    fn drop(&mut self) {
+        self.0.borrow_mut().push("dropped");
+    }
+}
+
+impl ActorFuture<Runs> for Stays {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut Runs,
+        _: &mut RunsContext,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// Lets a session have five rounds in which everything that `part` is makes it wait; how often it had an event.
+fn events_beside(part: fn(&mut RunsContext)) -> usize {
+    let events = Rc::new(RefCell::new(0));
+    let counted = Rc::clone(&events);
+    let polled = Polls(move |_: &mut Runs, ctx: &mut RunsContext| {
+        let mut count = counted.borrow_mut();
+        *count += 1;
+        if *count == 1 {
+            part(ctx);
+        }
+        // What an `AtomicResponse` does.
+        ctx.wait(actix::fut::ready(()));
+        if *count == 5 {
+            ctx.terminate();
+        }
+        Poll::Pending
+    });
+    let mut future = SessionFuture::new(Runs, SessionContext::new(), polled);
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    assert!(Pin::new(&mut future).poll(&mut cx).is_ready());
+    *events.borrow()
+}
+
+#[test]
+fn whatever_makes_it_wait_over_and_over_keeps_no_event_from_it() {
+    let spawned = |ctx: &mut RunsContext| {
+        ctx.spawn(Polls(|_: &mut Runs, ctx: &mut RunsContext| {
+            ctx.wait(actix::fut::ready(()));
+            Poll::Pending
+        }));
+    };
+    assert_eq!(events_beside(spawned), 5);
+    let messages = |ctx: &mut RunsContext| {
+        for _ in 0..1_000 {
+            ctx.address().do_send(Waits);
+        }
+    };
+    assert_eq!(events_beside(messages), 5);
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Waits;
+
+impl Handler<Waits> for Runs {
+    type Result = ();
+
+    fn handle(&mut self, _: Waits, ctx: &mut RunsContext) {
+        ctx.wait(actix::fut::ready(()));
+    }
+}
+
+#[test]
+fn what_an_event_cancels_after_a_wait_is_dropped_at_once() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let stays = Stays(Rc::clone(&told));
+    run(
+        move |_, ctx| {
+            let handle = ctx.spawn(stays);
+            ctx.wait(
+                actix::fut::ready(()).map(move |(), _: &mut Runs, ctx: &mut RunsContext| {
+                    ctx.cancel_future(handle);
+                }),
+            );
+        },
+        0,
+    );
+    assert_eq!(*told.borrow(), ["dropped"]);
+}
+
+/// Else what is beside it would be dropped while the panic goes on, where another panic aborts the process.
+#[test]
+fn what_is_beside_a_future_that_panics_outlives_the_panic() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let (before, after) = (Stays(Rc::clone(&told)), Stays(Rc::clone(&told)));
+    let mut spawns = Some((before, after));
+    let events = Polls(move |_: &mut Runs, ctx: &mut RunsContext| {
+        if let Some((before, after)) = spawns.take() {
+            ctx.spawn(before);
+            ctx.spawn(Polls(|_: &mut Runs, _: &mut RunsContext| {
+                panic!("in a future")
+            }));
+            ctx.spawn(after);
+        }
+        Poll::Pending
+    });
+    let mut future = SessionFuture::new(Runs, SessionContext::new(), events);
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(&mut cx)));
+    assert!(polled.is_err());
+    assert!(told.borrow().is_empty());
+    drop(future);
+    assert_eq!(*told.borrow(), ["dropped", "dropped"]);
+}
+
+/// How a session ends that says no the first times that it is asked.
+#[test]
+fn what_it_does_when_it_does_not_want_to_stop_yet_counts() {
+    struct Refuses(Rc<RefCell<Vec<&'static str>>>);
+    impl Actor for Refuses {
+        type Context = SessionContext<Self>;
+
+        fn stopping(&mut self, ctx: &mut Self::Context) -> Running {
+            let mut told = self.0.borrow_mut();
+            told.push("stopping");
+            match told.len() {
+                1 => ctx.address().do_send(Told),
+                3 => ctx.terminate(),
+                _ => {}
+            }
+            Running::Continue
+        }
+
+        fn stopped(&mut self, _: &mut Self::Context) {
+            self.0.borrow_mut().push("stopped");
+        }
+    }
+    impl Handler<Told> for Refuses {
+        type Result = ();
+
+        fn handle(&mut self, _: Told, ctx: &mut Self::Context) {
+            self.0.borrow_mut().push("told");
+            ctx.stop();
+        }
+    }
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let session = Refuses(Rc::clone(&told));
+    let events = actix::fut::ready(());
+    let mut future = SessionFuture::new(session, SessionContext::new(), events);
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    assert!(Pin::new(&mut future).poll(&mut cx).is_ready());
+    assert_eq!(*told.borrow(), ["stopping", "told", "stopping", "stopped"]);
+}
+
+#[test]
+fn whoever_panics_when_it_starts_is_not_told_that_it_stops() {
+    struct Fails(Rc<RefCell<Vec<&'static str>>>);
+    impl Actor for Fails {
+        type Context = SessionContext<Self>;
+
+        fn started(&mut self, _: &mut Self::Context) {
+            panic!("when it starts");
+        }
+
+        fn stopped(&mut self, _: &mut Self::Context) {
+            self.0.borrow_mut().push("stopped");
+        }
+    }
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let events = actix::fut::wrap_future(std::future::pending());
+    let session = Fails(Rc::clone(&told));
+    let mut future = SessionFuture::new(session, SessionContext::new(), events);
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(&mut cx)));
+    assert!(polled.is_err());
+    drop(future);
+    assert!(told.borrow().is_empty());
 }
