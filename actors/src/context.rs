@@ -87,8 +87,9 @@ pub(crate) type Spawned<S> = Pin<Box<dyn ActorFuture<S, Output = ()>>>;
 ///
 /// It does what actix's [`Context`] does, and costs less of both time and memory: there is a mailbox only from when
 /// the session's address is first asked for ([`address`](AsyncContext::address)), and lists of futures only from
-/// when one is first spawned or waited for (which an [`AtomicResponse`](actix::AtomicResponse) does). Until then an event goes straight to its handler. A request on a connection's own
-/// thread takes some 300 instructions less so, and an idle connection 400 bytes.
+/// when one is first spawned or waited for (which an [`AtomicResponse`](actix::AtomicResponse) does). Until then an
+/// event goes straight to its handler. A request on a connection's own thread takes some 300 instructions less so,
+/// and an idle connection 400 bytes.
 ///
 /// What differs from [`Context`]:
 ///
@@ -99,7 +100,7 @@ pub(crate) type Spawned<S> = Pin<Box<dyn ActorFuture<S, Output = ()>>>;
 ///   with [`Context`] both depend on what else there is. If something makes the session wait, what follows it comes
 ///   before it the next time.
 /// - While the session waits it gets no event and no message; with [`Context`] it may get one more event.
-/// - The session's events have no [`SpawnHandle`] that could be cancelled: [`stop`](ActorContext::stop) ends them.
+/// - The session's events have no [`SpawnHandle`] by which they could be cancelled: [`stop`](ActorContext::stop) ends them.
 ///
 /// ```
 /// use std::time::Duration;
