@@ -9,7 +9,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use actix::dev::channel::channel;
 use actix::dev::{Envelope, Mailbox, OneshotSender, ToEnvelope};
 use actix::{
     Actor, ActorContext, ActorFuture, ActorState, Addr, AsyncContext, Context, Handler, Message,
@@ -21,9 +20,6 @@ use crate::turn::Burst;
 mod run;
 
 use run::SessionFuture;
-
-/// How many messages may wait where somebody minds; actix's own default.
-const MAILBOX: usize = 16;
 
 /// The context of an actor that is to be a session: [`SessionContext`], or actix's own [`Context`].
 #[diagnostic::on_unimplemented(
@@ -100,7 +96,8 @@ pub(crate) type Spawned<S> = Pin<Box<dyn ActorFuture<S, Output = ()>>>;
 ///   with [`Context`] both depend on what else there is. If something makes the session wait, what follows it comes
 ///   before it the next time.
 /// - While the session waits it gets no event and no message; with [`Context`] it may get one more event.
-/// - The session's events have no [`SpawnHandle`] by which they could be cancelled: [`stop`](ActorContext::stop) ends them.
+/// - The session's events have no [`SpawnHandle`] by which they could be cancelled: [`stop`](ActorContext::stop) ends
+///   them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -247,13 +244,13 @@ impl<S: Actor<Context = Self>> AsyncContext<S> for SessionContext<S> {
     fn address(&self) -> Addr<S> {
         let more = self.more.get_or_init(Box::default);
         let address = more.address.get_or_init(|| {
-            let (sender, receiver) = channel(MAILBOX);
-            let mut mailbox = Mailbox::new(receiver);
+            let mut mailbox = Mailbox::default();
             if let Some(capacity) = more.capacity {
                 mailbox.set_capacity(capacity);
             }
+            let address = mailbox.address().downgrade();
             more.mailbox.set(Some(mailbox));
-            Addr::new(sender).downgrade()
+            address
         });
         address
             .upgrade()

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, Waker, ready};
 
 use actix::dev::Mailbox;
-use actix::{Actor, ActorContext, ActorFuture, Running, SpawnHandle};
+use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Running, SpawnHandle};
 
 use super::{More, SessionContext, Spawned, Stage};
 
@@ -181,16 +181,17 @@ where
 
     /// Polls what holds everything else back.
     fn poll_waits(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        while self.is_held()
+        while !self.ctx.is_stopping()
             && let Some(used) = &mut self.used
-            && let Some(last) = used.waits.len().checked_sub(1)
+            && let Some(wait) = used.waits.last_mut()
         {
-            let wait = used.waits[last].as_mut();
-            let polled = wait.poll(&mut self.session, &mut self.ctx, cx);
-            if polled.is_pending() && !self.ctx.is_stopping() {
+            let polled = wait.as_mut().poll(&mut self.session, &mut self.ctx, cx);
+            if polled.is_ready() || self.ctx.is_stopping() {
+                drop(used.waits.pop());
+            } else if !self.ctx.waiting() {
                 return Poll::Pending;
             }
-            drop(used.waits.remove(last));
+            // It may wait for something else in its turn, which then comes first.
             self.take_over();
         }
         Poll::Ready(())

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use actix::{ActorFutureExt, AsyncContext, Handler, Message};
+use actix::{ActorFutureExt, Handler, Message};
 
 use super::*;
 
@@ -247,6 +247,33 @@ impl Handler<Waits> for Runs {
     fn handle(&mut self, _: Waits, ctx: &mut RunsContext) {
         ctx.wait(actix::fut::ready(()));
     }
+}
+
+/// Else the one would never be woken if it needs what the other does.
+#[test]
+fn what_is_waited_for_while_it_waits_comes_first() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let tell = Rc::clone(&told);
+    run(
+        move |_, ctx| {
+            let mut polls = 0;
+            ctx.wait(Polls(move |_: &mut Runs, ctx: &mut RunsContext| {
+                polls += 1;
+                tell.borrow_mut().push(polls);
+                if polls == 2 {
+                    return Poll::Ready(());
+                }
+                let tell = Rc::clone(&tell);
+                ctx.wait(Polls(move |_: &mut Runs, _: &mut RunsContext| {
+                    tell.borrow_mut().push(10);
+                    Poll::Ready(())
+                }));
+                Poll::Pending
+            }));
+        },
+        0,
+    );
+    assert_eq!(*told.borrow(), [1, 10, 2]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use actix::{Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Addr, Context, Handler, Message, WrapFuture};
 use tokio::sync::oneshot;
 
 use crate::context::run::*;
